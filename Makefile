@@ -1,0 +1,57 @@
+# Every target goes through `venv`, which installs the project with the versions in constraints.txt.
+# pip is called directly: it finds local builds of torch where other installers do not look.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+export MPLBACKEND := Agg
+
+.PHONY: help venv demo test test-slow test-gpu check format bench-metrics bench-data bench-store bench-start clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + ". Next: make PYTHON=python3.11 venv")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+venv: $(STAMP)  ## create .venv and install the project into it
+
+demo: venv  ## the whole pipe on phantom data, in minutes
+	$(BIN)/bench quickstart
+
+test: venv  ## the default suite: no network, no GPU
+	$(BIN)/python -m pytest
+
+test-slow: venv  ## the tests that take longer
+	$(BIN)/python -m pytest -m slow
+
+test-gpu: venv  ## the tests that need a CUDA device
+	$(BIN)/python -m pytest -m gpu
+
+check: venv  ## style, types, import floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv  ## rewrite in the house style
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench-metrics: venv  ## surface metrics beside MONAI's in one run
+	$(BIN)/python -m tests.benchmarks.metrics --out results/benchmarks/metrics.json
+
+bench-data: venv  ## random patches beside MONAI's datasets in one run
+	$(BIN)/python -m tests.benchmarks.data --out results/benchmarks/data.json
+
+bench-store: venv  ## reading 10,000 results as one dataset and one by one
+	$(BIN)/python -m tests.benchmarks.store --out results/benchmarks/store.json
+
+bench-start: venv  ## start-up of the command line beside the same program importing everything
+	$(BIN)/python -m tests.benchmarks.start --out results/benchmarks/start.json
+
+clean:  ## remove what tests and builds left; results stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,144 @@
+"""Task data: a task card, a protocol, a ratio and a fold become case lists, and later cached volumes. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import registry
+from bench.contracts.cards import Protocol, SegmentationTask
+from bench.contracts.errors import DataMissing, SpecError, nearest
+from bench.contracts.record import Record, Source
+from bench.data.cache import CachedCases, prepare
+from bench.data.find import find_dataset
+from bench.data.splits import Parts, check_hygiene, lists, nested, present
+from bench.data.preparation import CacheRecipe
+from bench.data.volumes import label_map, quick_fingerprint
+from bench.spec import RunSpec
+from bench.train.progress import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskCases:
+    """The cases of one run. `listed` is what the split names, `here` what is on disk, `train` the labelled subset used."""
+
+    folder: Path
+    records: Mapping[str, Record]
+    listed: Parts
+    here: Parts
+    train: tuple[str, ...]
+    n_train_listed: int
+    missing: tuple[str, ...]
+    source: Source
+
+    @property
+    def partial(self) -> str:
+        """`n of N` where cases are missing, else ''."""
+        everything = sum(len(part) for part in (self.listed.train, self.listed.val, self.listed.test))
+        return f"{everything - len(self.missing)} of {everything}" if self.missing else ""
+
+    def pick(self, case_ids: Sequence[str]) -> list[Record]:
+        return [self.records[case] for case in case_ids]
+
+
+def protocol_of(card: SegmentationTask, task: str, name: str) -> Protocol:
+    """The card's protocol of that name; SpecError with those it offers."""
+    if name in card.protocols:
+        return card.protocols[name]
+    raise SpecError(
+        f"The task '{task}' has no protocol '{name}'. {nearest(name, card.protocols)}Possible: {', '.join(card.protocols)}.",
+        case=task,
+    )
+
+
+def target_of(card: SegmentationTask, task: str, asked: str, protocol: Protocol) -> str:
+    """The target asked for, else the protocol's own; SpecError with those the card knows."""
+    target = asked or protocol.target
+    if target and target not in card.targets:
+        raise SpecError(
+            f"The task '{task}' has no target '{target}'. {nearest(target, card.targets)}"
+            f"Possible: {', '.join(card.targets) or 'none'}.",
+            case=task,
+        )
+    return target
+
+
+def find_cases(spec: RunSpec, card: SegmentationTask, root: Path | None, environ: Mapping[str, str]) -> TaskCases:
+    """Find the dataset and cut the split to it. Reads names and headers, no voxels.
+
+    Raises DataMissing when the dataset is absent, when listed cases are missing and `partial` was not asked for, or when a
+    part has no case left.
+    """
+    protocol = protocol_of(card, spec.task, spec.protocol)
+    if spec.fold and not protocol.split.by_fold:
+        raise SpecError(
+            f"The protocol '{spec.protocol}' of '{spec.task}' has one split and no fold {spec.fold}.", case=spec.task
+        )
+    folder = find_dataset(spec.task, card, root, environ)
+    records = {record.case_id: record for record in card.files.records(folder)}
+    listed = lists(protocol.split, registry.splits_folder(), spec.fold)
+    labelled = {case for case, record in records.items() if record.label.kind != "none"}
+    here, missing = present(listed, labelled)
+    check_hygiene(here, {case: record.group for case, record in records.items()})
+    source: Source = next(iter(records.values())).source if records else "real"
+    if missing and not (spec.partial or source == "phantom"):
+        raise _half_download(spec, folder, missing, listed)
+    subset = nested(listed.train, spec.ratio, count=protocol.split.count, subsets=protocol.split.subsets)
+    train = tuple(case for case in subset if case in labelled)
+    if source == "phantom" and not train:
+        train = nested(here.train, spec.ratio, count=protocol.split.count)
+    for name, part, wanted in (("training", train, subset), ("test", here.test, listed.test)):
+        if not part:
+            raise DataMissing(
+                f"None of the {len(wanted)} {name} cases is on disk; the first are {', '.join(wanted[:3])}.",
+                case=spec.task,
+                remedy=f"Complete the download in {folder}, or take a larger --ratio.",
+            )
+    return TaskCases(
+        folder=folder,
+        records=records,
+        listed=listed,
+        here=here,
+        train=train,
+        n_train_listed=len(subset),
+        missing=tuple(missing),
+        source=source,
+    )
+
+
+def content_hash(folder: Path, records: Sequence[Record]) -> str:
+    """sha256 over sorted (case, quick fingerprints of its files): equal only where the bytes' sizes and ends are."""
+    lines = sorted((r.case_id, *[quick_fingerprint(folder / path) for path in _files(r)]) for r in records)
+    return "sha256:" + hashlib.sha256(json.dumps(lines).encode()).hexdigest()
+
+
+def cached(
+    cases: TaskCases, card: SegmentationTask, protocol: Protocol, cache: Path, progress: Progress | None = None
+) -> CachedCases:
+    """Preprocess what the run uses (train, val, test) into the cache and open it."""
+    recipe = CacheRecipe(
+        spacing_mm=protocol.spacing_mm,
+        intensity=protocol.intensity,
+        crop_foreground=protocol.crop_foreground,
+        label_values=label_map(len(card.classes), card.label_values),
+    )
+    used = dict.fromkeys((*cases.here.train, *cases.here.val, *cases.here.test))
+    return prepare(cases.folder, cases.pick(tuple(used)), recipe, cache, progress=progress)
+
+
+def _files(record: Record) -> list[str]:
+    paths = [image.path for image in record.images] + ([record.label.path] if record.label.path else [])
+    return sorted(set(paths))
+
+
+def _half_download(spec: RunSpec, folder: Path, missing: Sequence[str], listed: Parts) -> DataMissing:
+    total = len(listed.train) + len(listed.val) + len(listed.test)
+    shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+    return DataMissing(
+        f"{len(missing)} of the {total} cases that the split names are not in {folder}: {shown}.",
+        case=spec.task,
+        remedy=f"Complete the download (bench data check {spec.task} lists them all), or add --partial to run on what is there.",
+    )

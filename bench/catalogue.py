@@ -1,0 +1,187 @@
+"""What there is: the lists and the cards behind `bench list` and `bench show`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from bench import registry
+from bench.contracts.cards import PRESETS, CorpusCard, Intensity, MethodCard, SegmentationTask, Sight, phases
+from bench.contracts.errors import SpecError, nearest
+from bench.keys import plain
+
+SORTS = {"methods": registry.METHODS, "tasks": registry.TASKS, "corpora": registry.CORPORA}
+SHOWN = {
+    "methods": ("name", "title", "family", "paper", "corpus", "variants", "origin"),
+    "tasks": ("name", "title", "modality", "protocols", "licence", "origin"),
+    "corpora": ("name", "title", "modality", "printed", "origin"),
+}
+FIELD = re.compile(r"^\s+(?P<name>\w+)\s*:[^#]*#\s*(?P<source>.+?)\s*$")
+
+
+def listing(sort: str) -> list[dict[str, Any]]:
+    """Objects with `name` for methods, tasks, corpora or tables; cards are read as text, nothing is imported."""
+    if sort == "tables":
+        names = [
+            ("all", "every cell in the store"),
+            *((n, f"cells of {n}") for n in _names(registry.TASKS, registry.METHODS)),
+        ]
+        return [{"name": name, "title": title} for name, title in names]
+    if sort not in SORTS:
+        raise SpecError(
+            f"Nothing called '{sort}' to list. {nearest(sort, [*SORTS, 'tables'])}Possible: {', '.join(SORTS)}, tables.",
+            case=sort,
+        )
+    cards = registry.describe(SORTS[sort])
+    return [{key: card[key] for key in SHOWN[sort] if key in card} for card in cards]
+
+
+def show_name(name: str, preset: str, results: Path) -> dict[str, Any]:
+    """All that is known of a method, task, corpus or stored cell."""
+    if preset not in PRESETS:
+        raise SpecError(f"No preset '{preset}'. {nearest(preset, PRESETS)}Possible: {', '.join(PRESETS)}.")
+    key, _, variant = name.partition("@")
+    if key in registry.names(registry.METHODS):
+        return show_method(key, variant, preset)
+    if key in registry.names(registry.TASKS):
+        return show_task(key, registry.task(key))
+    if key in registry.names(registry.CORPORA):
+        return show_corpus(key, registry.corpus(key))
+    cell = results / "cells" / f"{name}.json"
+    if cell.is_file():
+        found: dict[str, Any] = json.loads(cell.read_text(encoding="utf-8"))
+        return found
+    everything = _names(registry.METHODS, registry.TASKS, registry.CORPORA)
+    raise SpecError(
+        f"No method, task, corpus or cell '{name}'. {nearest(name, everything)}".strip(),
+        case=name,
+        remedy="All of them: bench list methods | tasks | corpora; cells: bench table all",
+    )
+
+
+def show_method(name: str, variant: str = "", preset: str = "full") -> dict[str, Any]:
+    """A method's card: counts of parameters at the paper's size, and every config value with its source.
+
+    `encoder` and `total` count trainable parameters of the encoder and of the whole pre-training network at preset full (for a
+    method without pre-training: of the segmentation network with 14 outputs); fixed tables stand under `frozen`.
+    """
+    from bench.chain import chosen_preset
+    from bench.spec import RunSpec
+
+    card = registry.method(name)
+    config = chosen_preset(card, RunSpec(method=name, task="", variant=variant, preset=preset))
+    return {
+        "name": name,
+        "kind": "method",
+        "title": card.title,
+        "family": card.family,
+        "paper": card.paper,
+        "version": card.version,
+        "parameters": count_parameters(card),
+        "decoder": card.decoder,
+        "corpus": card.corpus,
+        "needs": sorted(card.needs),
+        "dims": sorted(card.dims),
+        "presets": [p for p in PRESETS if getattr(card, p) is not None],
+        "variants": {key: plain(dict(changes)) for key, changes in card.variants.items()},
+        "config": {phase: sourced(values, f"preset {preset}") for phase, values in phases(config).items()},
+    }
+
+
+def show_task(name: str, card: SegmentationTask) -> dict[str, Any]:
+    """A task's card, its protocols resolved."""
+    return {
+        "name": name,
+        "kind": card.kind,
+        "title": card.title,
+        "version": card.version,
+        "modality": card.modality,
+        "channels": card.channels,
+        "classes": list(card.classes),
+        "targets": {key: list(merged) for key, merged in card.targets.items()},
+        "cases": dict(card.counts),
+        "gigabytes": card.gigabytes,
+        "licence": card.licence,
+        "page": card.page,
+        "citation": card.citation,
+        "tree": card.files.tree(),
+        "protocols": {key: plain(dataclasses.asdict(protocol)) for key, protocol in card.protocols.items()},
+    }
+
+
+def show_corpus(name: str, card: CorpusCard) -> dict[str, Any]:
+    """A corpus' card with its members."""
+    members = [{"name": m.key, "printed": m.printed, "folders": list(m.folders)} for m in card.members]
+    return {
+        "name": name,
+        "kind": "corpus",
+        "title": card.title,
+        "modality": card.modality,
+        "printed": card.printed,
+        "members": members,
+        "licence": card.licence,
+        "page": card.page,
+        "notes": list(card.notes),
+    }
+
+
+def count_parameters(card: MethodCard) -> dict[str, int]:
+    """Trainable and frozen parameters at preset full, counted on the meta device (no memory is taken)."""
+    import torch
+
+    config = list(phases(card.full).values())[-1]
+    sight = Sight(1, config.crop, (1.5, 1.5, 2.0), Intensity("hu"))
+    with torch.device("meta"):
+        encoder = card.encoder(config, sight)
+        if card.build is not None:
+            whole = card.build(card.full if isinstance(card.full, dict) else config, sight)
+            encoder = whole.encoder
+        else:
+            from bench.nets.decoders import build_decoder
+
+            whole = torch.nn.ModuleList(
+                [encoder, build_decoder(card.decoder, encoder=encoder, in_channels=1, classes=14)]
+            )
+    fixed = [p for p in whole.parameters() if not p.requires_grad]
+    tables = [
+        b
+        for key, b in whole.named_buffers()
+        if b.is_floating_point() and not key.endswith(("running_mean", "running_var"))
+    ]
+    return {
+        "encoder": sum(p.numel() for p in encoder.parameters() if p.requires_grad),
+        "total": sum(p.numel() for p in whole.parameters() if p.requires_grad),
+        "frozen": sum(t.numel() for t in (*fixed, *tables)),
+    }
+
+
+def sourced(config: Any, preset: str) -> dict[str, dict[str, Any]]:
+    """Every value of a config with its source: the comment beside its field, or the preset that changed it."""
+    comments = field_comments(type(config))
+    values = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        changed = field.default is not dataclasses.MISSING and value != field.default
+        source = (
+            f"{preset} (the field's own: {comments.get(field.name, '')})" if changed else comments.get(field.name, "")
+        )
+        values[field.name] = {"value": plain(value), "source": source}
+    return values
+
+
+def field_comments(config_class: type) -> dict[str, str]:
+    """The trailing comment of every field of a config class; a subclass' comment wins."""
+    found: dict[str, str] = {}
+    for base in reversed(config_class.__mro__):
+        if dataclasses.is_dataclass(base):
+            lines = inspect.getsource(base).splitlines()
+            found |= {m["name"]: m["source"] for line in lines if (m := FIELD.match(line))}
+    return found
+
+
+def _names(*shelves: registry.Shelf) -> list[str]:
+    return [name for shelf in shelves for name in registry.names(shelf)]

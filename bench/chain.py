@@ -1,0 +1,236 @@
+"""A spec resolved: cards, configs, setup, cases, corpus, and the key of every room. Importing the method imports torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import registry
+from bench.cases import TaskCases, content_hash, find_cases, protocol_of, target_of
+from bench.contracts.cards import (
+    FineTuneConfig,
+    Inference,
+    MethodCard,
+    MethodConfig,
+    PhaseConfig,
+    SegmentationTask,
+    Sight,
+    phases,
+)
+from bench.contracts.errors import DataMissing, SpecError, nearest
+from bench.corpora import CorpusCases, corpus_word, find_corpus
+from bench.keys import key_of
+from bench.spec import RunSpec, apply_settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """A spec whose data were found; nothing of the method is imported yet."""
+
+    spec: RunSpec
+    task: SegmentationTask
+    cases: TaskCases
+    corpus: CorpusCases | None
+    corpus_word: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blueprint:
+    """A method set up for a task: configs with every setting applied. Needs no data.
+
+    `phases` are those that are trained (none for scratch and for weights from a file); `architecture` is the config that
+    the encoder is built from.
+    """
+
+    method: MethodCard
+    phases: Mapping[str, MethodConfig]
+    architecture: MethodConfig
+    setup: Any
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """Everything a run needs. `keys` maps `pretrain:<phase>`, `finetune`, `predict`, `score` to the room's key."""
+
+    words: Words
+    blueprint: Blueprint
+    keys: Mapping[str, str]
+    content_hash: str
+    sight: Sight | None  # what pre-training sees; None where nothing is pre-trained
+
+    @property
+    def key(self) -> str:
+        return self.keys["score"]
+
+
+def find(spec: RunSpec, environ: Mapping[str, str], phantoms: Path | None = None) -> Words:
+    """Check names, find the task's cases and the corpus on disk. Imports no method and no torch.
+
+    `phantoms` is a folder of phantoms that stands in for every dataset.
+    """
+    registry.known(registry.METHODS, spec.method)
+    offered = registry.variants(spec.method)
+    if spec.variant and offered and spec.variant not in offered:
+        raise _no_variant(spec, offered)
+    task = registry.task(spec.task)
+    protocol = protocol_of(task, spec.task, spec.protocol)
+    target_of(task, spec.task, spec.target, protocol)
+    word = corpus_word(spec)
+    if word not in ("none", "file", "own", "folder"):
+        registry.known(registry.CORPORA, word)
+    if spec.weights and not Path(spec.weights).is_file():
+        raise DataMissing(
+            f"No file '{spec.weights}'.", case=spec.method, remedy="Give a .safetensors file to --weights."
+        )
+    root = phantoms or (Path(spec.root) if spec.root else None)
+    cases = find_cases(spec, task, root, {} if phantoms else environ)
+    corpus = find_corpus(spec, task, protocol, cases, environ, phantoms)
+    return Words(spec=spec, task=task, cases=cases, corpus=corpus, corpus_word=word)
+
+
+def blueprint(spec: RunSpec) -> Blueprint:
+    """Resolve preset, variant, protocol and settings. Nearest wins: `--set`, the method's card, the protocol."""
+    from bench.contracts.kind import make_setup
+
+    method, task = registry.method(spec.method), registry.task(spec.task)
+    protocol = protocol_of(task, spec.task, spec.protocol)
+    target = target_of(task, spec.task, spec.target, protocol)
+    trained = phases(chosen_preset(method, spec))
+    recipe = dataclasses.replace(protocol.recipe, **method.finetune).sized(spec.preset)
+    recipe = dataclasses.replace(recipe, seed=spec.seed)
+    configs: dict[str, Any] = {**trained, "finetune": recipe, "predict": protocol.inference.sized(spec.preset)}
+    no_training = frozenset(f.name for f in dataclasses.fields(PhaseConfig))
+    lent = {} if method.build and not spec.weights else dict.fromkeys(trained, no_training)
+    configs = apply_settings(configs, spec.settings, lent=lent)
+    recipe, inference = configs["finetune"], configs["predict"]
+    assert isinstance(recipe, FineTuneConfig) and isinstance(inference, Inference)
+    trained = {name: configs[name] for name in trained}
+    architecture = list(trained.values())[-1]
+    setup = make_setup(
+        task,
+        target,
+        protocol,
+        preset=spec.preset,
+        recipe=recipe,
+        inference=inference,
+        multiple=architecture.multiple(),
+    )
+    return Blueprint(
+        method=method,
+        phases=trained if method.build and not spec.weights else {},
+        architecture=architecture,
+        setup=setup,
+        differs=_differs(spec, setup, protocol.patch_voxels),
+    )
+
+
+def chosen_preset(method: MethodCard, spec: RunSpec) -> Any:
+    """The preset's config with the variant's changes; SpecError where the method has none."""
+    preset = getattr(method, spec.preset)
+    if preset is None:
+        raise SpecError(
+            f"The method '{spec.method}' has no preset '{spec.preset}'.", case=spec.method, remedy="Take --preset full."
+        )
+    if not spec.variant:
+        return preset
+    if spec.variant not in method.variants:
+        raise _no_variant(spec, tuple(method.variants))
+    changes = method.variants[spec.variant]
+    configs = phases(preset)
+    changed = {
+        name: dataclasses.replace(
+            c, **{k: v for k, v in changes.items() if k in {f.name for f in dataclasses.fields(c)}}
+        )
+        for name, c in configs.items()
+    }
+    return changed if len(changed) > 1 else next(iter(changed.values()))
+
+
+def resolve(words: Words) -> Chain:
+    """Import the method, apply settings and compute the key of every room."""
+    spec, corpus = words.spec, words.corpus
+    plan = blueprint(words.spec)
+    identity = {"method": spec.method, "version": plan.method.version}
+    keys: dict[str, str] = {}
+    before, sight = _file_key(spec.weights), None
+    if corpus is not None:
+        first = next(iter(plan.phases.values()))
+        sight = Sight(corpus.channels, first.crop, corpus.spacing_mm, corpus.intensity)
+        told = {"key": corpus.key, "content": corpus.content_hash}
+        for name, config in plan.phases.items():
+            before = key_of(
+                room="pretrain", **identity, phase=name, config=config, corpus=told, sight=sight, before=before
+            )
+            keys[f"pretrain:{name}"] = before
+    setup, cases = plan.setup, words.cases
+    selecting = cases.here.val if setup.recipe.selection == "best_val" else ()
+    keys["finetune"] = key_of(
+        room="finetune",
+        **identity,
+        architecture=plan.architecture,
+        decoder=plan.method.decoder,
+        task={
+            "key": spec.task,
+            "version": words.task.version,
+            "target": spec.target or setup.target,
+            "protocol": spec.protocol,
+        },
+        classes=setup.classes,
+        values=setup.values,
+        sight=setup.sight,
+        crop_foreground=setup.protocol.crop_foreground,
+        whole_volume=setup.protocol.whole_volume,
+        recipe=setup.recipe,
+        train=cases.train,
+        val=selecting,
+        content=content_hash(cases.folder, cases.pick((*cases.train, *selecting))),
+        before=before,
+    )
+    keys["predict"] = key_of(
+        room="predict",
+        before=keys["finetune"],
+        inference=setup.inference,
+        grid=setup.protocol.score_grid,
+        test=cases.here.test,
+        content=content_hash(cases.folder, cases.pick(cases.here.test)),
+    )
+    keys["score"] = key_of(
+        room="score",
+        before=keys["predict"],
+        metrics=setup.protocol.metrics,
+        average=setup.protocol.average,
+        unit=setup.protocol.distance_unit,
+    )
+    everything = cases.pick((*cases.here.train, *cases.here.val, *cases.here.test))
+    content = content_hash(cases.folder, everything)
+    return Chain(words=words, blueprint=plan, keys=keys, content_hash=content, sight=sight)
+
+
+def _file_key(weights: str) -> str:
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest() if weights else ""
+
+
+def _no_variant(spec: RunSpec, offered: tuple[str, ...]) -> SpecError:
+    return SpecError(
+        f"The method '{spec.method}' has no variant '{spec.variant}'. {nearest(spec.variant, offered)}"
+        f"Possible: {', '.join(offered) or 'none'}.",
+        case=spec.method,
+    )
+
+
+def _differs(spec: RunSpec, setup: Any, printed_patch: tuple[int, int, int]) -> tuple[str, ...]:
+    """What departs from the paper, in words."""
+    found = []
+    if spec.preset in ("small", "tiny"):
+        found.append(f"preset {spec.preset}: network, lengths and learning rates are sized by us")
+    if setup.sight.shape != printed_patch:
+        found.append(f"the network sees {setup.sight.shape} voxels, the protocol says {printed_patch}")
+    found += [f"--set {phase + '.' if phase else ''}{key}={value}" for phase, key, value in spec.settings]
+    if spec.corpus:
+        found.append(f"pre-trained on {spec.corpus}")
+    return tuple(found)

@@ -1,0 +1,98 @@
+"""The command line: parse words, call one function, print. Nothing heavy is imported before a command needs it.
+
+Exit codes: 0 done, 2 something the user can mend (one line, no traceback), 1 our fault (traceback kept), 130 stopped by hand.
+With `--json` results go to standard output and errors to standard error, both as JSON.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from bench.cli import data, names, results, running
+from bench.contracts.errors import BenchError
+
+app = typer.Typer(
+    name="bench",
+    help="Reproducibility benchmark for self-supervised pre-training on 3D medical images.\n\n"
+    "First steps:  bench quickstart   |   bench list tasks   |   "
+    "bench run --method mim --task msd04 --ratio 0.25 --preset small --corpus own --phantom",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+names.attach(app)
+data.attach(app)
+running.attach(app)
+results.attach(app)
+
+_CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run_words(sys.argv[1:]))
+
+
+def run_words(words: list[str]) -> int:
+    """Run one command line given as words; return the exit code. Errors are printed, our own bugs are raised."""
+    as_json = "--json" in words
+    try:
+        code = app(args=words, prog_name="bench", standalone_mode=False)
+    except BenchError as error:
+        _tell(type(error).__name__, error.case, error.message, error.remedy, as_json=as_json)
+        return 2
+    except typer.Exit as stop:
+        return stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        _tell(
+            "Stopped",
+            "",
+            "Stopped by hand; what was finished is kept.",
+            "Repeat the command to resume.",
+            as_json=as_json,
+        )
+        return 130
+    except _CLICK_ERROR as error:
+        return _tell_usage(error, as_json=as_json)
+    except Exception as error:
+        if not as_json:
+            raise
+        import traceback
+
+        traceback.print_exc()
+        _tell(
+            type(error).__name__,
+            "",
+            str(error),
+            "This is our fault: please report it with the traceback.",
+            as_json=True,
+        )
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _tell_usage(error: Exception, *, as_json: bool) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "bench"
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(message)
+        return 0
+    _tell("UsageError", "", message, f"See: {path} --help", as_json=as_json)
+    return 2
+
+
+def _tell(error: str, case: str, message: str, remedy: str, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        report = {"error": error, "case": case, "message": message, "remedy": remedy}
+        print(json.dumps(report), file=sys.stderr)
+        return
+    head = f"{case}: " if case and not message.startswith(case) else ""
+    print(f"Error: {head}{message}", file=sys.stderr)
+    if remedy:
+        print(f"Next:  {remedy}", file=sys.stderr)

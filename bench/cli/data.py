@@ -1,0 +1,67 @@
+"""Commands about data: data check, phantom make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import Json, Partial, ProtocolName, Root
+
+
+def attach(app: typer.Typer) -> None:
+    data = typer.Typer(help="Look at datasets on disk.", rich_markup_mode=None, no_args_is_help=True)
+    data.command(
+        "check",
+        help="Check a task's files: counts, geometry, labels, intensities, splits. Names unsound cases only.\n\n"
+        "Example:  bench data check msd04 --root /data --partial",
+    )(check)
+    phantom = typer.Typer(help="Synthetic volumes in official layouts.", rich_markup_mode=None, no_args_is_help=True)
+    phantom.command(
+        "make",
+        help="Write phantoms of a task, a corpus or all.\n\nExample:  bench phantom make msd04 --size smoke --out phantoms",
+    )(make)
+    app.add_typer(data, name="data")
+    app.add_typer(phantom, name="phantom")
+
+
+def check(
+    task: Annotated[str, typer.Argument(help="All: bench list tasks.")],
+    root: Root = "",
+    partial: Partial = False,
+    protocol: ProtocolName = "bench",
+    json: Json = False,
+) -> None:
+    import os
+
+    from bench.cases import check_task
+    from bench.cli.console import print_json, print_table
+
+    report = check_task(task, protocol, root, partial=partial, environ=os.environ)
+    if json:
+        print_json(report.as_json())
+    else:
+        print(report.summary())
+        problems = [(p.case, p.check, p.message, p.remedy) for p in report.problems]
+        if problems:
+            print_table(f"{len(problems)} problems", ("case", "check", "what", "next"), problems)
+    if not report.exit_ok:
+        raise typer.Exit(2)
+
+
+def make(
+    name: Annotated[str, typer.Argument(help="A task, a corpus, or all.")],
+    out: Annotated[Path, typer.Option(help="Where the datasets' folders go.")],
+    size: Annotated[str, typer.Option(help="smoke (seconds) or mini (minutes).")] = "smoke",
+    json: Json = False,
+) -> None:
+    from bench.cli.console import print_json, progress_for
+    from bench.phantom_data import make_phantoms
+
+    written = make_phantoms(name, size, out, progress_for(json))
+    if json:
+        print_json([{"name": key, "path": str(path)} for key, path in written])
+    else:
+        for key, path in written:
+            print(f"{key}: {path}")

@@ -1,0 +1,65 @@
+"""The words that several commands share, with one help text each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bench.spec import RunSpec
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Method = Annotated[str, typer.Option(help="Method, or method@variant. All: bench list methods.")]
+Task = Annotated[str, typer.Option(help="Task, or task@target. All: bench list tasks.")]
+Methods = Annotated[str, typer.Option("--method", help="Methods joined by commas.")]
+Tasks = Annotated[str, typer.Option("--task", help="Tasks joined by commas.")]
+Ratios = Annotated[str, typer.Option("--ratio", help="Label ratios joined by commas.")]
+Ratio = Annotated[float, typer.Option(help="Share of the training labels, in (0, 1].")]
+Seed = Annotated[int, typer.Option(help="Seed of fine-tuning; pre-training has its own: --set pretrain.seed=1.")]
+Repeats = Annotated[int, typer.Option(min=1, help="How many seeds in a row; they share one pre-training.")]
+Fold = Annotated[int, typer.Option(help="Fold, where the protocol has folds.")]
+Preset = Annotated[str, typer.Option(help="full (the paper's), small (minutes on a CPU), tiny (seconds), ref_code.")]
+ProtocolName = Annotated[str, typer.Option("--protocol", help="bench (ours) or a paper's: ar, spad, mim, mg3d.")]
+Corpus = Annotated[str, typer.Option(help="Pre-training corpus, `own` (the task's training volumes) or `folder`.")]
+CorpusRoot = Annotated[str, typer.Option(help="Where the corpus lies.")]
+Weights = Annotated[str, typer.Option(help="A .safetensors encoder in place of pre-training.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")]
+Devices = Annotated[int, typer.Option(min=1, help="How many devices (DDP over 1).")]
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Run on the cases that are there; the result is marked n of N.")
+]
+Settings = Annotated[list[str], typer.Option("--set", help="[phase.]key=value, repeatable. Keys: bench show METHOD.")]
+Phantom = Annotated[bool, typer.Option("--phantom", help="Synthetic volumes in place of real data.")]
+Root = Annotated[str, typer.Option(help="The dataset's folder or one that holds it; else $BENCH_DATA, $nnUNet_raw.")]
+Results = Annotated[Path, typer.Option(help="Where results go.")]
+
+
+RESULTS = Path("results")
+
+
+def specs_of(
+    *, method: str, task: str, ratio: str, settings: list[str], seed: int, repeats: int, **words: object
+) -> list[RunSpec]:
+    """Every combination of methods, tasks, ratios and seeds, in the order typed."""
+    from bench.spec import make_spec
+
+    return [
+        make_spec(method=m, task=t, ratio=float(r), settings=tuple(settings), seed=seed + k, **words)
+        for m in _list(method)
+        for t in _list(task)
+        for r in _numbers(ratio)
+        for k in range(repeats)
+    ]
+
+
+def _list(words: str) -> list[str]:
+    return [word.strip() for word in words.split(",") if word.strip()]
+
+
+def _numbers(words: str) -> list[float]:
+    try:
+        return [float(word) for word in _list(words)]
+    except ValueError:
+        raise typer.BadParameter(f"--ratio takes numbers joined by commas, found '{words}'.") from None

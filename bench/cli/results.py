@@ -1,0 +1,90 @@
+"""Commands that read results: score, table, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import RESULTS, Json, Results, Root
+
+
+def attach(app: typer.Typer) -> None:
+    app.command(
+        "score",
+        help="Score any folder of label maps against another.\n\n"
+        "Example:  bench score --predictions pred --truth labels --metrics dice,hd95,nsd@2mm",
+    )(score)
+    app.command("table", help="Render results as a table.\n\nExample:  bench table msd04 --format md")(table)
+    app.command(
+        "verify", help="Re-hash a stored cell and re-score it from its predictions.\n\nExample:  bench verify CELL"
+    )(verify)
+
+
+def score(
+    predictions: Annotated[Path, typer.Option(help="Folder of label maps (.nii, .nii.gz).")],
+    truth: Annotated[Path, typer.Option(help="Folder of reference label maps with the same names.")],
+    metrics: Annotated[str, typer.Option(help="Metric ids joined by commas.")] = "dice,hd,hd95,assd,nsd@2mm",
+    spacing_from: Annotated[str, typer.Option(help="truth, prediction, or voxels (distances in voxels).")] = "truth",
+    classes: Annotated[str, typer.Option(help="Labels to score, joined by commas; default: all that occur.")] = "",
+    json: Json = False,
+) -> None:
+    from bench.cli.console import print_json, print_table
+    from bench.score_folders import score_folders
+
+    rows, means, notes = score_folders(predictions, truth, metrics.split(","), spacing_from, classes)
+    if json:
+        print_json([{"case": r.case, "class": r.class_, "metric": r.metric, "value": r.value} for r in rows])
+        return
+    print_table(
+        f"{len({r.case for r in rows})} cases",
+        ("class", *means),
+        [(name, *[f"{means[m][name]:.4f}" for m in means]) for name in next(iter(means.values()), {})],
+    )
+    for note in notes:
+        print(note)
+
+
+def table(
+    name: Annotated[str, typer.Argument(help="A task, a method, or all.")] = "all",
+    format: Annotated[str, typer.Option(help="rich, md, latex, html or csv.")] = "rich",
+    metric: Annotated[str, typer.Option(help="Which metric fills the cells.")] = "dice",
+    results: Results = RESULTS,
+    out: Annotated[Path | None, typer.Option(help="Write to a file instead.")] = None,
+    json: Json = False,
+) -> None:
+    from bench.cli.console import print_json
+    from bench.table import render_table, table_as_json
+
+    if json:
+        print_json(table_as_json(results, name, metric))
+        return
+    text = render_table(results, name, metric, format)
+    if out is None:
+        print(text)
+        return
+    from bench.data.atomic import write_text
+
+    write_text(out, text)
+    print(f"Written to {out}")
+
+
+def verify(
+    cell: Annotated[str, typer.Argument(help="A cell's name or the path of its JSON.")],
+    root: Root = "",
+    results: Results = RESULTS,
+    json: Json = False,
+) -> None:
+    import os
+
+    from bench.cli.console import print_json, print_table
+    from bench.rooms import verify_cell
+
+    report = verify_cell(cell, results, root, os.environ)
+    if json:
+        print_json(report.as_json())
+    else:
+        print_table(f"{cell}", ("what", "verdict", "detail"), report.lines())
+    if not report.ok:
+        raise typer.Exit(2)

@@ -1,0 +1,293 @@
+"""Commands that run: plan, run, pretrain, finetune, predict, quickstart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.cli import options as o
+
+RUN_HELP = """Run one method on one task, from pre-training to a line in a table. Repeating a command resumes it.
+
+Examples:
+
+  bench run --method mim --task btcv --ratio 0.25
+
+  bench run --method unet3d_scratch --task msd04 --preset small --repeats 3 --partial
+
+  bench run --plan plan.json
+"""
+
+
+def attach(app: typer.Typer) -> None:
+    app.command(
+        "plan",
+        help="What would run, what is already there, and what it would cost.\n\n"
+        "Example:  bench plan --method mim,mae3d --task msd04 --ratio 0.1,0.25 --preset small --corpus own --out plan.json",
+    )(plan)
+    app.command("run", help=RUN_HELP)(run)
+    app.command("pretrain", help="Pre-train only.\n\nExample:  bench pretrain --method mim --preset small --root DIR")(
+        pretrain
+    )
+    app.command(
+        "finetune",
+        help="Pre-train where needed, fine-tune, and stop there.\n\n"
+        "Example:  bench finetune --method mae3d --task msd04 --preset small --corpus own",
+    )(finetune)
+    app.command(
+        "predict",
+        help="Apply a trained cell to a folder of volumes.\n\n"
+        "Example:  bench predict --cell CELL --images DIR --out DIR",
+    )(predict)
+    app.command(
+        "quickstart", help="The whole pipe on phantom data in about two minutes.\n\nExample:  bench quickstart"
+    )(quickstart)
+
+
+def plan(
+    method: o.Methods,
+    task: o.Tasks,
+    ratio: o.Ratios = "1.0",
+    seed: o.Seed = 0,
+    repeats: o.Repeats = 1,
+    fold: o.Fold = 0,
+    preset: o.Preset = "full",
+    protocol: o.ProtocolName = "bench",
+    corpus: o.Corpus = "",
+    corpus_root: o.CorpusRoot = "",
+    weights: o.Weights = "",
+    settings: o.Settings = [],  # noqa: B006  (typer copies it)
+    phantom: o.Phantom = False,
+    partial: o.Partial = False,
+    root: o.Root = "",
+    device: o.Device = "auto",
+    results: o.Results = o.RESULTS,
+    out: Annotated[Path | None, typer.Option(help="Write the plan here for `bench run --plan`.")] = None,
+    json: o.Json = False,
+) -> None:
+    words: dict[str, Any] = {
+        "fold": fold,
+        "preset": preset,
+        "protocol": protocol,
+        "corpus": corpus,
+        "corpus_root": corpus_root,
+        "weights": weights,
+        "phantom": phantom,
+        "partial": partial,
+        "root": root,
+    }
+    specs = o.specs_of(method=method, task=task, ratio=ratio, settings=settings, seed=seed, repeats=repeats, **words)
+    from bench.cli.console import print_json, print_table
+    from bench.plan import make_plan, write_plan
+
+    jobs = make_plan(specs, _place(results, device, json))
+    if out is not None:
+        write_plan(specs, out)
+    if json:
+        print_json([job.as_json() for job in jobs])
+        return
+    print_table(
+        f"{len(jobs)} jobs for {len(specs)} cells",
+        ("room", "what", "state", "hours", "GiB", "disk GiB", "basis"),
+        [job.line() for job in jobs],
+    )
+    if out is not None:
+        print(f"Written to {out}. Next: bench run --plan {out}")
+
+
+def run(
+    method: Annotated[str, typer.Option(help="Method, or method@variant. All: bench list methods.")] = "",
+    task: Annotated[str, typer.Option(help="Task, or task@target. All: bench list tasks.")] = "",
+    ratio: o.Ratio = 1.0,
+    seed: o.Seed = 0,
+    repeats: o.Repeats = 1,
+    fold: o.Fold = 0,
+    preset: o.Preset = "full",
+    protocol: o.ProtocolName = "bench",
+    corpus: o.Corpus = "",
+    corpus_root: o.CorpusRoot = "",
+    weights: o.Weights = "",
+    settings: o.Settings = [],  # noqa: B006
+    phantom: o.Phantom = False,
+    partial: o.Partial = False,
+    root: o.Root = "",
+    device: o.Device = "auto",
+    devices: o.Devices = 1,
+    results: o.Results = o.RESULTS,
+    plan: Annotated[Path | None, typer.Option(help="Run all cells of a plan written by `bench plan --out`.")] = None,
+    json: o.Json = False,
+) -> None:
+    import os
+
+    from bench.contracts.errors import SpecError
+
+    if plan is None and not (method and task):
+        raise SpecError(
+            "bench run needs --method and --task, or --plan.",
+            remedy="For example: bench run --method mim --task btcv --ratio 0.25",
+        )
+    if plan is None:
+        words: dict[str, Any] = {
+            "fold": fold,
+            "preset": preset,
+            "protocol": protocol,
+            "corpus": corpus,
+            "corpus_root": corpus_root,
+            "weights": weights,
+            "phantom": phantom,
+            "partial": partial,
+            "root": root,
+        }
+        specs = o.specs_of(
+            method=method, task=task, ratio=str(ratio), settings=settings, seed=seed, repeats=repeats, **words
+        )
+    else:
+        from bench.plan import read_plan
+
+        specs = read_plan(plan)
+    if not phantom:  # names, folders and case lists are checked before anything heavy is imported
+        from bench.chain import find
+
+        for spec in specs:
+            if not spec.phantom:
+                find(spec, os.environ)
+    from bench.cli.console import print_json, print_table
+    from bench.run import outcome
+    from bench.run import run as run_one
+
+    place = _place(results, device, json, devices)
+    cells = [run_one(spec, place) for spec in specs]
+    told = [outcome(cell, results) for cell in cells]
+    if json:
+        print_json(told if len(told) > 1 else told[0])
+        return
+    for cell, found in zip(cells, told, strict=True):
+        rows = [(metric, "undefined" if value is None else f"{value:.4f}") for metric, value in cell.scores.items()]
+        print_table(f"{cell.name}  ({cell.source}, protocol {cell.protocol}, n = {cell.n})", ("metric", "mean"), rows)
+        print(f"Record: {found['path']}")
+    print(f"Next:  bench table {cells[0].task} --results {results}")
+
+
+def pretrain(
+    method: o.Method,
+    task: Annotated[str, typer.Option(help="The task whose training volumes `--corpus own` takes.")] = "",
+    preset: o.Preset = "full",
+    protocol: o.ProtocolName = "bench",
+    corpus: o.Corpus = "",
+    corpus_root: o.CorpusRoot = "",
+    root: Annotated[str, typer.Option(help="A folder of volumes: the same as --corpus folder --corpus-root DIR.")] = "",
+    settings: o.Settings = [],  # noqa: B006
+    phantom: o.Phantom = False,
+    partial: o.Partial = False,
+    device: o.Device = "auto",
+    devices: o.Devices = 1,
+    results: o.Results = o.RESULTS,
+    json: o.Json = False,
+) -> None:
+    from bench.cli.console import print_json
+    from bench.rooms import pretrain_alone
+
+    place = _place(results, device, json, devices)
+    found = pretrain_alone(
+        method=method,
+        task=task,
+        preset=preset,
+        protocol=protocol,
+        corpus=corpus,
+        folder=corpus_root or ("" if task else root),
+        root=root if task else "",
+        settings=tuple(settings),
+        phantom=phantom,
+        partial=partial,
+        place=place,
+    )
+    print_json(found) if json else print(
+        f"Encoder: {found['encoder']}\nLog:     {found['log']}\nNext:    bench run --method {method} --task TASK --weights {found['encoder']}"
+    )
+
+
+def finetune(
+    method: o.Method,
+    task: o.Task,
+    ratio: o.Ratio = 1.0,
+    seed: o.Seed = 0,
+    fold: o.Fold = 0,
+    preset: o.Preset = "full",
+    protocol: o.ProtocolName = "bench",
+    corpus: o.Corpus = "",
+    corpus_root: o.CorpusRoot = "",
+    weights: o.Weights = "",
+    settings: o.Settings = [],  # noqa: B006
+    phantom: o.Phantom = False,
+    partial: o.Partial = False,
+    root: o.Root = "",
+    device: o.Device = "auto",
+    devices: o.Devices = 1,
+    results: o.Results = o.RESULTS,
+    json: o.Json = False,
+) -> None:
+    from bench.cli.console import print_json
+    from bench.rooms import finetune_alone
+
+    words: dict[str, Any] = {
+        "fold": fold,
+        "preset": preset,
+        "protocol": protocol,
+        "corpus": corpus,
+        "corpus_root": corpus_root,
+        "weights": weights,
+        "phantom": phantom,
+        "partial": partial,
+        "root": root,
+    }
+    (spec,) = o.specs_of(method=method, task=task, ratio=str(ratio), settings=settings, seed=seed, repeats=1, **words)
+    found = finetune_alone(spec, _place(results, device, json, devices))
+    print_json(found) if json else print(f"Model: {found['model']}\nLog:   {found['log']}\nNext:  {spec.words()}")
+
+
+def predict(
+    cell: Annotated[str, typer.Option(help="A cell's name or path. All: bench table all.")],
+    images: Annotated[Path, typer.Option(help="A folder of .nii or .nii.gz volumes.")],
+    out: Annotated[Path, typer.Option(help="Where the label maps go.")],
+    device: o.Device = "auto",
+    results: o.Results = o.RESULTS,
+    json: o.Json = False,
+) -> None:
+    from bench.cli.console import print_json
+    from bench.rooms import predict_folder
+
+    found = predict_folder(cell, images, out, _place(results, device, json))
+    print_json(found) if json else print(f"{len(found)} label maps in {out}")
+
+
+def quickstart(
+    results: Annotated[Path, typer.Option(help="Where results go.")] = Path("quickstart"),
+    device: o.Device = "auto",
+    json: o.Json = False,
+) -> None:
+    from bench.cli.console import print_json
+    from bench.quickstart import quickstart as start
+
+    place = _place(results, device, json)
+    told = start(place, say=None if json else print)
+    if json:
+        print_json(told)
+
+
+def _place(results: Path, device: str, as_json: bool, devices: int = 1) -> Any:
+    import os
+
+    from bench.cli.console import progress_for
+    from bench.run import Place
+    from bench.train.loop import Hardware
+
+    cache = Path(os.environ.get("BENCH_CACHE", results / "cache"))
+    return Place(
+        results=results,
+        cache=cache,
+        environ=os.environ,
+        hardware=Hardware(device=device, devices=devices),
+        progress=progress_for(as_json),
+    )

@@ -1,0 +1,1 @@
+"""What the rooms agree on: cards, records, errors, and the plug for a method."""

@@ -1,0 +1,302 @@
+"""What a method, a task and a corpus say of themselves: plain values, no torch, so that words are checked in a second.
+
+A config is a frozen dataclass. Every field stands on one line whose trailing comment names its home (section, table or
+the word *ours*); `bench show` prints that comment as the value's source. A field made by `recorded` is kept in the
+record and does not decide the result, so it is no part of a key (a micro-batch, a log interval).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Protocol as Interface
+
+if TYPE_CHECKING:  # pydantic takes 0.07 s, and no card needs it to be read
+    from bench.contracts.record import Record
+
+Shape3 = tuple[int, int, int]
+Spacing = tuple[float, float, float]
+Value = TypeVar("Value")
+
+
+def recorded(default: Value) -> Value:
+    """A config field that stands in the record and not in the key, because it does not decide the result."""
+    return field(default=default, metadata={"decides": False})  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """How stored voxels become network input.
+
+    `hu`: stored int16 HU, clipped to `window_hu` and scaled to `scaled_to`. `zscore`: one mean and sd per volume,
+    taken over all voxels before cropping (sd floored at 1e-6), stored float16. `asis`: the owner already
+    normalised the file; stored float16, untouched.
+    """
+
+    kind: Literal["hu", "zscore", "asis"]
+    window_hu: tuple[float, float] = (-1000.0, 1000.0)
+    scaled_to: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a network is shown: channels, voxels per axis (D, H, W), their size in mm (None where the files hold none)."""
+
+    channels: int
+    shape: Shape3
+    spacing_mm: Spacing | None
+    intensity: Intensity
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseConfig:
+    """The settings of any phase of training, pre-training and fine-tuning alike."""
+
+    steps: int = 45_000  # MiM Tab. II, updates; the rule by which its authors re-ran all baselines
+    batch_size: int = 256  # MiM Tab. II, samples per update
+    optimiser: str = "adamw"  # MiM Tab. II; adamw | sgd
+    lr: float = 1e-4  # MiM Tab. II
+    betas: tuple[float, float] = (0.9, 0.999)  # PyTorch's default; sgd takes the first as momentum
+    weight_decay: float = 1e-2  # MiM Tab. II; biases, norms and other 1-D tensors are exempt
+    schedule: str = "cosine"  # MiM Tab. II; cosine (to zero) | constant
+    warmup_steps: int = 100  # MiM Tab. II, linear
+    grad_clip: float = 0.0  # ours, norm; 0 is off
+    precision: str = "fp32"  # ours; fp32 | bf16 | fp16 (autocast)
+    ema_decay: float = 0.0  # ours; 0 is off
+    seed: int = 0  # ours
+    micro_batch: int = recorded(0)  # samples at once on a device; 0 is the whole batch
+    workers: int = recorded(0)  # loader processes
+    checkpoint_every: int = recorded(500)  # steps
+    log_every: int = recorded(10)  # steps
+    compile: bool = recorded(False)  # torch.compile
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig(PhaseConfig):
+    """The settings of a pre-training phase; each method adds its own."""
+
+    crop: Shape3 = (96, 96, 96)  # baselines' common rule, voxels shown to the method per sample
+    workers: int = recorded(4)  # loader processes
+
+    def multiple(self) -> Shape3:
+        """Voxels per axis of which the encoder's input must be a whole multiple."""
+        return (16, 16, 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneConfig(PhaseConfig):
+    """A fine-tuning recipe. One update sees `batch_size` crops, `crops_per_volume` of them from one volume."""
+
+    steps: int = 25_000  # ours
+    batch_size: int = 8  # ours, crops per update
+    crops_per_volume: int = 4  # ours
+    lr: float = 2e-4  # ours
+    weight_decay: float = 1e-5  # ours
+    layer_decay: float = 1.0  # ours; learning rate times this per layer away from the head
+    grad_clip: float = 5.0  # ours, norm
+    loss: str = "dice_ce"  # ours; dice_ce is cross-entropy + softmax Dice (squared, background counted)
+    positive_share: float = 0.5  # ours, share of crops centred on foreground
+    flip_axes: tuple[int, ...] = (0, 1, 2)  # ours
+    flip_probability: float = 0.5  # ours, per axis
+    rotate_degrees: float = 0.0  # ours, uniform in +- this about each axis
+    zoom: tuple[float, float] = (1.0, 1.0)  # ours, uniform
+    intensity_scale: float = 0.1  # ours, factor 1 +- this
+    intensity_shift: float = 0.1  # ours, offset +- this
+    selection: Literal["best_val", "last"] = "best_val"  # ours
+    evaluate_every: int = 1_000  # ours, steps
+    frozen_encoder: bool = False  # ours; True is a linear probe
+
+    def sized(self, preset: str) -> FineTuneConfig:
+        """This recipe at a preset: `small` learns in minutes on a CPU, `tiny` in seconds; the rest keeps the paper's length."""
+        if preset == "small":
+            length = {
+                "steps": 500,
+                "batch_size": 4,
+                "crops_per_volume": min(2, self.crops_per_volume),
+                "warmup_steps": 25,
+                "evaluate_every": 100,
+            }
+            return dataclasses.replace(self, lr=max(self.lr, 1e-3), checkpoint_every=100, **length)  # type: ignore[arg-type]
+        if preset == "tiny":
+            length = {"steps": 12, "batch_size": 2, "crops_per_volume": 1, "warmup_steps": 2, "evaluate_every": 6}
+            return dataclasses.replace(self, lr=max(self.lr, 1e-3), checkpoint_every=6, log_every=2, **length)  # type: ignore[arg-type]
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """Sliding-window inference: share by which windows overlap, their blending, and whether mirrored copies are averaged."""
+
+    overlap: float = 0.5  # ours
+    blending: Literal["constant", "gaussian"] = "gaussian"  # ours
+    mirrored: bool = False  # ours
+    window_batch: int = recorded(2)  # windows at once
+
+    def sized(self, preset: str) -> Inference:
+        """`tiny` takes windows without much overlap: it shows that the pipe holds, not what a network can do."""
+        return dataclasses.replace(self, overlap=0.25) if preset == "tiny" else self
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitRule:
+    """Where a protocol's case lists come from.
+
+    `file` lies in `tasks/splits/`; `key` names the list inside it. `by_fold` says that fold k changes the lists.
+    `order` is the order in which smaller label ratios take training units: `hash` (ours, nested) or `published`.
+    `count` turns a ratio into units: ceil (ours) or the paper's int.
+    """
+
+    file: str
+    key: str
+    origin: str
+    by_fold: bool = False
+    order: Literal["hash", "published"] = "hash"
+    count: Literal["ceil", "int"] = "ceil"
+    subsets: Mapping[float, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How results come about: a split, a sight, a recipe, an inference and metric definitions.
+
+    `spacing_mm` None keeps native voxels. `whole_volume` pads or centre-crops each case to `patch_voxels` and needs no
+    windows. `score_grid`: `native` puts probabilities back on the file's grid first, `resampled` scores where the
+    network saw. `distance_unit`: `voxels` is what some papers measured without saying so. `average` is the order of means.
+    """
+
+    split: SplitRule
+    label_ratios: tuple[float, ...]
+    intensity: Intensity
+    spacing_mm: Spacing | None
+    patch_voxels: Shape3
+    whole_volume: bool = False
+    crop_foreground: bool = False
+    recipe: FineTuneConfig = field(default_factory=FineTuneConfig)
+    inference: Inference = field(default_factory=Inference)
+    metrics: tuple[str, ...] = ("dice", "nsd@2mm", "hd95", "assd")
+    average: Literal["class_then_case", "case_then_class"] = "class_then_case"
+    score_grid: Literal["native", "resampled"] = "native"
+    distance_unit: Literal["mm", "voxels"] = "mm"
+    target: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Layout(Interface):
+    """One official on-disk layout. Reads what the owners ship and writes phantoms in the same form; never imports torch."""
+
+    def locate(self, root: Path) -> Path | None:
+        """The dataset's folder at `root` or at most two levels below it; None when it is not there."""
+        ...
+
+    def records(self, folder: Path) -> list[Record]:
+        """One record per labelled or unlabelled case on disk, from names and headers alone (no voxels)."""
+        ...
+
+    def tree(self) -> str:
+        """The expected tree, a few lines, shown to a user whose data are missing."""
+        ...
+
+    def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Literal["smoke", "mini"]) -> None:
+        """Write phantom cases under their official ids, with `PHANTOM.json` in the folder."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationTask:
+    """A task card: no code, only facts. Labels are 1, 2, ... in the order of `classes`; 0 is background.
+
+    `targets` maps a target's name to merged classes: `{"organ": {"liver": ("liver", "tumour")}}`; a class left out is
+    background. `label_values` maps what stands in the files to the labels where they differ (255 -> 1).
+    """
+
+    title: str
+    version: int
+    modality: Literal["CT", "MR"]
+    files: Layout
+    classes: tuple[str, ...]
+    protocols: Mapping[str, Protocol]
+    channels: int = 1
+    targets: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    label_values: Mapping[int, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)  # official number of cases: labelled, unlabelled
+    folders: tuple[str, ...] = ()  # the dataset's official folder names, looked for below --root
+    gigabytes: float = 0.0
+    licence: str = ""
+    page: str = ""
+    citation: str = ""
+    hu: tuple[float, float] | None = None  # plausible range of stored values, None where they have no unit
+    kind: str = "segmentation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusMember:
+    """One set of volumes in a pre-training corpus. `cases` names a list in `tasks/splits/` (file, key); empty takes all."""
+
+    key: str
+    files: Layout
+    folders: tuple[str, ...]
+    printed: int
+    cases: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusCard:
+    """A pre-training pool. `printed` is the paper's count. `spacing_mm` None keeps native voxels."""
+
+    title: str
+    version: int
+    modality: Literal["CT", "MR"]
+    members: tuple[CorpusMember, ...]
+    printed: int
+    intensity: Intensity
+    key: str = ""  # where it differs from the file's name: a key may hold '-' and '.'
+    spacing_mm: Spacing | None = None
+    offers: frozenset[str] = frozenset({"volume"})
+    licence: str = ""
+    page: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodCard:
+    """A method's card. `build(config, sight)` gives the pre-training `Method`, `encoder(config, sight)` what fine-tuning sees.
+
+    `build` None means no pre-training. Presets are configs, or a mapping of phase name to config where a method has
+    several phases. `variants` maps a name to the fields it changes. `decoder` names the segmentation decoder in
+    `bench.nets.decoders`. `finetune` holds recipe fields that the method's own paper sets for every task.
+    """
+
+    title: str
+    version: int
+    family: str
+    paper: str
+    decoder: str
+    encoder: Callable[..., Any]
+    full: Any
+    small: Any
+    tiny: Any
+    build: Callable[..., Any] | None = None
+    ref_code: Any = None
+    needs: frozenset[str] | set[str] = frozenset({"volume"})
+    dims: frozenset[int] | set[int] = frozenset({3})
+    corpus: str = "none"
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    finetune: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = ""
+
+
+PRESETS = ("full", "small", "tiny", "ref_code")
+
+
+def phases(preset: Any) -> dict[str, MethodConfig]:
+    """A preset as phase name -> config; a lone config is the phase `pretrain`."""
+    return dict(preset) if isinstance(preset, Mapping) else {"pretrain": preset}
+
+
+def deciding(config: Any) -> dict[str, Any]:
+    """The fields of a config that decide the result, as a plain dict."""
+    chosen: Iterable[dataclasses.Field[Any]] = dataclasses.fields(config)
+    return {f.name: getattr(config, f.name) for f in chosen if f.metadata.get("decides", True)}

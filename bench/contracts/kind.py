@@ -1,0 +1,98 @@
+"""What a kind of task must offer so that the rooms can fine-tune, predict and score without knowing what the task asks.
+
+A kind is a module `tasks/kinds/NAME.py` with the functions of `Kind`. It sees an `Encoder`, never a `Method`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from typing import Protocol as Interface
+
+from torch import nn
+
+from bench.contracts.cards import FineTuneConfig, Inference, Protocol, SegmentationTask, Shape3, Sight
+from bench.contracts.method import Batch, Encoder, Phase
+from bench.contracts.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """A task as one run sees it: target, protocol and sizes resolved. `values` maps a stored label to a class index."""
+
+    task: SegmentationTask
+    target: str
+    protocol: Protocol
+    recipe: FineTuneConfig
+    inference: Inference
+    sight: Sight
+    classes: tuple[str, ...]
+    values: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores of one case: rows (class, metric id, value) and what was undefined (counts by name)."""
+
+    rows: tuple[tuple[str, str, float], ...]
+    counts: Mapping[str, int]
+
+
+class Kind(Interface):
+    """The functions a kind's module holds. `cases` is `bench.data.cache.CachedCases`."""
+
+    suffix: str
+
+    def build_net(self, setup: Setup, encoder: Encoder, decoder: str, seed: int) -> nn.Module: ...
+    def layers(self, net: nn.Module) -> list[nn.Module]: ...
+    def training_phase(self, setup: Setup, net: nn.Module) -> Phase: ...
+    def prepare(self, setup: Setup) -> Callable[[Batch], Batch]: ...
+    def evaluate(self, setup: Setup, net: nn.Module, cases: Any) -> float: ...
+    def predict_case(self, setup: Setup, net: nn.Module, cases: Any, case: str, path: Path) -> None: ...
+    def score_case(self, setup: Setup, folder: Path, record: Record, cases: Any, prediction: Path) -> Scored: ...
+
+
+def make_setup(
+    task: SegmentationTask,
+    target: str,
+    protocol: Protocol,
+    *,
+    preset: str,
+    recipe: FineTuneConfig,
+    inference: Inference,
+    multiple: Shape3,
+) -> Setup:
+    """Resolve a target's classes and the shape that the network sees: the protocol's, smaller at small presets, rounded up
+    to what the encoder needs."""
+    merged = task.targets.get(target) or {name: (name,) for name in task.classes}
+    values = {
+        task.classes.index(member) + 1: index
+        for index, members in enumerate(merged.values(), start=1)
+        for member in members
+    }
+    shape = network_shape(protocol, preset, multiple)
+    sight = Sight(task.channels, shape, protocol.spacing_mm, protocol.intensity)
+    return Setup(
+        task=task,
+        target=target,
+        protocol=protocol,
+        recipe=recipe,
+        inference=inference,
+        sight=sight,
+        classes=tuple(merged),
+        values=values,
+    )
+
+
+def network_shape(protocol: Protocol, preset: str, multiple: Sequence[int]) -> Shape3:
+    """Voxels per axis that the network sees.
+
+    Whole volumes keep the protocol's shape. Crops are at most 64 voxels a side at preset `small` and 32 at `tiny`. Each side
+    is then rounded up to a multiple of what the encoder needs.
+    """
+    most = {"small": 64, "tiny": 32}.get(preset, max(protocol.patch_voxels))
+    wanted = [side if protocol.whole_volume else min(side, most) for side in protocol.patch_voxels]
+    d, h, w = (-(-side // step) * step for side, step in zip(wanted, multiple, strict=True))
+    return d, h, w

@@ -1,0 +1,195 @@
+"""The plug for a method: what it must offer so that the one training loop can pre-train it and any task can use its encoder.
+
+Shapes: B volumes of C channels and D x H x W voxels. A batch is a dict of tensors; a loss is a dict of named scalars that are
+already weighted; the loop adds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from bench.contracts.cards import MethodConfig, PhaseConfig, Shape3, Sight, Spacing
+from bench.contracts.errors import EncoderMismatch
+
+Batch = dict[str, Tensor]
+Arrays = dict[str, np.ndarray[Any, Any]]
+Losses = dict[str, Tensor]
+Sample = tuple[str, ...]
+
+
+class Corpus(Protocol):
+    """The volumes a phase draws from, as the cache holds them: (C, D, H, W), int16 HU or float16, canonical order."""
+
+    cases: tuple[str, ...]
+    sight: Sight
+
+    def shape(self, case: str) -> Shape3: ...
+    def spacing(self, case: str) -> Spacing | None: ...
+    def read(self, case: str, start: Shape3, size: Shape3) -> np.ndarray[Any, Any]:
+        """The box of a case; what lies outside the volume is filled with the least value the intensity knows."""
+        ...
+
+    def fields(self, case: str) -> Mapping[str, Any]:
+        """What else the corpus offers of a case: `report`, `label`, `modality`."""
+        ...
+
+
+Draw = Callable[[Corpus, int, int, int], Sequence[Sample]]
+"""(corpus, batch size, step, seed) -> the samples of that step. Pure, so a loader's position is the step number."""
+
+Views = Callable[[Corpus, Sample, np.random.Generator], Arrays]
+"""(corpus, sample, generator) -> named arrays, stacked over the batch by the loader; runs in loader workers."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One optimiser's part of a step: its loss and the parameters it moves (None: all that require gradients)."""
+
+    name: str
+    loss: Callable[[Batch], Losses]
+    parameters: Callable[[], Iterable[nn.Parameter]] | None = None
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training with its own config, key and checkpoint.
+
+    `splits_batch` True means the loss is a mean over samples, so that a micro-batch gives the same gradient.
+    """
+
+    name: str
+    config: PhaseConfig
+    draw: Draw
+    views: Views
+    turns: tuple[Turn, ...]
+    splits_batch: bool = True
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an encoder gives: maps fine to coarse [(B, channels[i], D_i, H_i, W_i)] and one pooled vector (B, F)."""
+
+    maps: list[Tensor]
+    pooled: Tensor
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What became of a weight file: names that matched, were reshaped, stayed new, were dropped."""
+
+    matched: tuple[str, ...]
+    reshaped: tuple[str, ...]
+    new: tuple[str, ...]
+    dropped: tuple[str, ...]
+    elements: int
+
+    def summary(self) -> str:
+        counts = [f"{len(getattr(self, part))} {part}" for part in ("matched", "reshaped", "new", "dropped")]
+        return f"{', '.join(counts)}; {self.elements:,} numbers taken over"
+
+
+class Encoder(nn.Module):
+    """What survives pre-training. `channels[i]` and `strides[i]` describe map i, fine to coarse; `pooled_width` is F.
+
+    Built by `card.encoder(config, sight)`; no Method is needed.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[Shape3, ...]
+    pooled_width: int
+
+    def forward(self, volume: Tensor) -> Features:
+        raise NotImplementedError
+
+    def layers(self) -> list[nn.Module]:
+        """The modules from input to output, for layer-wise decay. Parameters in none of them count as the first layer."""
+        raise NotImplementedError
+
+    def declared(self) -> frozenset[str]:
+        """Names of this encoder's tensors that pre-training must provide. Default: all of them."""
+        return frozenset(self.state_dict())
+
+    def reshape(self, name: str, found: Tensor, wanted: Tensor) -> Tensor | None:
+        """A stored tensor brought to the wanted shape (positions interpolated, input channels repeated), or None."""
+        return None
+
+    def adopt(self, weights: Mapping[str, Tensor], *, declared: bool = True) -> Adopted:
+        """Load weights by name and shape and say what became of each.
+
+        With `declared` every tensor of `declared()` must be there and fit; otherwise (a foreign file) 95 % of all
+        tensors must. Raises EncoderMismatch naming the first misfits; the encoder is then unchanged.
+        """
+        own = self.state_dict()
+        taken: dict[str, Tensor] = {}
+        reshaped: list[str] = []
+        for name, wanted in own.items():
+            if name not in weights:
+                continue
+            found = weights[name]
+            if found.shape == wanted.shape:
+                taken[name] = found
+            elif (fitted := self.reshape(name, found, wanted)) is not None and fitted.shape == wanted.shape:
+                taken[name] = fitted
+                reshaped.append(name)
+        _demand(own, taken, weights, self.declared() if declared else None)
+        self.load_state_dict({**own, **taken})
+        return Adopted(
+            matched=tuple(n for n in taken if n not in reshaped),
+            reshaped=tuple(reshaped),
+            new=tuple(n for n in own if n not in taken),
+            dropped=tuple(n for n in weights if n not in taken),
+            elements=sum(t.numel() for t in taken.values()),
+        )
+
+
+def _demand(
+    own: Mapping[str, Tensor],
+    taken: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    declared: frozenset[str] | None,
+) -> None:
+    required = set(own) if declared is None else declared
+    absent = [name for name in own if name in required and name not in taken]
+    allowed = 0.05 * len(required) if declared is None else 0
+    if len(absent) <= allowed:
+        return
+    first = absent[0]
+    found = f"shape {tuple(weights[first].shape)}" if first in weights else "no such tensor"
+    raise EncoderMismatch(
+        f"{len(absent)} of {len(required)} tensors that the encoder must take over do not fit; first '{first}': "
+        f"asked for shape {tuple(own[first].shape)}, found {found}.",
+        remedy="Give a file saved from the same method and preset, or pre-train without --weights.",
+    )
+
+
+class Method(nn.Module):
+    """A pre-training method: an encoder, the phases that train it, and a loss that reads like the paper."""
+
+    encoder: Encoder
+    phases: tuple[Phase, ...]
+
+    def fit(self, corpus: Corpus) -> None:
+        """Whatever must be learnt from the corpus before step 0 and saved with the run. Default: nothing."""
+
+    def prepare(self, batch: Batch) -> Batch:
+        """On the device: window, normalise, augment. Default: unchanged."""
+        return batch
+
+    def loss(self, batch: Batch) -> Losses:
+        """On the device: named scalars, already weighted."""
+        raise NotImplementedError
+
+    def after_step(self, progress: float) -> None:
+        """Momentum updates and schedules; progress runs from 0 to 1. Default: nothing."""
+
+
+def one_phase(
+    config: MethodConfig, *, draw: Draw, views: Views, loss: Callable[[Batch], Losses], splits_batch: bool = True
+) -> tuple[Phase, ...]:
+    """The phases of a method that trains once, with one optimiser."""
+    return (Phase("pretrain", config, draw, views, (Turn("all", loss),), splits_batch),)

@@ -1,0 +1,138 @@
+"""The records that travel between rooms: a case on disk, a manifest, a finished cell. Pydantic, so that reading checks.
+
+Axes are (x, y, z) in canonical RAS order throughout; spacing in mm; an undefined number is None in JSON and NaN in Parquet.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Source = Literal["real", "phantom"]
+SCHEMA_MANIFEST = "bench-manifest/1"
+SCHEMA_CELL = "bench-cell/1"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageFile(_Frozen):
+    """Where one image of a case lies, relative to the dataset's folder. `key` is the dataset inside an h5 file."""
+
+    path: str
+    format: Literal["nifti", "h5", "nrrd"]
+    channel: int = 0
+    key: str | None = None
+    frame: int | None = None
+
+
+class LabelFile(_Frozen):
+    """Where the label of a case lies; `kind` none means that the owners withhold it."""
+
+    kind: Literal["mask", "none"] = "none"
+    path: str | None = None
+    format: Literal["nifti", "h5", "nrrd"] = "nifti"
+    key: str | None = None
+
+
+class Record(_Frozen):
+    """One unit of evaluation. `group` is what must never straddle two parts of a split (a patient where known)."""
+
+    dataset: str
+    adapter_version: str
+    case_id: str
+    patient_id: str
+    group: str
+    images: tuple[ImageFile, ...]
+    label: LabelFile = LabelFile()
+    modality: Literal["CT", "MR"] = "CT"
+    contrast: str = ""
+    shape: tuple[int, ...] | None = None
+    spacing: tuple[float, float, float] | None = None
+    affine: tuple[tuple[float, ...], ...] | None = None
+    orientation: str | None = None
+    depth_axis: int | None = None
+    anisotropy: int | None = None
+    intensity: Literal["hu", "raw", "zscore"] = "raw"
+    split: str = ""
+    protocol: str = ""
+    fold: int = 0
+    order: int = -1
+    fingerprint: str = ""
+    source: Source = "real"
+    meta: dict[str, Any] = Field(default_factory=dict)
+
+
+class ManifestHeader(_Frozen):
+    """What a manifest says of itself. `checks` maps a check's name to `ok`, `n/a` or what failed."""
+
+    schema_: str = Field(SCHEMA_MANIFEST, alias="schema")
+    task: str
+    protocol: str
+    adapter: str
+    root_hint: str
+    n: dict[str, int]
+    classes: tuple[tuple[int, str], ...]
+    split_source: str
+    ratios: tuple[float, ...]
+    checks: dict[str, str]
+    content_hash: str
+    created_from: Source
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Cell(_Frozen):
+    """One finished run. `scores` maps a metric id to its mean as the protocol averages; None where nothing is defined.
+
+    `n` counts test cases scored, `n_listed` those the split names; `counts` holds what was undefined (empty truths, failed
+    predictions). `config` maps a phase to its resolved values, `keys` a room to its key, `differs` lists what departs from the
+    paper. `hashes` holds full sha256 of initial and final weights, of the predictions and of the per-case Parquet.
+    """
+
+    schema_: str = Field(SCHEMA_CELL, alias="schema")
+    name: str
+    key: str
+    method: str
+    variant: str = ""
+    task: str
+    target: str = ""
+    protocol: str
+    ratio: float
+    preset: str
+    corpus: str
+    seed: int
+    pretrain_seed: int
+    fold: int
+    source: Source
+    partial: str = ""
+    metrics: tuple[str, ...]
+    classes: tuple[str, ...]
+    scores: dict[str, float | None]
+    class_scores: dict[str, dict[str, float | None]]
+    n: int
+    n_listed: int
+    n_train: int
+    counts: dict[str, int]
+    average: str
+    distance_unit: str
+    config: dict[str, dict[str, Any]]
+    keys: dict[str, str]
+    hashes: dict[str, str]
+    content_hash: str
+    command: str
+    differs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ErrorReport(_Frozen):
+    """What `--json` prints on standard error."""
+
+    error: str
+    case: str
+    message: str
+    remedy: str

@@ -1,0 +1,183 @@
+"""Which volumes a method pre-trains on: a corpus by name, the task's own training volumes, or any folder. No torch.
+
+`own` takes all training volumes of the task's split, whatever the label ratio: labels are unseen, so several ratios share
+one pre-training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import registry
+from bench.cases import TaskCases, content_hash
+from bench.contracts.cards import CorpusCard, CorpusMember, Intensity, Layout, Protocol, SegmentationTask, Spacing
+from bench.contracts.errors import DataMissing, SpecError
+from bench.contracts.record import Record, Source
+from bench.data.cache import CachedCases, prepare
+from bench.data.find import locate
+from bench.data.preparation import CacheRecipe
+from bench.data.splits import read_list
+from bench.spec import RunSpec
+from bench.train.progress import Progress
+
+PRETRAINING_CT = Intensity("hu", (-1000.0, 1000.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusCases:
+    """The volumes of a corpus: records by folder, how their voxels are read, and what is told of them."""
+
+    key: str
+    members: tuple[tuple[Path, tuple[Record, ...]], ...]
+    intensity: Intensity
+    spacing_mm: Spacing | None
+    channels: int
+    printed: int
+    content_hash: str
+    source: Source
+    notes: tuple[str, ...] = ()
+
+    @property
+    def found(self) -> int:
+        return sum(len(records) for _, records in self.members)
+
+
+def corpus_word(spec: RunSpec) -> str:
+    """The corpus a run uses: asked for, else the method's own; `none` without pre-training, `file` with --weights."""
+    if spec.weights:
+        return "file"
+    card = next((c for c in registry.describe(registry.METHODS) if c["name"] == spec.method), {})
+    own = card.get("corpus", "none")
+    if own == "none" and spec.corpus not in ("", "none"):
+        raise SpecError(
+            f"The method '{spec.method}' does not pre-train, so it takes no corpus, found '{spec.corpus}'.",
+            case=spec.method,
+            remedy="Leave --corpus out.",
+        )
+    return "folder" if spec.corpus_root and not spec.corpus else spec.corpus or own
+
+
+def find_corpus(
+    spec: RunSpec,
+    task: SegmentationTask,
+    protocol: Protocol,
+    cases: TaskCases,
+    environ: Mapping[str, str],
+    phantoms: Path | None,
+) -> CorpusCases | None:
+    """The corpus of a run, found on disk; None where nothing is pre-trained.
+
+    Raises DataMissing with what is possible instead: `--corpus own`, `--weights FILE`, `--phantom`.
+    """
+    word = corpus_word(spec)
+    if word in ("none", "file"):
+        return None
+    if word == "own":
+        return _own(task, protocol, cases)
+    if word == "folder":
+        return folder_corpus(Path(spec.corpus_root), task.modality, task.channels)
+    return named_corpus(
+        word, Path(spec.corpus_root) if spec.corpus_root else None, environ, phantoms, partial=spec.partial
+    )
+
+
+def folder_corpus(root: Path, modality: str, channels: int = 1) -> CorpusCases:
+    """Every volume below a folder, read at native spacing. `modality` CT means HU, MR means one z-score per volume."""
+    if not root.name or not root.is_dir():
+        raise DataMissing(
+            f"--corpus folder needs a folder of volumes, found '{root}'.", remedy="Say where it is: --corpus-root DIR."
+        )
+    layout: Layout = registry.layout("nifti_folder").NiftiFolder()
+    records = tuple(layout.records(root))
+    if not records:
+        raise DataMissing(
+            f"No volume (.nii, .nii.gz) in {root}.", remedy="Point --corpus-root at the folder that holds them."
+        )
+    return CorpusCases(
+        key="folder",
+        members=((root, records),),
+        intensity=PRETRAINING_CT if modality == "CT" else Intensity("zscore"),
+        spacing_mm=None,
+        channels=channels,
+        printed=len(records),
+        content_hash=content_hash(root, records),
+        source=records[0].source,
+        notes=(f"a folder of {len(records)} volumes, read as {modality}",),
+    )
+
+
+def named_corpus(
+    key: str, root: Path | None, environ: Mapping[str, str], phantoms: Path | None, *, partial: bool
+) -> CorpusCases:
+    """A corpus of the registry, from whichever members are on disk; all must be unless `partial`."""
+    card = registry.corpus(key)
+    members = [(member, _member(member, root, environ, phantoms)) for member in card.members]
+    found = [(folder, records) for _, (folder, records) in members if folder and records]
+    absent = [member.key for member, (folder, records) in members if not (folder and records)]
+    if not found or (absent and not partial and phantoms is None):
+        raise DataMissing(
+            f"The pre-training corpus '{key}' ({card.printed:,} volumes; {card.page or card.title}) lacks {', '.join(absent)}.",
+            case=key,
+            remedy="Next: --corpus own (the task's own training volumes), --corpus-root DIR where it lies elsewhere, "
+            "--weights FILE for a trained encoder, --partial for the members at hand, or --phantom to try without data.",
+        )
+    everything = [record for _, records in found for record in records]
+    count = len(everything)
+    return CorpusCases(
+        key=key,
+        members=tuple(found),
+        intensity=card.intensity,
+        spacing_mm=card.spacing_mm,
+        channels=1,
+        printed=card.printed,
+        content_hash=" ".join(content_hash(folder, records) for folder, records in found),
+        source=everything[0].source,
+        notes=(*card.notes, *([f"{count:,} of {card.printed:,} volumes at hand"] if count != card.printed else [])),
+    )
+
+
+def cached_corpus(corpus: CorpusCases, cache: Path, progress: Progress | None = None) -> CachedCases:
+    """Preprocess a corpus into the cache, members joined."""
+    recipe = CacheRecipe(
+        spacing_mm=corpus.spacing_mm, intensity=corpus.intensity, crop_foreground=False, label_values=None
+    )
+    parts = [prepare(folder, list(records), recipe, cache, progress=progress) for folder, records in corpus.members]
+    return CachedCases.joined(parts)
+
+
+def _own(task: SegmentationTask, protocol: Protocol, cases: TaskCases) -> CorpusCases:
+    records = tuple(
+        record.model_copy(update={"label": type(record.label)()}) for record in cases.pick(cases.here.train)
+    )
+    hounsfield = protocol.intensity.kind == "hu"
+    return CorpusCases(
+        key="own",
+        members=((cases.folder, records),),
+        intensity=PRETRAINING_CT if hounsfield else protocol.intensity,
+        spacing_mm=protocol.spacing_mm,
+        channels=task.channels,
+        printed=len(cases.listed.train),
+        content_hash=content_hash(cases.folder, records),
+        source=cases.source,
+        notes=(f"the task's own {len(records)} training volumes, labels unseen",),
+    )
+
+
+def _member(
+    member: CorpusMember, root: Path | None, environ: Mapping[str, str], phantoms: Path | None
+) -> tuple[Path | None, tuple[Record, ...]]:
+    folder = locate(member.files, member.key, member.folders, phantoms or root, {} if phantoms else environ)
+    if folder is None:
+        return None, ()
+    records = member.files.records(folder)
+    if member.cases:
+        wanted = set(read_list(registry.splits_folder(), *member.cases))
+        records = [record for record in records if record.case_id in wanted]
+    return folder, tuple(records)
+
+
+def describe_corpus(card: CorpusCard) -> str:
+    """One line for a person: title, printed count, members."""
+    return f"{card.title}: {card.printed:,} volumes in {len(card.members)} sets"

@@ -1,0 +1,291 @@
+"""Prepared cases on disk, and boxes of them read fast enough that training never waits for its data.
+
+Each case is one file named by what decides its content, so a changed recipe or file never meets an old entry. Any
+number of processes may prepare the same case: each writes its own file and the last rename wins with the same content.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts.cards import Shape3, Sight, Spacing
+from bench.contracts.errors import DataMissing, DataUnsound, SpecError
+from bench.contracts.record import Record
+from bench.data.entry import CaseMeta, Entry, damaged, open_entry, write_entry
+from bench.data.patches import overlap
+from bench.data.preparation import CacheRecipe, entry_key, prepared
+
+OPEN_FILES = 128  # per process, well below the usual limit of 1024
+SUFFIX = ".case"
+
+
+class Progress(Protocol):
+    """Who wants to know how far preparation is (the training room's progress fits)."""
+
+    def start(self, name: str, total: int) -> None: ...
+    def advance(self, n: int, **shown: Any) -> None: ...
+    def finish(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What stays in memory of a case between reads."""
+
+    path: Path
+    shape: Shape3
+    spacing_mm: Spacing
+    fields: Mapping[str, Any]
+
+
+@dataclass
+class _Opened:
+    entry: Entry
+    image: Any
+    label: Any
+    foreground: dict[int, NDArray[np.int32]] | None = None
+
+
+@dataclass(frozen=True)
+class _Job:
+    folder: Path
+    record: Record
+    recipe: CacheRecipe
+    cache_folder: Path
+    verify: bool
+
+
+class CachedCases:
+    """Prepared cases as a `Corpus` (see `contracts/method.py`), with masks. Made by `prepare`.
+
+    Files are opened when first read, per process, at most 128 at a time; the object itself is small and may be pickled
+    or inherited by a fork. One thread at a time may read through it. Unknown cases raise DataMissing.
+    """
+
+    def __init__(self, known: Mapping[str, _Known], sight: Sight) -> None:
+        self.cases: tuple[str, ...] = tuple(known)
+        self.sight = sight
+        self._known = dict(known)
+        self._opened: OrderedDict[str, _Opened] = OrderedDict()
+        self._process = os.getpid()
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": OrderedDict()}
+
+    def shape(self, case: str) -> Shape3:
+        """Voxels per axis (D, H, W) of the prepared case."""
+        return self._of(case).shape
+
+    def spacing(self, case: str) -> Spacing | None:
+        """Voxel size in mm of the prepared case, (D, H, W) = (x, y, z)."""
+        return self._of(case).spacing_mm
+
+    def fields(self, case: str) -> Mapping[str, Any]:
+        """`modality` and whatever the record's `meta` holds."""
+        return self._of(case).fields
+
+    def read(self, case: str, start: Shape3, size: Shape3) -> NDArray[Any]:
+        """A box (C, D, H, W) as stored; outside the volume the window's low end (`hu`) or 0 (`zscore`, `asis`).
+
+        Zero is what tasks.md A.1b pads a z-scored volume with: its mean. Raises StoreError for a damaged entry.
+        """
+        opened = self._open(case)
+        return self._box(case, opened, opened.image, start, size, self.fill)
+
+    def read_label(self, case: str, start: Shape3, size: Shape3) -> NDArray[np.uint8]:
+        """The box of the mask (D, H, W) uint8; 0 outside the volume. Raises DataMissing where the case has no mask."""
+        opened = self._open(case)
+        if opened.label is None:
+            told = "was prepared without a mask."
+            raise DataMissing(told, case=case, remedy="Use a labelled case, or give the recipe `label_values`.")
+        return self._box(case, opened, opened.label, start, size, 0)
+
+    def foreground(self, case: str) -> Mapping[int, NDArray[np.int32]]:
+        """Per class present up to 4096 of its voxels, (K, 3) int32 in (D, H, W); empty without a mask."""
+        opened = self._open(case)
+        if opened.foreground is None:
+            opened.foreground = opened.entry.foreground()
+        return opened.foreground
+
+    def class_voxels(self, case: str) -> Mapping[int, int]:
+        """Per class present, its number of voxels on the prepared grid."""
+        return self._open(case).entry.meta.class_voxels
+
+    def meta(self, case: str) -> CaseMeta:
+        """Native header, placement, moments and notes of a case."""
+        return self._open(case).entry.meta
+
+    def subset(self, cases: Sequence[str]) -> CachedCases:
+        """The same cases, only those named, in that order."""
+        return CachedCases({case: self._of(case) for case in cases}, self.sight)
+
+    def shown(self, shape: Shape3) -> CachedCases:
+        """The same cases with `sight.shape` set to what a network will be shown."""
+        return CachedCases(self._known, replace(self.sight, shape=shape))
+
+    @property
+    def fill(self) -> int:
+        """What stands for the outside of a volume."""
+        return int(np.floor(self.sight.intensity.window_hu[0])) if self.sight.intensity.kind == "hu" else 0
+
+    def _of(self, case: str) -> _Known:
+        try:
+            return self._known[case]
+        except KeyError:
+            told = f"is not among the {len(self._known)} prepared cases."
+            raise DataMissing(told, case=case, remedy="Prepare it first.") from None
+
+    def _open(self, case: str) -> _Opened:
+        if self._process != os.getpid():  # after a fork: memory maps and decoders stay the parent's
+            self._opened, self._process = OrderedDict(), os.getpid()
+        if case in self._opened:
+            self._opened.move_to_end(case)
+            return self._opened[case]
+        path = self._of(case).path
+        entry = open_entry(path)
+        if entry is None:
+            raise damaged(path, case, "missing, cut short or overwritten since it was prepared")
+        opened = _Opened(entry, entry.frame("image"), entry.frame("label") if entry.meta.labelled else None)
+        self._opened[case] = opened
+        if len(self._opened) > OPEN_FILES:
+            self._opened.popitem(last=False)
+        return opened
+
+    def _box(self, case: str, opened: _Opened, stored: Any, start: Shape3, size: Shape3, fill: int) -> NDArray[Any]:
+        volume, box = overlap(self._of(case).shape, start, size)
+        lead = stored.shape[:-3]
+        part_shape = tuple(part.stop - part.start for part in volume)
+        try:
+            part = stored[(*(slice(None) for _ in lead), *volume)] if all(part_shape) else None
+        except RuntimeError as error:
+            raise damaged(opened.entry.path, case, str(error)) from None
+        if part is not None and part_shape == tuple(size):
+            whole: NDArray[Any] = part.reshape(*lead, *size)
+            return whole
+        out = np.full((*lead, *size), fill, stored.dtype)
+        if part is not None:
+            d, h, w = box
+            out[..., d, h, w] = part.reshape(*lead, *part_shape)
+        return out
+
+
+def prepare(
+    folder: Path,
+    records: Sequence[Record],
+    recipe: CacheRecipe,
+    cache_folder: Path,
+    *,
+    workers: int = 0,
+    progress: Progress | None = None,
+    verify: bool = False,
+) -> CachedCases:
+    """Make sure that every record has an entry in `cache_folder`, and hand them out in the records' order.
+
+    Sound entries of the same recipe and files are taken as they are; damaged ones are made anew (`verify` also reads
+    them through). `workers` processes help. Unsound cases do not stop the others: at the end one DataUnsound names them
+    all. Raises StoreError where the folder cannot be written, DataMissing where a file is not there.
+    The `sight` has the recipe's spacing and, until `shown` is called, the largest shape of all cases.
+    """
+    _distinct(records)
+    jobs = [_Job(folder, record, recipe, cache_folder, verify) for record in records]
+    entries: list[Entry] = []
+    unsound: list[DataUnsound] = []
+    if progress:
+        progress.start("prepare", len(jobs))
+    for result in _results(jobs, workers):
+        if isinstance(result, DataUnsound):
+            unsound.append(result)
+        else:
+            entries.append(result)
+        if progress:
+            progress.advance(1)
+    if progress:
+        progress.finish()
+    if unsound:
+        raise _all_of(unsound, len(jobs))
+    known = {
+        record.case_id: _Known(
+            entry.path,
+            entry.meta.placement.crop_shape,
+            entry.meta.placement.spacing_mm,
+            {"modality": record.modality, **record.meta},
+        )
+        for record, entry in zip(records, entries, strict=True)
+    }
+    return CachedCases(known, _sight(entries, recipe))
+
+
+def _results(jobs: Sequence[_Job], workers: int) -> Iterator[Entry | DataUnsound]:
+    if workers == 0 or len(jobs) < 2:
+        yield from map(_ensure, jobs)
+        return
+    with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from pool.map(_ensure, jobs)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _ensure(job: _Job) -> Entry | DataUnsound:
+    """The sound entry of one job, made if need be. What is wrong with a case's files is handed back, not raised."""
+    try:
+        key = entry_key(job.folder, job.record, job.recipe)
+        path = job.cache_folder / f"{_file_name(job.record.case_id)}-{key[:16]}{SUFFIX}"
+        entry = open_entry(path)
+        if entry is not None and not (job.verify and not entry.payload_is_whole()):
+            return entry
+        case = prepared(job.folder, job.record, job.recipe)
+        write_entry(path, case.image, case.label, case.foreground, case.meta)
+    except DataUnsound as error:
+        return error
+    written = open_entry(path)
+    if written is None:
+        raise damaged(path, job.record.case_id, "it could not be read back after it was written")
+    return written
+
+
+def _file_name(case: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", case)[:80]
+
+
+def _distinct(records: Iterable[Record]) -> None:
+    seen: set[str] = set()
+    for record in records:
+        if record.case_id in seen:
+            raise SpecError(
+                "stands twice among the cases to prepare.", case=record.case_id, remedy="Name each case once."
+            )
+        seen.add(record.case_id)
+
+
+def _all_of(errors: Sequence[DataUnsound], asked: int) -> DataUnsound:
+    if len(errors) == 1:
+        return errors[0]
+    others = ", ".join(error.case for error in errors[1:6]) + (", ..." if len(errors) > 6 else "")
+    told = f"{errors[0].message} {len(errors)} of {asked} cases cannot be trusted; the others: {others}."
+    return DataUnsound(told, case=errors[0].case, remedy=errors[0].remedy)
+
+
+def _sight(entries: Sequence[Entry], recipe: CacheRecipe) -> Sight:
+    channels = {entry.meta.channels for entry in entries}
+    if len(channels) > 1:
+        raise DataUnsound(
+            f"cases differ in their number of channels: {sorted(channels)}.", remedy="Prepare them apart."
+        )
+    shapes = [entry.meta.placement.crop_shape for entry in entries] or [(1, 1, 1)]
+    d, h, w = (max(sizes) for sizes in zip(*shapes, strict=True))
+    return Sight(channels.pop() if channels else 1, (d, h, w), recipe.spacing_mm, recipe.intensity)

@@ -1,0 +1,284 @@
+"""NIfTI, h5 and NRRD files as arrays in their own axis order: what each format holds and how each can be broken.
+
+Only `volumes.py` calls this file; everything above sees canonical arrays. A file that cannot be trusted is refused with
+DataUnsound, never mended in silence.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from bench.contracts.cards import Spacing
+from bench.contracts.errors import BenchError, DataUnsound
+from bench.contracts.record import Record
+from bench.data.axes import Affine, as_affine, plain_affine
+
+FETCH_AGAIN = "Fetch the file again and compare its checksum with the owner's."
+SPACING_REMEDY = "Fetch the file again, or mend its header from the scanner's report."
+_GZIP_MAGIC = b"\x1f\x8b"
+_BROKEN = (EOFError, OSError, zlib.error)
+_NIFTI_HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 takes 348
+
+
+@dataclass(frozen=True)
+class Place:
+    """One array on disk: a file, how to read it, and what inside it is meant (`key` in h5, `frame` of a 4-D file)."""
+
+    path: Path
+    name: str
+    format: str
+    key: str
+    frame: int | None
+    record: Record
+
+    def unsound(self, message: str, remedy: str = FETCH_AGAIN) -> DataUnsound:
+        """The error to raise: names the case, then the file and what is wrong with it."""
+        return DataUnsound(f"'{self.name}' {message}", case=self.record.case_id, remedy=remedy)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a file's header says, in the file's axis order; `form_difference` as in `volumes.Header`."""
+
+    shape: tuple[int, ...]
+    affine: Affine
+    dtype: str
+    form_difference: float | None = None
+
+
+def grid(place: Place) -> Grid:
+    """The grid of one file from its header alone. Raises DataUnsound where the header cannot be trusted."""
+    return {"nifti": _nifti_grid, "h5": _h5_grid, "nrrd": _nrrd_grid}[place.format](place)
+
+
+def voxels(place: Place) -> NDArray[Any]:
+    """All voxels of one file, rescale slope applied: int16 where that is exact, else float32 or float64."""
+    return {"nifti": _nifti_voxels, "h5": _h5_voxels, "nrrd": _nrrd_voxels}[place.format](place)
+
+
+def scaled(array: NDArray[Any], slope: float, intercept: float, place: Place) -> NDArray[Any]:
+    """Stored numbers times slope plus intercept: int16 where that is exact, else floating point."""
+    if array.dtype.kind not in "iufb" or array.dtype.itemsize > 8:
+        raise place.unsound(f"holds {array.dtype}; plain integers or floats are due.", "Save it as int16 or float32.")
+    untouched = slope == 1.0 and intercept == 0.0
+    if not (array.dtype.kind in "iub" and slope.is_integer() and intercept.is_integer()):
+        exact: NDArray[Any] = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)
+        return exact if untouched else exact * exact.dtype.type(slope) + exact.dtype.type(intercept)
+    if untouched and (array.dtype.itemsize == 1 or array.dtype.newbyteorder("=") == np.int16):
+        return array.astype(np.int16, copy=False)
+    wide = array.astype(np.int64) * int(slope) + int(intercept)
+    limits = np.iinfo(np.int16)
+    fits = wide.size == 0 or (wide.min() >= limits.min and wide.max() <= limits.max)
+    return wide.astype(np.int16) if fits else wide.astype(np.float64)
+
+
+# NIfTI -------------------------------------------------------------------------------------------
+
+
+def _nifti_head(place: Place, block: bytes) -> Any:
+    import nibabel as nib
+
+    told = int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")
+    kind, length = (nib.Nifti2Header, 540) if 540 in told else (nib.Nifti1Header, 348)
+    if length not in told:
+        raise place.unsound(f"is no NIfTI file: it starts with {block[:4]!r} where a header's length is due.")
+    if len(block) < length:
+        raise place.unsound(f"is truncated: {len(block)} bytes where a header takes {length}.")
+    header = kind(block[:length], check=False)  # nibabel's checks would mend a bad voxel size in silence
+    if not bytes(header["magic"]).startswith(b"n+"):
+        raise place.unsound("keeps its header and voxels apart; one file with both is due.", "Save it as .nii.gz.")
+    return header
+
+
+def _nifti_grid(place: Place) -> Grid:
+    header = _nifti_head(place, _nifti_bytes(place, _NIFTI_HEADER_BYTES))
+    sizes = tuple(float(x) for x in header["pixdim"][1:4])
+    if not all(np.isfinite(size) and size > 0 for size in sizes):
+        raise place.unsound(f"has spacing {sizes} mm; every axis needs a finite size above 0.", remedy=SPACING_REMEDY)
+    try:
+        affine = as_affine(header.get_best_affine())
+        qform, sform = header.get_qform(coded=True)[0], header.get_sform(coded=True)[0]
+    except (ValueError, ArithmeticError) as error:
+        raise place.unsound(f"has no usable affine ({error}).", remedy=SPACING_REMEDY) from None
+    difference = None if qform is None or sform is None else float(np.abs(qform - sform).max())
+    return Grid(tuple(int(n) for n in header.get_data_shape()), affine, header.get_data_dtype().name, difference)
+
+
+def _nifti_bytes(place: Place, limit: int | None = None) -> bytes:
+    """The file's content, unpacked; with `limit` its beginning only. All of it is read to verify gzip's checksum."""
+    try:
+        with place.path.open("rb") as file:
+            if not place.name.endswith(".gz"):
+                return file.read(-1 if limit is None else limit)
+            magic = file.read(2)
+            if magic != _GZIP_MAGIC:
+                raise place.unsound(f"is no gzip file though named so: it starts with {magic!r}, not {_GZIP_MAGIC!r}.")
+            file.seek(0)
+            if limit is None:
+                return gzip.decompress(file.read())
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                return unpacked.read(limit)
+    except _BROKEN as error:
+        raise place.unsound(f"is truncated or damaged ({error}).") from None
+
+
+def _nifti_voxels(place: Place) -> NDArray[Any]:
+    content = _nifti_bytes(place)
+    header = _nifti_head(place, content)
+    shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), int(header.get_data_offset())
+    count = int(np.prod(shape, dtype=np.int64))
+    due = offset + count * dtype.itemsize
+    if len(content) < due:
+        raise place.unsound(f"is truncated: {len(content)} bytes where shape {tuple(shape)} needs {due}.")
+    array = np.frombuffer(content, dtype, count, offset).reshape(shape, order="F")
+    slope, intercept = header.get_slope_inter()
+    return scaled(array, 1.0 if slope is None else float(slope), float(intercept or 0.0), place)
+
+
+def encode_nifti(array: NDArray[Any], affine: Affine, dtype: DTypeLike, *, zipped: bool) -> bytes:
+    """A NIfTI-1 file in memory, without scaling. Raises ValueError where an integer dtype cannot hold the values."""
+    import nibabel as nib
+
+    wanted = np.dtype(dtype)
+    if wanted.kind in "iu" and array.size:
+        limits = np.iinfo(wanted)
+        if array.min() < limits.min or array.max() > limits.max:
+            raise ValueError(f"values {array.min()} to {array.max()} do not fit into {wanted}")
+    image = nib.Nifti1Image(array.astype(wanted, copy=False), np.asarray(affine), dtype=wanted)
+    image.header.set_xyzt_units("mm")
+    content: bytes = image.to_bytes()
+    return gzip.compress(content, 1, mtime=0) if zipped else content
+
+
+# h5 ----------------------------------------------------------------------------------------------
+
+
+def _h5_dataset(place: Place, file: Any) -> Any:
+    if place.key not in file:
+        found = f"has no dataset '{place.key}'; it holds {sorted(file)}."
+        raise place.unsound(found, "Fetch the file again, or name one of these in the record.")
+    return file[place.key]
+
+
+def _h5_grid(place: Place) -> Grid:
+    import h5py
+
+    try:
+        with h5py.File(place.path, "r") as file:
+            data = _h5_dataset(place, file)
+            return Grid(tuple(data.shape), plain_affine(_told_spacing(place)), data.dtype.name)
+    except OSError as error:
+        raise place.unsound(f"is truncated or damaged ({error}).") from None
+
+
+def _h5_voxels(place: Place) -> NDArray[Any]:
+    import h5py
+
+    try:
+        with h5py.File(place.path, "r") as file:
+            return scaled(np.asarray(_h5_dataset(place, file)[()]), 1.0, 0.0, place)
+    except OSError as error:
+        raise place.unsound(f"is truncated or damaged ({error}).") from None
+
+
+def encode_h5(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """An h5 file in memory with one gzip dataset per name; equal arrays give equal bytes."""
+    import h5py
+
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, compression="gzip", track_times=False)
+    return buffer.getvalue()
+
+
+def _told_spacing(place: Place) -> Spacing:
+    """The voxel size a record gives for a file that holds none."""
+    spacing = place.record.spacing
+    if spacing is None:
+        raise place.unsound("holds no voxel size and its record gives none.", "Give `spacing` (mm) in the record.")
+    if not all(np.isfinite(size) and size > 0 for size in spacing):
+        raise place.unsound(f"has spacing {spacing} mm; every axis needs a finite size above 0.", remedy=SPACING_REMEDY)
+    return spacing
+
+
+# NRRD --------------------------------------------------------------------------------------------
+
+# An NRRD says in which space its directions stand; these signs bring them to RAS.
+_NRRD_SPACES = {
+    "right-anterior-superior": (1, 1, 1),
+    "ras": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "las": (-1, 1, 1),
+    "left-posterior-superior": (-1, -1, 1),
+    "lps": (-1, -1, 1),
+}
+
+
+def _nrrd() -> Any:
+    try:
+        import nrrd
+    except ImportError:
+        message = "NRRD files need the package pynrrd, which is not installed."
+        raise BenchError(message, remedy="pip install 'ssl3d-bench[nrrd]'") from None
+    return nrrd
+
+
+def _nrrd_grid(place: Place) -> Grid:
+    nrrd = _nrrd()
+    try:
+        header = nrrd.read_header(str(place.path))
+    except (*_BROKEN, nrrd.NRRDError, ValueError) as error:
+        raise place.unsound(f"is truncated or damaged ({error}).") from None
+    shape = tuple(int(n) for n in header["sizes"])
+    affine = _nrrd_affine(place, header) if len(shape) == 3 else plain_affine((1.0, 1.0, 1.0))  # refused by its shape
+    return Grid(shape, affine, str(header["type"]))
+
+
+def _nrrd_affine(place: Place, header: Mapping[str, Any]) -> Affine:
+    directions = header.get("space directions")
+    if directions is None:
+        spacings = header.get("spacings")
+        if spacings is None or not np.isfinite(spacings).all():
+            return plain_affine(_told_spacing(place))
+        return plain_affine((float(spacings[0]), float(spacings[1]), float(spacings[2])))
+    space = str(header.get("space", "right-anterior-superior")).lower()
+    if space not in _NRRD_SPACES:
+        raise place.unsound(f"stands in space '{space}'; possible are {sorted(_NRRD_SPACES)}.", "Save it anew as LPS.")
+    signs = np.asarray(_NRRD_SPACES[space], dtype=float)
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.asarray(directions, dtype=float).T * signs[:, None]
+    matrix[:3, 3] = np.asarray(header.get("space origin", np.zeros(3)), dtype=float) * signs
+    return as_affine(matrix)
+
+
+def _nrrd_voxels(place: Place) -> NDArray[Any]:
+    nrrd = _nrrd()
+    try:
+        array, _ = nrrd.read(str(place.path))
+    except (*_BROKEN, nrrd.NRRDError, ValueError) as error:
+        raise place.unsound(f"is truncated or damaged ({error}).") from None
+    return scaled(np.asarray(array), 1.0, 0.0, place)
+
+
+def encode_nrrd(array: NDArray[Any], affine: Affine) -> bytes:
+    """A gzip NRRD file in memory, its directions in RAS mm."""
+    matrix = np.asarray(affine)
+    header = {
+        "space": "right-anterior-superior",
+        "space directions": matrix[:3, :3].T,
+        "space origin": matrix[:3, 3],
+        "encoding": "gzip",
+    }
+    buffer = io.BytesIO()
+    _nrrd().write(buffer, array, header, compression_level=1)
+    return buffer.getvalue()

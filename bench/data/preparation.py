@@ -1,0 +1,181 @@
+"""One case from its files to what the cache holds: oriented, resampled, normalised, cropped, its foreground sampled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts.cards import Intensity, Shape3, Spacing
+from bench.contracts.errors import SpecError
+from bench.contracts.record import Record
+from bench.data.entry import MAGIC, CaseMeta
+from bench.data.resample import Placement, linear_slabs, resample_label, resampled_shape
+from bench.data.volumes import Volume, quick_fingerprint, read_header, read_image, read_label
+
+SD_FLOOR = 1e-6  # tasks.md A.1b
+FOREGROUND_VOXELS = 4096  # ours, kept per class for drawing crops
+_STORED: Mapping[str, type[np.generic]] = {"hu": np.int16, "zscore": np.float16, "asis": np.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheRecipe:
+    """What is done to every case before training.
+
+    `spacing_mm` None keeps native voxels. `label_values` is the complete map of `read_label`; None reads no masks.
+    `crop_foreground` keeps the box of voxels above the window (`hu`) or above the volume's least value (otherwise).
+    `version` is raised when this code changes what a recipe gives.
+    """
+
+    intensity: Intensity
+    spacing_mm: Spacing | None = None
+    orientation: str = "RAS"
+    crop_foreground: bool = False
+    label_values: Mapping[int, int] | None = None
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if self.orientation != "RAS":
+            raise SpecError(f"asked for orientation '{self.orientation}'; possible is RAS.", remedy="Leave it out.")
+        if self.spacing_mm is not None and not all(size > 0 for size in self.spacing_mm):
+            raise SpecError(f"asked for spacing {self.spacing_mm} mm; sizes above 0 are possible.")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared case: image (C, D, H, W) int16 HU or float16, mask (D, H, W) uint8 or None, foreground and meta."""
+
+    image: NDArray[Any]
+    label: NDArray[np.uint8] | None
+    foreground: dict[int, NDArray[np.int32]]
+    meta: CaseMeta
+
+
+def entry_key(folder: Path, record: Record, recipe: CacheRecipe) -> str:
+    """The name of what a recipe makes of a case: a hash of recipe and quick fingerprints of the case's files.
+
+    A window decides what is stored only where it decides the crop. Raises DataMissing where a file is not there.
+    """
+    labelled = _labelled(record, recipe)
+    files = [[f.channel, f.format, f.key, f.frame, quick_fingerprint(folder / f.path)] for f in record.images]
+    if labelled:
+        files.append([record.label.format, record.label.key, quick_fingerprint(folder / str(record.label.path))])
+    cropped = recipe.crop_foreground and recipe.intensity.kind == "hu"
+    parts = {
+        "case": [record.dataset, record.case_id],
+        "files": files,
+        "told_spacing": record.spacing,
+        "intensity": recipe.intensity.kind,
+        "crop": [recipe.crop_foreground, recipe.intensity.window_hu[0] if cropped else None],
+        "spacing_mm": recipe.spacing_mm,
+        "orientation": recipe.orientation,
+        "labels": sorted((recipe.label_values or {}).items()) if labelled else None,
+        "version": [recipe.version, MAGIC.hex()],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def prepared(folder: Path, record: Record, recipe: CacheRecipe) -> Prepared:
+    """Read a case and apply the recipe.
+
+    Order: mean and sd over all native voxels, then resampling (linear; masks nearest), then storage as int16 HU
+    (rounded, unclipped) or float16, then the crop. Raises what `read_image` and `read_label` raise.
+    """
+    header = read_header(folder, record)
+    volume = read_image(folder, record)
+    wanted = recipe.spacing_mm or volume.spacing_mm
+    mean, sd = _moments(volume.array) if recipe.intensity.kind == "zscore" else ((), ())
+    image, notes = _stored(volume, wanted, recipe.intensity.kind, mean, sd)
+    label = None
+    if _labelled(record, recipe):
+        truth = read_label(folder, record, recipe.label_values or {})
+        label = resample_label(truth.array, truth.spacing_mm, wanted)
+        notes += _lost(truth.array, label)
+    full = (image.shape[1], image.shape[2], image.shape[3])
+    start, shape = (0, 0, 0), full
+    if recipe.crop_foreground:
+        start, shape = _box_above(image, recipe.intensity.window_hu[0] if recipe.intensity.kind == "hu" else None)
+        box = tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
+        image = np.ascontiguousarray(image[(slice(None), *box)])
+        label = None if label is None else np.ascontiguousarray(label[box])
+    native = (volume.array.shape[1], volume.array.shape[2], volume.array.shape[3])
+    placement = Placement(native, volume.spacing_mm, full, wanted, start, shape)
+    foreground, counts = _foreground(label, record.case_id)
+    meta = CaseMeta(record.case_id, header, placement, len(image), label is not None, mean, sd, counts, tuple(notes))
+    return Prepared(image, label, foreground, meta)
+
+
+def _labelled(record: Record, recipe: CacheRecipe) -> bool:
+    return recipe.label_values is not None and record.label.kind == "mask"
+
+
+def _moments(array: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and population sd per channel over all voxels, summed in float64."""
+    means = tuple(float(channel.mean(dtype=np.float64)) for channel in array)
+    return means, tuple(float(channel.std(dtype=np.float64)) for channel in array)
+
+
+def _stored(
+    volume: Volume, wanted: Spacing, kind: str, mean: tuple[float, ...], sd: tuple[float, ...]
+) -> tuple[NDArray[Any], list[str]]:
+    """The volume resampled and in the type the cache holds; values the type cannot hold are clipped and noted."""
+    unchanged = resampled_shape(_three(volume.array), volume.spacing_mm, wanted) == _three(volume.array)
+    if kind == "hu" and volume.array.dtype == np.int16 and unchanged and volume.spacing_mm == wanted:
+        return volume.array, []
+    dtype = np.dtype(_STORED[kind])
+    limits = np.iinfo(np.int16) if kind == "hu" else np.finfo(np.float16)
+    low, high = float(limits.min), float(limits.max)
+    shape = resampled_shape(_three(volume.array), volume.spacing_mm, wanted)
+    image = np.empty((len(volume.array), *shape), dtype)
+    centre = np.asarray(mean or (0.0,), np.float32).reshape(-1, 1, 1, 1)
+    scale = np.maximum(np.asarray(sd or (1.0,), np.float32), np.float32(SD_FLOOR)).reshape(-1, 1, 1, 1)
+    clipped = 0
+    for rows, block in linear_slabs(volume.array, volume.spacing_mm, wanted):
+        values = (block - centre) / scale if kind == "zscore" else np.rint(block) if kind == "hu" else block
+        clipped += int(((values < low) | (values > high)).sum())
+        image[:, rows] = np.clip(values, low, high)
+    return image, [f"{clipped} voxels clipped to [{low:g}, {high:g}]"] if clipped else []
+
+
+def _lost(native: NDArray[np.uint8], label: NDArray[np.uint8]) -> list[str]:
+    before, after = (np.flatnonzero(np.bincount(a.ravel(), minlength=256)) for a in (native, label))
+    lost = sorted(set(before.tolist()) - set(after.tolist()))
+    return [f"labels {lost} vanished when the mask was resampled"] if lost else []
+
+
+def _box_above(image: NDArray[Any], threshold: float | None) -> tuple[Shape3, Shape3]:
+    """Start and shape of the least box holding all voxels above the threshold (None: above the least value)."""
+    above: NDArray[np.bool_] = np.any(image > (image.min() if threshold is None else threshold), axis=0)
+    bounds = []
+    for axis in range(3):
+        hit = np.flatnonzero(np.any(above, axis=tuple(a for a in range(3) if a != axis)))
+        bounds.append((int(hit[0]), int(hit[-1]) + 1) if hit.size else (0, above.shape[axis]))
+    (d, d_end), (h, h_end), (w, w_end) = bounds
+    return (d, h, w), (d_end - d, h_end - h, w_end - w)
+
+
+def _foreground(label: NDArray[np.uint8] | None, case: str) -> tuple[dict[int, NDArray[np.int32]], dict[int, int]]:
+    """Per class present, up to 4096 voxels drawn without replacement by a seed from case and class; and all counts."""
+    if label is None:
+        return {}, {}
+    flat = label.ravel()
+    counts = np.bincount(flat, minlength=256)
+    voxels: dict[int, NDArray[np.int32]] = {}
+    for name in np.flatnonzero(counts[1:]) + 1:
+        where = np.flatnonzero(flat == name)
+        if len(where) > FOREGROUND_VOXELS:
+            seed = int.from_bytes(hashlib.sha256(f"foreground|{case}|{name}".encode()).digest()[:8], "little")
+            rng = np.random.Generator(np.random.Philox(seed))
+            where = where[np.sort(rng.choice(len(where), FOREGROUND_VOXELS, replace=False, shuffle=False))]
+        voxels[int(name)] = np.stack(np.unravel_index(where, label.shape), axis=1).astype(np.int32)
+    return voxels, {name: int(counts[name]) for name in voxels}
+
+
+def _three(array: NDArray[Any]) -> Shape3:
+    return array.shape[-3], array.shape[-2], array.shape[-1]

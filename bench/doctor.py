@@ -1,0 +1,132 @@
+"""Is this machine ready: versions, device, data, disk. One line each, with the next deed where something is wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Literal
+
+from bench import registry
+from bench.contracts.errors import BenchError
+from bench.data.find import locate
+
+NEEDED_GIB = 5
+NEED = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)[^;]*?(?:>=(?P<least>[0-9.]+))?(?:[,<].*)?$")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `bad` stops work, `note` does not."""
+
+    mark: Literal["ok", "note", "bad"]
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def examine(environ: Mapping[str, str], results: Path) -> list[Check]:
+    """All checks, in the order a user would mend them."""
+    return [_python(), *_packages(), _device(), _disk(results), _writable(results), *_data(environ), *_extras()]
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info >= (3, 11)
+    return Check("ok" if good else "bad", "Python", found, "" if good else "Install Python 3.11 or newer.")
+
+
+def _packages() -> list[Check]:
+    needs = [m for text in requires("ssl3d-bench") or [] if "extra ==" not in text and (m := NEED.match(text))]
+    found = [check for m in needs if (check := _package(m["name"], m["least"])) is not None]
+    return found or [Check("ok", "packages", f"{len(needs)} installed, none older than asked")]
+
+
+def _package(name: str, least: str | None) -> Check | None:
+    try:
+        have = version(name)
+    except PackageNotFoundError:
+        return Check("bad", name, "not installed", f"pip install {name}")
+    if least and _numbers(have) < _numbers(least):
+        return Check("bad", name, f"{have}, older than {least}", f"pip install '{name}>={least}'")
+    return None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
+
+
+def _device() -> Check:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Check(
+            "note",
+            "device",
+            f"CPU only, {os.cpu_count()} cores",
+            "Presets small and tiny are made for it; full needs a GPU.",
+        )
+    names = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+    free = torch.cuda.mem_get_info()[0] / 2**30
+    return Check("ok", "device", f"{', '.join(names)}; {free:.0f} GiB free on the first")
+
+
+def _disk(results: Path) -> Check:
+    folder = next(p for p in (results.absolute(), *results.absolute().parents) if p.exists())
+    free = shutil.disk_usage(folder).free / 2**30
+    good = free >= NEEDED_GIB
+    return Check(
+        "ok" if good else "note",
+        "disk",
+        f"{free:.0f} GiB free at {folder}",
+        "" if good else "Choose another place: --results DIR.",
+    )
+
+
+def _writable(results: Path) -> Check:
+    folder = next(p for p in (results.absolute(), *results.absolute().parents) if p.exists())
+    good = os.access(folder, os.W_OK)
+    return Check(
+        "ok" if good else "bad",
+        "results",
+        str(results),
+        "" if good else f"No right to write in {folder}: --results DIR.",
+    )
+
+
+def _data(environ: Mapping[str, str]) -> list[Check]:
+    places = [f"${name}={environ[name]}" for name in ("BENCH_DATA", "nnUNet_raw") if environ.get(name)]
+    if not places:
+        return [
+            Check(
+                "note",
+                "data",
+                "neither $BENCH_DATA nor $nnUNet_raw is set",
+                "export BENCH_DATA=/where/datasets/lie, or --root",
+            )
+        ]
+    found = [Check("ok", "data", " ".join(places))]
+    for name in registry.names(registry.TASKS):
+        card = registry.task(name)
+        try:
+            folder = locate(card.files, name, card.folders, None, environ)
+        except BenchError as error:
+            found.append(Check("note", name, str(error)))
+            continue
+        if folder is not None:
+            found.append(Check("ok", name, str(folder), f"bench data check {name}"))
+    return found
+
+
+def _extras() -> list[Check]:
+    if importlib.util.find_spec("nrrd") is None:
+        return [
+            Check("note", "pynrrd", "not installed", "Only for the NRRD form of LA: pip install 'ssl3d-bench[nrrd]'")
+        ]
+    return []

@@ -1,0 +1,124 @@
+"""Fine-tune: encoder weights (or none) and training cases become a model on disk.
+
+Leaves in `runs/finetune/<key>/`: `config.json`, `cases.json`, `log.jsonl`, `checkpoint.pt`, `model.safetensors`, `trained.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bench.contracts.cards import MethodCard, MethodConfig
+from bench.contracts.errors import EncoderMismatch
+from bench.contracts.kind import Kind, Setup
+from bench.contracts.method import Adopted, Encoder, Turn
+from bench.data.atomic import write_json
+from bench.data.cache import CachedCases
+from bench.data.lock import only_one
+from bench.keys import plain
+from bench.train.checkpoint import load_weights, save_weights
+from bench.train.loop import Hardware, Job, train
+from bench.train.progress import Progress
+from bench.train.schedule import layer_groups
+from bench.train.seeds import reseed_torch
+
+
+def build_model(card: MethodCard, name: str, config: MethodConfig, setup: Setup, kind: Kind, seed: int) -> nn.Module:
+    """The untrained network of a run. Encoder and decoder have a start of their own each, drawn from names and seed, so that
+    scratch and pre-trained runs share every tensor that pre-training does not bring."""
+    reseed_torch("encoder", name, seed)
+    encoder = card.encoder(config, setup.sight)
+    assert isinstance(encoder, Encoder)
+    return kind.build_net(setup, encoder, card.decoder, seed)
+
+
+def finetune(
+    card: MethodCard,
+    name: str,
+    config: MethodConfig,
+    setup: Setup,
+    kind: Kind,
+    cases: CachedCases,
+    parts: Mapping[str, tuple[str, ...]],
+    weights: Path | None,
+    *,
+    foreign: bool,
+    key: str,
+    folder: Path,
+    hardware: Hardware,
+    progress: Progress | None = None,
+) -> Path:
+    """Train on `parts["train"]`, select on `parts["val"]` where the recipe says so; return the file of model weights."""
+    with only_one(folder):
+        if not (folder / "trained.json").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "cases.json", {part: list(ids) for part, ids in parts.items()})
+            write_json(folder / "config.json", {"key": key, "config": plain(dataclasses.asdict(setup.recipe))})
+            model = build_model(card, name, config, setup, kind, setup.recipe.seed)
+            adopted = adopt_weights(model, weights, foreign=foreign) if weights else None
+            _train(model, setup, kind, cases, parts, adopted, key, folder, hardware, progress)
+    return folder / "model.safetensors"
+
+
+def adopt_weights(model: nn.Module, weights: Path, *, foreign: bool) -> Adopted:
+    """Load encoder weights from a file into the model; EncoderMismatch names the file."""
+    encoder = model.encoder
+    assert isinstance(encoder, Encoder)
+    try:
+        return encoder.adopt(load_weights(weights)[0], declared=not foreign)
+    except EncoderMismatch as error:
+        raise EncoderMismatch(error.message, case=weights.name, remedy=error.remedy) from error
+
+
+def trained(folder: Path) -> dict[str, Any]:
+    """What fine-tuning left: steps, seconds, hashes, the best step, what was adopted."""
+    found: dict[str, Any] = json.loads((folder / "trained.json").read_text())
+    return found
+
+
+def _train(
+    model: nn.Module,
+    setup: Setup,
+    kind: Kind,
+    cases: CachedCases,
+    parts: Mapping[str, tuple[str, ...]],
+    adopted: Adopted | None,
+    key: str,
+    folder: Path,
+    hardware: Hardware,
+    progress: Progress | None,
+) -> None:
+    recipe = setup.recipe
+    encoder = model.encoder
+    assert isinstance(encoder, Encoder)
+    encoder.requires_grad_(not recipe.frozen_encoder)
+    held_out = cases.subset(parts["val"])
+    selects = recipe.selection == "best_val" and bool(parts["val"])
+
+    def groups(turn: Turn) -> list[dict[str, Any]]:
+        return layer_groups(kind.layers(model), model, recipe, recipe.layer_decay)
+
+    result = train(
+        Job(
+            key=key,
+            phase=kind.training_phase(setup, model),
+            model=model,
+            corpus=cases.subset(parts["train"]),
+            folder=folder,
+            prepare=kind.prepare(setup),
+            groups=groups,
+            evaluate=(lambda: kind.evaluate(setup, model, held_out)) if selects else None,
+            evaluate_every=recipe.evaluate_every,
+            keep_best=selects,
+        ),
+        hardware,
+        progress,
+    )
+    save_weights(folder / "model.safetensors", model.state_dict(), {"key": key})
+    taken = dataclasses.asdict(adopted) | {"summary": adopted.summary()} if adopted else {}
+    write_json(folder / "trained.json", dataclasses.asdict(result) | {"adopted": taken})

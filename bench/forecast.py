@@ -1,0 +1,109 @@
+"""What a job would cost before it is started: counted FLOPs and bytes, or the measured speed of a like job. Says which."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.chain import Chain
+
+SHARE_OF_PEAK = 0.3
+"""Ours: what part of a large matrix product's speed a training step reaches; performance differs by network."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Hours, memory and disk of a job; None where nothing can be said. `basis` tells how it was found."""
+
+    hours: float | None
+    memory_gib: float | None
+    disk_gib: float | None
+    basis: str
+
+
+def forecast(chain: Chain, room: str, state: str, place: Any) -> Forecast:
+    """Forecast one training job: from a finished or started like job on disk, else by counting."""
+    if state == "done":
+        return Forecast(0.0, None, None, "done")
+    plan = chain.blueprint
+    phase = room.partition(":")[2]
+    config = plan.phases[phase] if phase else plan.setup.recipe
+    parameters, flops, saved = _cost(chain, pretraining=bool(phase))
+    disk = (parameters * 4 * 5 + _cache_bytes(chain)) / 2**30
+    micro = config.micro_batch or config.batch_size
+    memory = (parameters * 16 + saved * micro) / 2**30
+    log = place.folder(room.partition(":")[0], chain.keys[room]) / "log.jsonl"
+    speed = _measured_speed(log)
+    if speed:
+        return Forecast(config.steps * config.batch_size / speed / 3600, memory, disk, "this job's own log")
+    rate = _rate(place.hardware.torch_device().type) * SHARE_OF_PEAK
+    return Forecast(
+        3 * flops * config.steps * config.batch_size / rate / 3600,
+        memory,
+        disk,
+        "counted FLOPs, 30 % of this machine's matrix speed",
+    )
+
+
+@cache
+def _rate(device: str) -> float:
+    """FLOP/s of a large matrix product on this machine, measured for a moment."""
+    import time
+
+    import torch
+
+    dtype, side = (torch.bfloat16, 8192) if device == "cuda" else (torch.float32, 1024)
+    a = torch.ones(side, side, device=device, dtype=dtype)
+    rounds = 3
+    float((a @ a)[0, 0])
+    start = time.perf_counter()
+    for _ in range(rounds):
+        b = a @ a
+    float(b[0, 0])
+    return rounds * 2 * side**3 / (time.perf_counter() - start)
+
+
+def _cost(chain: Chain, *, pretraining: bool) -> tuple[int, float, float]:
+    """Parameters, forward FLOPs and bytes saved for backward of one sample, counted on the meta device.
+
+    Pre-training counts one pass of the encoder over one crop: a lower bound where a method encodes more than once.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from bench import registry
+
+    plan = chain.blueprint
+    sight = chain.sight if pretraining and chain.sight else plan.setup.sight
+    saved: list[int] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        saved.append(tensor.numel() * tensor.element_size())
+        return tensor
+
+    kind: Any = registry.kind(chain.words.task.kind)
+    with torch.device("meta"):
+        encoder = plan.method.encoder(plan.architecture, sight)
+        net = encoder if pretraining else kind.build_net(plan.setup, encoder, plan.method.decoder, 0)
+        x = torch.empty(1, sight.channels, *sight.shape)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), FlopCounterMode(display=False) as counter:
+            net(x)
+    return sum(p.numel() for p in net.parameters()), float(counter.get_total_flops()), float(sum(saved))
+
+
+def _measured_speed(log: Path) -> float:
+    """Samples per second of a log's last line that has them; 0 when there is none."""
+    if not log.exists():
+        return 0.0
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.strip().endswith("}")]
+    return next((float(line["samples_per_s"]) for line in reversed(lines) if line.get("samples_per_s")), 0.0)
+
+
+def _cache_bytes(chain: Chain) -> float:
+    """About what the cache of a run's volumes takes: files on disk are a fair guess, both are compressed."""
+    folder, cases = chain.words.cases.folder, chain.words.cases
+    records = cases.pick((*cases.here.train, *cases.here.val, *cases.here.test))
+    return float(sum((folder / image.path).stat().st_size for record in records for image in record.images[:1]))

@@ -1,0 +1,42 @@
+"""Volumes to rows of patches and back, without losing a bit."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bench.contracts.cards import Shape3
+from bench.contracts.errors import SpecError
+
+
+def grid_of(shape: Shape3, patch: Shape3) -> Shape3:
+    """Patches per axis of a volume of `shape` voxels; raises SpecError where a patch does not divide an axis.
+
+    Example: `grid_of((96, 96, 48), (16, 16, 8))` is `(6, 6, 6)`.
+    """
+    if any(voxels % side or voxels < side for voxels, side in zip(shape, patch, strict=True)):
+        raise SpecError(
+            f"A volume of {shape} voxels cannot be cut into whole patches of {patch}.",
+            remedy="Choose a crop or patch_voxels whose every axis is a multiple of the patch.",
+        )
+    d, h, w = (voxels // side for voxels, side in zip(shape, patch, strict=True))
+    return d, h, w
+
+
+def patchify(volume: Tensor, patch: Shape3) -> Tensor:
+    """Cut a volume into patches, one row each.
+
+    Shapes: (B, C, D, H, W) -> (B, N, P*C). Tokens are row-major over the (D, H, W) grid; inside a token the voxels are
+    row-major and the channel runs fastest. Raises SpecError where a patch does not divide an axis.
+    """
+    batch, channels, depth, height, width = volume.shape
+    d, h, w = grid_of((depth, height, width), patch)
+    p, q, r = patch
+    cells = volume.reshape(batch, channels, d, p, h, q, w, r)
+    return cells.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(batch, d * h * w, p * q * r * channels)
+
+
+def unpatchify(tokens: Tensor, patch: Shape3, grid: Shape3, channels: int) -> Tensor:
+    """Put the rows of `patchify` back: (B, N, P*C) -> (B, C, D, H, W), its exact inverse."""
+    (d, h, w), (p, q, r) = grid, patch
+    cells = tokens.reshape(len(tokens), d, h, w, p, q, r, channels)
+    return cells.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(len(tokens), channels, d * p, h * q, w * r)

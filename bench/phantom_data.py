@@ -1,0 +1,76 @@
+"""Phantoms in the official layouts, written once below `results/runs/phantoms/` and found like any dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from bench import registry
+from bench.contracts.cards import Layout, SegmentationTask
+from bench.corpora import corpus_word
+from bench.data.lock import only_one
+from bench.data.splits import lists, read_list
+from bench.spec import RunSpec
+from bench.train.progress import Progress, Silent
+
+Size = Literal["smoke", "mini"]
+PARTS: Mapping[Size, tuple[int, int, int]] = {"smoke": (8, 2, 3), "mini": (30, 4, 8)}
+"""Cases of the train, val and test part that are written, at most."""
+CORPUS: Mapping[Size, int] = {"smoke": 8, "mini": 60}
+
+
+def phantoms_for(spec: RunSpec, results: Path, progress: Progress | None = None) -> Path:
+    """Make sure that the phantoms of a run's task and corpus exist; return the folder that stands in for every dataset.
+
+    Preset `tiny` takes the `smoke` size, all others `mini`.
+    """
+    size: Size = "smoke" if spec.preset == "tiny" else "mini"
+    root = results / "runs" / "phantoms" / size
+    write_task(spec.task, size, root, progress)
+    word = corpus_word(spec)
+    if word not in ("none", "file", "own", "folder"):
+        write_corpus(word, size, root, progress)
+    return root
+
+
+def write_task(name: str, size: Size, root: Path, progress: Progress | None = None) -> Path:
+    """Write a task's phantom under its official folder name and case ids; a finished one is kept."""
+    card = registry.task(name)
+    folder = root / (card.folders[0] if card.folders else name)
+    return _write_once(card.files, folder, task_ids(card, size), size, progress)
+
+
+def write_corpus(name: str, size: Size, root: Path, progress: Progress | None = None) -> list[Path]:
+    """Write the phantom of every member of a corpus."""
+    written = []
+    for member in registry.corpus(name).members:
+        ids = read_list(registry.splits_folder(), *member.cases) if member.cases else _invented(member.key)
+        folder = root / (member.folders[0] if member.folders else member.key)
+        written.append(_write_once(member.files, folder, ids[: CORPUS[size]], size, progress))
+    return written
+
+
+def task_ids(card: SegmentationTask, size: Size) -> list[str]:
+    """The first official ids of each part, over all protocols of the task, so that every protocol's parts have cases."""
+    chosen: dict[str, None] = {}
+    for protocol in card.protocols.values():
+        parts = lists(protocol.split, registry.splits_folder(), 0)
+        for part, most in zip((parts.train, parts.val, parts.test), PARTS[size], strict=True):
+            chosen.update(dict.fromkeys(part[:most]))
+    return list(chosen)
+
+
+def _invented(key: str) -> list[str]:
+    return [f"{key}_{number:04d}" for number in range(1, CORPUS["mini"] + 1)]
+
+
+def _write_once(layout: Layout, folder: Path, ids: list[str], size: Size, progress: Progress | None) -> Path:
+    with only_one(folder):
+        if not (folder / "PHANTOM.json").exists():
+            shown = progress or Silent()
+            shown.start(f"phantom {folder.name}", 1)
+            layout.write_phantom(folder, ids, size)
+            shown.advance(1)
+            shown.finish()
+    return folder

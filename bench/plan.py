@@ -1,0 +1,93 @@
+"""Specs -> ordered jobs: what would run, what is there, what it would cost. A pre-training shared by many cells appears once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.chain import Chain
+from bench.contracts.errors import SpecError
+from bench.data.atomic import write_json
+from bench.forecast import Forecast, forecast
+from bench.spec import RunSpec
+
+SCHEMA = "bench-plan/1"
+
+
+@dataclass(frozen=True)
+class JobLine:
+    """One job of a plan. `state` is done, started or to do."""
+
+    room: str
+    what: str
+    key: str
+    state: str
+    forecast: Forecast
+
+    def line(self) -> tuple[str, ...]:
+        f = self.forecast
+        return (self.room, self.what, self.state, _number(f.hours), _number(f.memory_gib), _number(f.disk_gib), f.basis)
+
+    def as_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "forecast": dataclasses.asdict(self.forecast)}
+
+
+def make_plan(specs: Sequence[RunSpec], place: Any) -> list[JobLine]:
+    """The jobs of some specs in the order they would run; nothing is trained, phantoms are written where asked for."""
+    from bench.run import resolve_at
+
+    jobs: dict[str, JobLine] = {}
+    for spec in specs:
+        chain = resolve_at(spec, place)
+        for room, key in chain.keys.items():
+            if room in ("predict", "score") or key in jobs:
+                continue
+            folder = place.folder(room.partition(":")[0], key)
+            state = "done" if (folder / "trained.json").exists() else "started" if folder.exists() else "to do"
+            jobs[key] = JobLine(room, _what(chain, room), key, state, forecast(chain, room, state, place))
+        jobs[chain.key] = _cell_line(chain, place)
+    return list(jobs.values())
+
+
+def write_plan(specs: Sequence[RunSpec], path: Path) -> None:
+    """Write the specs of a plan atomically, as `bench run --plan` reads them."""
+    write_json(path, {"schema": SCHEMA, "cells": [dataclasses.asdict(spec) for spec in specs]})
+
+
+def read_plan(path: Path) -> list[RunSpec]:
+    """Read a plan; SpecError when the file is not one."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found.get("schema") != SCHEMA:
+            raise ValueError(f"schema {found.get('schema')!r}, expected {SCHEMA!r}")
+        cells = [{**cell, "settings": tuple(tuple(s) for s in cell["settings"])} for cell in found["cells"]]
+        return [RunSpec(**cell) for cell in cells]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SpecError(
+            f"Not a plan: {error}.", case=str(path), remedy="Write one: bench plan ... --out plan.json"
+        ) from error
+
+
+def _cell_line(chain: Chain, place: Any) -> JobLine:
+    from bench.store import Store
+
+    state = "done" if Store(place.results).find(chain.key) else "to do"
+    return JobLine(
+        "predict, score", _what(chain, "score"), chain.key, state, Forecast(None, None, None, "after fine-tuning")
+    )
+
+
+def _what(chain: Chain, room: str) -> str:
+    spec = chain.words.spec
+    method = f"{spec.method}@{spec.variant}" if spec.variant else spec.method
+    if room.startswith("pretrain"):
+        return f"{method} {spec.preset} on {chain.words.corpus_word}"
+    return f"{method} {spec.preset} {spec.task} {spec.protocol} r{spec.ratio:g} s{spec.seed}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"

@@ -1,0 +1,47 @@
+"""Predict: a model and test cases become one prediction file per case, resumable case by case."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from bench.contracts.kind import Kind, Setup
+from bench.data.cache import CachedCases
+from bench.data.lock import only_one
+from bench.train.loop import Hardware
+from bench.train.progress import Progress, Silent
+
+
+def predict(
+    model: nn.Module,
+    setup: Setup,
+    kind: Kind,
+    cases: CachedCases,
+    case_ids: Sequence[str],
+    folder: Path,
+    hardware: Hardware,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write the prediction of each case that has none yet; return all files in the order asked."""
+    shown = progress or Silent()
+    files = [folder / f"{case}{kind.suffix}" for case in case_ids]
+    with only_one(folder):
+        model.eval().to(hardware.torch_device())
+        shown.start("predict", len(files))
+        for case, path in zip(case_ids, files, strict=True):
+            if not path.exists():
+                kind.predict_case(setup, model, cases, case, path)
+            shown.advance(1)
+        shown.finish()
+    return files
+
+
+def hash_of_files(files: Sequence[Path]) -> str:
+    """sha256 over names and contents, in order of name."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,99 @@
+"""Pre-train: a method card and a corpus become an encoder on disk.
+
+Leaves in `runs/pretrain/<key>/`: `config.json`, `log.jsonl`, `checkpoint.pt`, `method.safetensors`, `encoder.safetensors`,
+`trained.json`. A folder that holds `trained.json` is finished and is read, not run again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.contracts.cards import MethodCard, MethodConfig, Sight
+from bench.contracts.errors import PluginBroken
+from bench.contracts.method import Corpus, Method
+from bench.data.atomic import write_json
+from bench.data.lock import only_one
+from bench.keys import plain
+from bench.train.checkpoint import load_weights, save_weights
+from bench.train.loop import Hardware, Job, train
+from bench.train.progress import Progress
+from bench.train.seeds import reseed_torch
+
+
+def pretrain(
+    card: MethodCard,
+    name: str,
+    configs: Mapping[str, MethodConfig],
+    corpus: Corpus,
+    sight: Sight,
+    keys: Mapping[str, str],
+    folders: Mapping[str, Path],
+    hardware: Hardware,
+    progress: Progress | None = None,
+) -> Path:
+    """Run the phases that are not finished, in order; return the file of encoder weights.
+
+    `keys` and `folders` are by phase. The start is drawn from the method's name and the first phase's seed, so that
+    variants of one method start alike.
+    """
+    assert card.build is not None
+    first = next(iter(configs.values()))
+    reseed_torch("start", name, first.seed)
+    method = card.build(configs if len(configs) > 1 else first, sight)
+    if not isinstance(method, Method) or [phase.name for phase in method.phases] != list(configs):
+        raise PluginBroken(
+            f"The method builds phases {[phase.name for phase in getattr(method, 'phases', ())]}, its card names {list(configs)}.",
+            case=name,
+        )
+    for phase in method.phases:
+        folder = folders[phase.name]
+        with only_one(folder):
+            if not (folder / "trained.json").exists():
+                _run_phase(method, phase.name, configs, corpus, keys[phase.name], folder, hardware, progress)
+        method.load_state_dict(load_weights(folder / "method.safetensors")[0])
+    return folders[method.phases[-1].name] / "encoder.safetensors"
+
+
+def trained(folder: Path) -> dict[str, Any]:
+    """What a finished phase left: steps, seconds, hashes, device."""
+    found: dict[str, Any] = json.loads((folder / "trained.json").read_text())
+    return found
+
+
+def _run_phase(
+    method: Method,
+    phase_name: str,
+    configs: Mapping[str, MethodConfig],
+    corpus: Corpus,
+    key: str,
+    folder: Path,
+    hardware: Hardware,
+    progress: Progress | None,
+) -> None:
+    phase = next(phase for phase in method.phases if phase.name == phase_name)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(
+        folder / "config.json",
+        {"key": key, "phase": phase_name, "config": plain(dataclasses.asdict(configs[phase_name]))},
+    )
+    method.fit(corpus)
+    result = train(
+        Job(
+            key=key,
+            phase=phase,
+            model=method,
+            corpus=corpus,
+            folder=folder,
+            prepare=method.prepare,
+            after_step=method.after_step,
+        ),
+        hardware,
+        progress,
+    )
+    save_weights(folder / "method.safetensors", method.state_dict(), {"key": key})
+    save_weights(folder / "encoder.safetensors", method.encoder.state_dict(), {"key": key})
+    write_json(folder / "trained.json", dataclasses.asdict(result))

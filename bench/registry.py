@@ -1,0 +1,206 @@
+"""Names -> cards. Finds methods, tasks and corpora by file name; imports one only when it is used.
+
+Listing reads the closing `NAME = Card(...)` of each file as text, so that forty method files cost milliseconds and no
+torch. Others' cards come by entry point: group `bench.methods` (a module holding `METHOD`), `bench.tasks` (`TASK`),
+`bench.corpora` (`CORPUS`).
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bench import DISTRIBUTION
+from bench.contracts.cards import CorpusCard, MethodCard, SegmentationTask
+from bench.contracts.errors import PluginBroken, SpecError, nearest
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One sort of card: the package it lies in, the name of the card in a module, the entry point group."""
+
+    word: str
+    package: str
+    attribute: str
+    group: str
+
+
+METHODS = Shelf("method", "methods", "METHOD", "bench.methods")
+TASKS = Shelf("task", "tasks", "TASK", "bench.tasks")
+CORPORA = Shelf("corpus", "tasks.corpora", "CORPUS", "bench.corpora")
+
+
+@cache
+def package_folder(package: str) -> Path:
+    """The folder of an import package, found without importing the package itself."""
+    head, *rest = package.split(".")
+    spec = importlib.util.find_spec(head)
+    if spec is None or not spec.submodule_search_locations:
+        raise PluginBroken(
+            f"The package '{head}' is not importable.", remedy="Install the project: pip install ssl3d-bench."
+        )
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    marker = folder / "__init__.py"
+    if not (marker.is_file() and f'DISTRIBUTION = "{DISTRIBUTION}"' in marker.read_text(encoding="utf-8")):
+        raise PluginBroken(
+            f"'{folder}' is not this project's package '{head}': something else of that name comes first on the path.",
+            case=head,
+            remedy="Start from another folder, or rename what shadows it.",
+        )
+    return folder.joinpath(*rest)
+
+
+@cache
+def _files(shelf: Shelf) -> Mapping[str, Path]:
+    """Key -> file of every card of ours: a file counts when its text closes with the card."""
+    folder = package_folder(shelf.package)
+    files = (path for path in sorted(folder.glob("*.py")) if not path.name.startswith("_"))
+    return {_key(path, tail): path for path in files if (tail := _closing_card(path, shelf.attribute)) is not None}
+
+
+@cache
+def _foreign(shelf: Shelf) -> Mapping[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=shelf.group):
+        taken = _files(shelf).get(point.name) or found.get(point.name)
+        if taken is not None:
+            raise PluginBroken(
+                f"Two {shelf.word}s are called '{point.name}': {taken} and {point.value}.",
+                case=point.name,
+                remedy="Rename or uninstall one of them.",
+            )
+        found[point.name] = point
+    return found
+
+
+def names(shelf: Shelf) -> tuple[str, ...]:
+    """Every key of a shelf, ours first, each part in alphabetical order."""
+    return (*sorted(_files(shelf)), *sorted(_foreign(shelf)))
+
+
+def describe(shelf: Shelf) -> list[dict[str, Any]]:
+    """What each card says of itself in literals, as objects with `name`; no card is imported."""
+    ours = [{"name": key, **_literals(path, shelf.attribute)} for key, path in sorted(_files(shelf).items())]
+    theirs = [{"name": key, "origin": point.value} for key, point in sorted(_foreign(shelf).items())]
+    return [*ours, *theirs]
+
+
+def variants(name: str) -> tuple[str, ...]:
+    """The variants that a method of ours names in its card; read as text. Empty for a method from elsewhere."""
+    path = _files(METHODS).get(name)
+    return tuple(_literals(path, METHODS.attribute).get("variants", ())) if path else ()
+
+
+def known(shelf: Shelf, name: str) -> str:
+    """The name itself when the shelf has it; SpecError with the nearest otherwise."""
+    if name in _files(shelf) or name in _foreign(shelf):
+        return name
+    plural = shelf.package.rpartition(".")[2]
+    raise SpecError(
+        f"No {shelf.word} '{name}'. {nearest(name, names(shelf))}".strip(),
+        case=name,
+        remedy=f"All of them: bench list {plural}",
+    )
+
+
+def method(name: str) -> MethodCard:
+    """Import a method and return its card; PluginBroken when the file does not hold one."""
+    return _card(METHODS, name, MethodCard)
+
+
+def task(name: str) -> SegmentationTask:
+    """Import a task and return its card. Task cards never import torch."""
+    return _card(TASKS, name, SegmentationTask)
+
+
+def corpus(name: str) -> CorpusCard:
+    """Import a corpus and return its card."""
+    return _card(CORPORA, name, CorpusCard)
+
+
+def kind(name: str) -> ModuleType:
+    """The machinery of a task's kind (`tasks/kinds/NAME.py`); importing it imports torch."""
+    return importlib.import_module(f"{TASKS.package}.kinds.{name}")
+
+
+def layout(name: str) -> ModuleType:
+    """A module of on-disk layouts (`tasks/layouts/NAME.py`)."""
+    return importlib.import_module(f"{TASKS.package}.layouts.{name}")
+
+
+def method_file(name: str) -> Path | None:
+    """The source file of a method of ours."""
+    return _files(METHODS).get(name)
+
+
+def splits_folder() -> Path:
+    """Where the case lists lie."""
+    return package_folder(TASKS.package) / "splits"
+
+
+def _card(shelf: Shelf, name: str, wanted: type[Any]) -> Any:
+    known(shelf, name)
+    point = _foreign(shelf).get(name)
+    module_name = point.value if point else f"{shelf.package}.{_files(shelf)[name].stem}"
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise PluginBroken(
+            f"The {shelf.word} '{name}' cannot be imported: {error}.", case=name, remedy=f"See {module_name}."
+        ) from error
+    card = getattr(module, shelf.attribute, None)
+    if not isinstance(card, wanted):
+        raise PluginBroken(
+            f"{module_name} must end with {shelf.attribute} = {wanted.__name__}(...), found {type(card).__name__}.",
+            case=name,
+            remedy="Compare it with a file beside it.",
+        )
+    return card
+
+
+def _closing_card(path: Path, attribute: str) -> str | None:
+    text = path.read_text(encoding="utf-8")
+    start = text.rfind(f"\n{attribute} = ")
+    return None if start < 0 else text[start + 1 :]
+
+
+def _key(path: Path, tail: str) -> str:
+    """A file's key: its own name, unless the card says `key=` (corpora: a file's name has no '-' or '.')."""
+    return _read(tail, path).get("key") or path.stem
+
+
+def _literals(path: Path, attribute: str) -> dict[str, Any]:
+    return _read(_closing_card(path, attribute) or "", path)
+
+
+@cache
+def _read(tail: str, path: Path) -> dict[str, Any]:
+    try:
+        statement = ast.parse(tail).body[0]
+    except (SyntaxError, IndexError) as error:
+        raise PluginBroken(f"The card that closes {path.name} cannot be read: {error}.", case=path.stem) from error
+    call = statement.value if isinstance(statement, ast.Assign) else None
+    if not isinstance(call, ast.Call):
+        return {}
+    return {k.arg: value for k in call.keywords if k.arg and (value := _literal(k.value)) is not None}
+
+
+def _literal(node: ast.expr) -> Any:
+    """A keyword's value where it is a literal; a dict of non-literals gives its keys; sets become sorted lists."""
+    if isinstance(node, ast.Dict):
+        return [key.value for key in node.keys if isinstance(key, ast.Constant)]
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "frozenset" and node.args:
+        node = node.args[0]
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        return None
+    return sorted(value) if isinstance(value, set) else value

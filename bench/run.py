@@ -1,0 +1,260 @@
+"""One run from a spec to a cell: the rooms in order, top to bottom. Each reads only what the one before left on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import finetune as finetune_room
+from bench import pretrain as pretrain_room
+from bench import registry
+from bench.cases import cached
+from bench.chain import Chain, find, resolve
+from bench.contracts.record import Cell
+from bench.corpora import cached_corpus
+from bench.data.cache import CachedCases
+from bench.figure import best_median_worst, curves
+from bench.keys import plain, short
+from bench.phantom_data import phantoms_for
+from bench.predict import hash_of_files, predict
+from bench.provenance import provenance
+from bench.score import Scores, score
+from bench.spec import RunSpec
+from bench.store import Store, cell_name
+from bench.train.checkpoint import load_weights
+from bench.train.loop import Hardware
+from bench.train.progress import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run works: results folder, cache, environment, hardware, progress. Nothing here decides a result."""
+
+    results: Path
+    cache: Path
+    environ: Mapping[str, str]
+    hardware: Hardware = field(default_factory=Hardware)
+    progress: Progress | None = None
+
+    def folder(self, room: str, key: str) -> Path:
+        return self.results / "runs" / room / short(key)
+
+
+def resolve_at(spec: RunSpec, place: Place) -> Chain:
+    """Find data (phantoms are written where asked for), then resolve; nothing is trained."""
+    phantoms = phantoms_for(spec, place.results, place.progress) if spec.phantom else None
+    return resolve(find(spec, place.environ, phantoms))
+
+
+def run(spec: RunSpec, place: Place) -> Cell:
+    """Run whatever is not there yet and return the cell. A finished cell is returned as it stands."""
+    chain = resolve_at(spec, place)
+    store = Store(place.results)
+    if (done := store.find(chain.key)) is not None:
+        return done
+    cases = task_volumes(chain, place)
+    encoder = pretrain(chain, place)
+    finetune(chain, place, cases, encoder)
+    predict_tests(chain, place, cases)
+    scores = score_tests(chain, place, cases)
+    cell = make_cell(chain, place, scores)
+    draw(chain, place, cases, scores)
+    return store.write(cell, scores.rows)
+
+
+def task_volumes(chain: Chain, place: Place) -> CachedCases:
+    """The preprocessed volumes of the run's task."""
+    words = chain.words
+    return cached(words.cases, words.task, chain.blueprint.setup.protocol, place.cache, place.progress)
+
+
+def pretrain(chain: Chain, place: Place) -> Path | None:
+    """The encoder's weights: trained here, found here, brought by the user, or None for scratch."""
+    spec, plan = chain.words.spec, chain.blueprint
+    if spec.weights:
+        return Path(spec.weights)
+    if chain.words.corpus is None or chain.sight is None:
+        return None
+    keys = {name: chain.keys[f"pretrain:{name}"] for name in plan.phases}
+    folders = {name: place.folder("pretrain", key) for name, key in keys.items()}
+    last = folders[list(plan.phases)[-1]]
+    if not (last / "trained.json").exists():
+        corpus = cached_corpus(chain.words.corpus, place.cache, place.progress)
+        pretrain_room.pretrain(
+            plan.method, spec.method, plan.phases, corpus, chain.sight, keys, folders, place.hardware, place.progress
+        )
+        for name, folder in folders.items():
+            curves(folder / "log.jsonl", folder / "curves.png", title=f"{spec.method} {name}")
+    return last / "encoder.safetensors"
+
+
+def finetune(chain: Chain, place: Place, cases: CachedCases, encoder: Path | None) -> Path:
+    """The fine-tuned model's weights."""
+    spec, plan, here = chain.words.spec, chain.blueprint, chain.words.cases
+    folder = place.folder("finetune", chain.keys["finetune"])
+    path = finetune_room.finetune(
+        plan.method,
+        spec.method,
+        plan.architecture,
+        plan.setup,
+        registry.kind(chain.words.task.kind),  # type: ignore[arg-type]
+        cases,
+        {"train": here.train, "val": here.here.val, "test": here.here.test},
+        encoder,
+        foreign=bool(spec.weights),
+        key=chain.keys["finetune"],
+        folder=folder,
+        hardware=place.hardware,
+        progress=place.progress,
+    )
+    curves(folder / "log.jsonl", folder / "curves.png", title=f"{spec.method} on {spec.task}, fine-tuning")
+    return path
+
+
+def trained_model(chain: Chain, place: Place) -> Any:
+    """The fine-tuned network, read from disk."""
+    spec, plan = chain.words.spec, chain.blueprint
+    kind: Any = registry.kind(chain.words.task.kind)
+    model = finetune_room.build_model(
+        plan.method, spec.method, plan.architecture, plan.setup, kind, plan.setup.recipe.seed
+    )
+    model.load_state_dict(load_weights(place.folder("finetune", chain.keys["finetune"]) / "model.safetensors")[0])
+    return model
+
+
+def predict_tests(chain: Chain, place: Place, cases: CachedCases) -> list[Path]:
+    """Predictions of the test cases; those on disk are kept."""
+    kind: Any = registry.kind(chain.words.task.kind)
+    folder = place.folder("predict", chain.keys["predict"])
+    wanted = chain.words.cases.here.test
+    files = [folder / f"{case}{kind.suffix}" for case in wanted]
+    if all(path.exists() for path in files):
+        return files
+    model = trained_model(chain, place)
+    return predict(model, chain.blueprint.setup, kind, cases, wanted, folder, place.hardware, place.progress)
+
+
+def score_tests(chain: Chain, place: Place, cases: CachedCases) -> Scores:
+    """Scores of the stored predictions."""
+    kind: Any = registry.kind(chain.words.task.kind)
+    here = chain.words.cases
+    folder = place.folder("predict", chain.keys["predict"])
+    return score(chain.blueprint.setup, kind, here.folder, here.pick(here.here.test), cases, folder)
+
+
+def make_cell(chain: Chain, place: Place, scores: Scores) -> Cell:
+    """The record of a finished run."""
+    words, plan, setup = chain.words, chain.blueprint, chain.blueprint.setup
+    spec, cases = words.spec, words.cases
+    finished = finetune_room.trained(place.folder("finetune", chain.keys["finetune"]))
+    training = {"finetune": finished} | {
+        name: pretrain_room.trained(place.folder("pretrain", chain.keys[f"pretrain:{name}"]))
+        for name in plan.phases
+        if f"pretrain:{name}" in chain.keys
+    }
+    hashes = {f"{name}:{end}": t[f"{end}_sha256"] for name, t in training.items() for end in ("initial", "final")}
+    predictions = sorted(place.folder("predict", chain.keys["predict"]).glob("*.nii.gz"))
+    configs = {**plan.phases, "architecture": plan.architecture, "finetune": setup.recipe, "predict": setup.inference}
+    corpus_notes = words.corpus.notes if words.corpus else ()
+    return Cell(
+        schema="bench-cell/1",
+        name=cell_name(
+            method=spec.method,
+            variant=spec.variant,
+            task=spec.task,
+            target=setup.target,
+            protocol=spec.protocol,
+            ratio=spec.ratio,
+            preset=spec.preset,
+            corpus=words.corpus_word,
+            seed=spec.seed,
+            fold=spec.fold,
+            key=chain.key,
+        ),
+        key=chain.key,
+        method=spec.method,
+        variant=spec.variant,
+        task=spec.task,
+        target=setup.target,
+        protocol=spec.protocol,
+        ratio=spec.ratio,
+        preset=spec.preset,
+        corpus=words.corpus_word,
+        seed=spec.seed,
+        pretrain_seed=next((c.seed for c in plan.phases.values()), 0),
+        fold=spec.fold,
+        source=cases.source,
+        partial=cases.partial if cases.source == "real" else "",
+        metrics=setup.protocol.metrics,
+        classes=setup.classes,
+        scores=_nullable(scores.means),
+        class_scores={name: _nullable(means) for name, means in scores.class_means.items()},
+        n=len(cases.here.test),
+        n_listed=len(cases.listed.test),
+        n_train=len(cases.train),
+        counts=dict(scores.counts),
+        average=setup.protocol.average,
+        distance_unit=setup.protocol.distance_unit,
+        config={name: plain(dataclasses.asdict(config)) for name, config in configs.items()},
+        keys=dict(chain.keys),
+        hashes={**hashes, "predictions": hash_of_files(predictions)},
+        content_hash=chain.content_hash,
+        command=spec.words(),
+        differs=_departures(chain, training),
+        notes=(*setup.protocol.notes, *corpus_notes),
+        provenance={**provenance(), "spec": _without_paths(spec)},
+        training=json.loads(json.dumps(training)),
+    )
+
+
+def draw(chain: Chain, place: Place, cases: CachedCases, scores: Scores) -> None:
+    """Overlays of the best, the median and the worst test case, beside the predictions."""
+    here, setup = chain.words.cases, chain.blueprint.setup
+    folder = place.folder("predict", chain.keys["predict"])
+    best_median_worst(scores.rows, folder, here.folder, here.records, setup, folder)
+
+
+def repeats(spec: RunSpec, count: int) -> Sequence[RunSpec]:
+    """The same run with `count` fine-tuning seeds in a row, sharing one pre-training."""
+    return [dataclasses.replace(spec, seed=spec.seed + k) for k in range(count)]
+
+
+def outcome(cell: Cell, results: Path) -> dict[str, Any]:
+    """What `bench run --json` prints of a cell."""
+    return {
+        "cell": cell.name,
+        "path": str(results / "cells" / f"{cell.name}.json"),
+        "source": cell.source,
+        "protocol": cell.protocol,
+        "scores": cell.scores,
+        "n": cell.n,
+    }
+
+
+def _departures(chain: Chain, training: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """What departs from the paper, what was missing, and what training had to change on the way."""
+    cases = chain.words.cases
+    told = list(chain.blueprint.differs)
+    if cases.missing and cases.source == "real":
+        told.append(f"{cases.partial} cases of the split; {len(cases.train)} of {cases.n_train_listed} training cases")
+    if cases.source == "phantom":
+        told.append("phantom data")
+    return (*told, *(note for t in training.values() for note in t.get("notes", ())))
+
+
+def _nullable(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def _without_paths(spec: RunSpec) -> dict[str, Any]:
+    """The spec as a record keeps it: where a stranger's files lay is nobody's business."""
+    return dataclasses.asdict(spec) | {
+        "root": "",
+        "corpus_root": "",
+        "weights": Path(spec.weights).name if spec.weights else "",
+    }

@@ -1,0 +1,170 @@
+"""The words of one run, frozen and checked: no file is read and no method imported."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin, get_type_hints
+
+from bench.contracts.cards import PRESETS, FineTuneConfig, Inference
+from bench.contracts.errors import SpecError, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """What `bench run` was asked for. `settings` are (phase or '', key, value as typed), in the order given.
+
+    `corpus` '' takes the method's own; `root` and `corpus_root` '' look in the environment. `weights` is a file that
+    stands in for pre-training. `fold` picks one of a protocol's folds.
+    """
+
+    method: str
+    task: str
+    variant: str = ""
+    target: str = ""
+    protocol: str = "bench"
+    ratio: float = 1.0
+    preset: str = "full"
+    corpus: str = ""
+    corpus_root: str = ""
+    weights: str = ""
+    root: str = ""
+    seed: int = 0
+    fold: int = 0
+    settings: tuple[tuple[str, str, str], ...] = ()
+    phantom: bool = False
+    partial: bool = False
+
+    def words(self) -> str:
+        """The run as a command line that repeats it, results folder and device left out."""
+        parts = ["bench run", f"--method {_at(self.method, self.variant)}", f"--task {_at(self.task, self.target)}"]
+        parts += [f"--protocol {self.protocol}"] if self.protocol != "bench" else []
+        parts += [f"--ratio {self.ratio:g}", f"--preset {self.preset}"]
+        parts += [f"--corpus {self.corpus}"] if self.corpus else []
+        parts += [f"--seed {self.seed}"] + ([f"--fold {self.fold}"] if self.fold else [])
+        parts += [f"--set {phase + '.' if phase else ''}{key}={value}" for phase, key, value in self.settings]
+        parts += ["--weights FILE"] if self.weights else []
+        parts += ["--corpus-root DIR"] if self.corpus_root else []
+        parts += ["--partial"] if self.partial else []
+        parts += ["--phantom"] if self.phantom else []
+        return " ".join(parts)
+
+
+def make_spec(*, method: str, task: str, settings: tuple[str, ...] = (), **words: Any) -> RunSpec:
+    """Turn typed words into a spec; `name@part` is split. Raises SpecError on a ratio, preset or setting that cannot be."""
+    ratio = float(words.get("ratio", 1.0))
+    if not (math.isfinite(ratio) and 0 < ratio <= 1):
+        raise SpecError(
+            f"The label ratio must lie in (0, 1], found {ratio:g}.",
+            remedy="Say for example --ratio 0.25 for a quarter.",
+        )
+    preset = words.get("preset", "full")
+    if preset not in PRESETS:
+        raise SpecError(f"No preset '{preset}'. {nearest(preset, PRESETS)}Possible: {', '.join(PRESETS)}.")
+    for word in ("seed", "fold"):
+        if words.get(word, 0) < 0:
+            raise SpecError(f"--{word} must be 0 or more, found {words[word]}.")
+    method_name, _, variant = method.partition("@")
+    task_name, _, target = task.partition("@")
+    parsed = tuple(parse_setting(text) for text in settings)
+    spec = RunSpec(method=method_name, variant=variant, task=task_name, target=target, settings=parsed, **words)
+    if spec.weights and (spec.corpus or spec.corpus_root):
+        raise SpecError(
+            "--weights takes the place of pre-training, so it cannot stand beside --corpus.", remedy="Leave one out."
+        )
+    return spec
+
+
+def parse_setting(text: str) -> tuple[str, str, str]:
+    """`[phase.]key=value` -> (phase or '', key, value)."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise SpecError(
+            f"--set takes [phase.]key=value, found '{text}'.", remedy="For example --set finetune.steps=200."
+        )
+    phase, dot, key = name.rpartition(".")
+    return (phase if dot else "", key, value)
+
+
+def apply_settings(
+    configs: dict[str, Any],
+    settings: tuple[tuple[str, str, str], ...],
+    *,
+    lent: dict[str, frozenset[str]] | None = None,
+) -> dict[str, Any]:
+    """Set values in configs by phase: a bare key goes to every phase that has it, `phase.key` to one.
+
+    `lent` names keys of a phase that a bare key must leave alone (a method without pre-training has a config but no
+    steps). A value is read by the field's type. Raises SpecError with the nearest key, and with what is possible.
+    """
+    lent = lent or {}
+    for phase, key, text in settings:
+        if phase and phase not in configs:
+            raise SpecError(
+                f"No phase '{phase}' here. {nearest(phase, configs)}Possible: {', '.join(configs)}.", case=phase
+            )
+        if key in lent.get(phase, frozenset()):
+            raise SpecError(f"Nothing is trained in the phase '{phase}' here, so it has no '{key}'.", case=key)
+        reach = [phase] if phase else [name for name in configs if key not in lent.get(name, frozenset())]
+        hit = [name for name in reach if key in _fields(configs[name])]
+        if not hit:
+            possible = sorted({k for name in reach for k in _fields(configs[name])})
+            raise SpecError(
+                f"No setting '{key}' in {', '.join(reach)}. {nearest(key, possible)}".strip(),
+                case=key,
+                remedy="All of them: bench show METHOD",
+            )
+        for name in hit:
+            value = read_value(text, get_type_hints(type(configs[name]))[key], key)
+            configs = {**configs, name: dataclasses.replace(configs[name], **{key: value})}
+    return configs
+
+
+def read_value(text: str, kind: Any, key: str) -> Any:
+    """A typed word as a value of a field's type: numbers, true/false, words, and tuples written `1,2,3`."""
+    try:
+        if kind is bool:
+            return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+        if kind in (int, float):
+            value = kind(text.replace("_", ""))
+            if not math.isfinite(value):
+                raise ValueError(text)
+            return value
+        if kind is str:
+            return text
+        if get_args(kind) and all(isinstance(word, str) for word in get_args(kind)) and get_origin(kind) is not tuple:
+            return _one_of(text, get_args(kind), key)
+        if get_origin(kind) is tuple:
+            return _read_tuple(text, get_args(kind), key)
+    except (ValueError, KeyError) as error:
+        shown = getattr(kind, "__name__", str(kind))
+        raise SpecError(f"--set {key}: expected {shown}, found '{text}'.", case=key) from error
+    raise SpecError(f"--set {key}: a value of type {kind} cannot be typed on the command line.", case=key)
+
+
+def _read_tuple(text: str, kinds: tuple[Any, ...], key: str) -> tuple[Any, ...]:
+    words = [word for word in text.strip("()").split(",") if word.strip()]
+    kinds = (kinds[0],) * len(words) if kinds[-1] is Ellipsis else kinds
+    if len(words) != len(kinds):
+        raise SpecError(f"--set {key}: expected {len(kinds)} values joined by commas, found '{text}'.", case=key)
+    return tuple(read_value(word.strip(), kind, key) for word, kind in zip(words, kinds, strict=True))
+
+
+def _one_of(text: str, possible: tuple[str, ...], key: str) -> str:
+    if text not in possible:
+        raise SpecError(
+            f"--set {key}: no '{text}'. {nearest(text, possible)}Possible: {', '.join(possible)}.", case=key
+        )
+    return text
+
+
+def _fields(config: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(config)}
+
+
+def _at(name: str, part: str) -> str:
+    return f"{name}@{part}" if part else name
+
+
+RECIPE_PHASES: dict[str, type[Any]] = {"finetune": FineTuneConfig, "predict": Inference}

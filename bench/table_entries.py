@@ -1,0 +1,111 @@
+"""One entry of a table: the mean over runs, what it needs a mark for, and which entries of a column may be ranked."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bench.contracts.record import Cell
+
+DISTANCES = ("hd", "hd95", "assd", "masd")
+DECIMALS = 2
+MARKS = {
+    "single": ("†", "one run only, so no spread is known"),
+    "partial": ("‡", "scored on fewer test cases than the split lists (scored of listed); not ranked"),
+    "mixed": ("§", "averages runs whose data or versions differ; not ranked"),
+    "undefined": ("¶", "some values are undefined and stand in no mean; counted in the notes"),
+}
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One table cell: mean and sample standard deviation over runs, in the section's unit; NaN where undefined.
+
+    `cases` is `4 of 6` where not all listed test cases were scored, else empty. `rank` is 1 for the best, 2 for the
+    second of its column and section, else 0. `marks` are names in `MARKS`.
+    """
+
+    mean: float
+    sd: float
+    runs: int
+    cases: str = ""
+    marks: tuple[str, ...] = ()
+    rank: int = 0
+
+
+def is_distance(metric: str) -> bool:
+    """True for metrics measured in mm or voxels, of which less is better; all others are fractions."""
+    return metric.partition("@")[0] in DISTANCES
+
+
+def entry(cells: Sequence[Cell], metric: str) -> Entry:
+    """The mean over cells that differ in seed and fold only, with the marks it needs; not yet ranked.
+
+    Fractions come in percent. Example: Dice 0.80 and 0.82 give mean 81, standard deviation sqrt(2) = 1.414 and 2 runs.
+    """
+    scale = 1.0 if is_distance(metric) else 100.0
+    values = [scale * score for cell in cells if not math.isnan(score := _score(cell, metric))]
+    marks = {
+        "single": len(cells) == 1,
+        "partial": any(cell.partial or cell.n < cell.n_listed for cell in cells),
+        "mixed": _mixed(cells),
+        "undefined": len(values) < len(cells) or _lost(cells) > 0,
+    }
+    return Entry(
+        mean=statistics.fmean(values) if values else math.nan,
+        sd=statistics.stdev(values) if len(values) > 1 else math.nan,
+        runs=len(cells),
+        cases=f"{_span(c.n for c in cells)} of {_span(c.n_listed for c in cells)}" if marks["partial"] else "",
+        marks=tuple(mark for mark, holds in marks.items() if holds),
+    )
+
+
+def ranks(column: Mapping[Key, Sequence[Cell]], metric: str) -> dict[Key, int]:
+    """Row -> 1 (best) or 2 (second) among the entries of one column that may be compared; equal as shown shares a rank.
+
+    Partial, mixed and undefined entries do not compete. Of distances only the rows with the fewest undefined values do:
+    a missed organ has no distance, and leaving it out would improve the mean. A second place takes three competitors.
+    """
+    made = {key: entry(cells, metric) for key, cells in column.items()}
+    fair = [key for key, cells in column.items() if _competes(made[key], cells, metric)]
+    if is_distance(metric) and fair:
+        least = min(_lost(column[key]) for key in fair)
+        fair = [key for key in fair if _lost(column[key]) == least]
+    if len(fair) < 2:
+        return {}
+    shown = {key: round(made[key].mean, DECIMALS) for key in fair}
+    best, *others = sorted(set(shown.values()), reverse=not is_distance(metric))
+    second = others[0] if others and len(fair) > 2 else None
+    return {key: 1 if value == best else 2 for key, value in shown.items() if value in (best, second)}
+
+
+def _competes(made: Entry, cells: Sequence[Cell], metric: str) -> bool:
+    whole = not any(math.isnan(_score(cell, metric)) for cell in cells)
+    return whole and not {"partial", "mixed"} & set(made.marks)
+
+
+def _score(cell: Cell, metric: str) -> float:
+    score = cell.scores[metric]
+    return math.nan if score is None else score
+
+
+def _mixed(cells: Sequence[Cell]) -> bool:
+    """True when one seed and fold stands twice, or one fold has more than one content of its data."""
+    draws = Counter((cell.seed, cell.pretrain_seed, cell.fold) for cell in cells)
+    contents = {(cell.fold, cell.content_hash) for cell in cells}
+    return max(draws.values()) > 1 or len(contents) > len({cell.fold for cell in cells})
+
+
+def _lost(cells: Sequence[Cell]) -> float:
+    """Undefined values per run."""
+    return sum(sum(cell.counts.values()) for cell in cells) / len(cells)
+
+
+def _span(numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers))
+    return str(found[0]) if len(found) == 1 else f"{found[0]}-{found[-1]}"

@@ -1,0 +1,133 @@
+"""What a training runs on: device, number of processes, arithmetic, memory."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision, Precision
+
+from bench.contracts.errors import SpecError, nearest
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where to train. `device` auto takes CUDA when there is one, else the CPU; `cuda:1` names one GPU.
+
+    `devices` counts processes of one device each; `strategy` auto is one process or, for several, Fabric's `ddp`.
+    """
+
+    device: str = "auto"
+    devices: int = 1
+    strategy: str = "auto"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An opened piece of hardware: Fabric, and the scaler that keeps fp16 gradients in range (None elsewhere)."""
+
+    fabric: Fabric
+    scaler: torch.amp.GradScaler | None
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.fabric.device
+        return device
+
+    @property
+    def rank(self) -> int:
+        return int(self.fabric.global_rank)
+
+    @property
+    def world(self) -> int:
+        return int(self.fabric.world_size)
+
+
+def opened(hardware: Hardware, precision: str) -> Machine:
+    """Fabric, launched. With several devices this starts the same command once per further device and joins them.
+
+    Raises SpecError for a device, strategy or precision that is not to be had.
+    """
+    kind, number = _device(hardware.device)
+    if precision not in PRECISIONS:
+        raise SpecError(
+            f"No precision '{precision}'. {nearest(precision, PRECISIONS)}Possible: {', '.join(PRECISIONS)}.",
+            remedy="Choose with `--set precision=bf16`.",
+        )
+    if precision == "fp16" and kind != "cuda":
+        raise SpecError(
+            f"precision fp16 needs CUDA, found device '{kind}'.", remedy="Choose bfloat16 with `--set precision=bf16`."
+        )
+    scaler = torch.amp.GradScaler("cuda") if precision == "fp16" else None
+    names = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
+    plugin = Precision() if precision == "fp32" else MixedPrecision(names[precision], kind, scaler)
+    devices = _devices(hardware, kind, number)
+    fabric = Fabric(accelerator=kind, devices=devices, strategy=_strategy(hardware), plugins=plugin)
+    fabric.launch()
+    return Machine(fabric, scaler)
+
+
+def _device(asked: str) -> tuple[str, int | None]:
+    has_cuda = torch.cuda.is_available()
+    kind, _, number = asked.partition(":")
+    if kind == "auto":
+        kind = "cuda" if has_cuda else "cpu"
+    if kind not in ("cpu", "cuda") or (number and not (kind == "cuda" and number.isdecimal())):
+        raise SpecError(
+            f"No device '{asked}'. Possible: auto, cpu, cuda, cuda:N.", remedy="Choose with `--device auto`."
+        )
+    found = torch.cuda.device_count() if has_cuda else 0
+    if kind == "cuda" and int(number or 0) >= found:
+        raise SpecError(
+            f"device '{asked}' asked for, found {found} CUDA devices.", remedy="Choose another with `--device auto`."
+        )
+    return kind, int(number) if number else None
+
+
+def _devices(hardware: Hardware, kind: str, number: int | None) -> int | list[int]:
+    if hardware.devices < 1 or (number is not None and hardware.devices > 1):
+        raise SpecError(
+            f"{hardware.devices} devices asked for on '{hardware.device}'.",
+            remedy="Ask for one device by number, or for N >= 1 of `--device cuda`.",
+        )
+    if kind == "cuda" and hardware.devices > torch.cuda.device_count():
+        raise SpecError(
+            f"{hardware.devices} CUDA devices asked for, found {torch.cuda.device_count()}.",
+            remedy=f"Ask for at most {torch.cuda.device_count()}.",
+        )
+    return hardware.devices if number is None else [number]
+
+
+def _strategy(hardware: Hardware) -> str:
+    """`ddp` for several processes. `spawn` kinds are out: they would need a picklable job."""
+    if hardware.strategy not in ("auto", "ddp"):
+        raise SpecError(
+            f"No strategy '{hardware.strategy}'. Possible: auto, ddp.", remedy="Choose with `--strategy auto`."
+        )
+    return "ddp" if hardware.devices > 1 or hardware.strategy == "ddp" else "auto"
+
+
+def described(device: torch.device) -> str:
+    """A device in words for the record, such as ``cuda:0 NVIDIA H200`` or ``cpu x86_64``."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return f"{device} {name}".strip()
+
+
+def forget_peak(device: torch.device) -> None:
+    """Start CUDA's memory measurement anew; the CPU's high-water mark belongs to the process and stays."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory used: by tensors on a CUDA device since `forget_peak`, else by this whole process (resident)."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    high = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return high if sys.platform == "darwin" else high * 1024

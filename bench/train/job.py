@@ -1,0 +1,95 @@
+"""What the loop is asked to do and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bench.contracts.errors import PluginBroken, SpecError
+from bench.contracts.method import Batch, Corpus, Phase, Turn
+from bench.train import schedule
+from bench.train.hardware import Hardware
+
+
+def nothing(_progress: float) -> None:
+    """What a job without `after_step` does after a step."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A phase to train. `key` names everything that decides the result; `folder` gets log.jsonl and checkpoint.pt.
+
+    `prepare` runs on the device, without gradients, on each micro-batch. `groups` gives a turn's optimiser groups
+    ({"params", "lr", "weight_decay"} each); None splits the turn's parameters into decayed and 1-D ones. `evaluate`
+    gives a score, higher is better, every `evaluate_every` steps (0: never) and at the end; it runs in eval mode,
+    without gradients or autocast, on the averaged weights if there are any, on every rank, and rank 0's score counts.
+    `keep_best` ends with the weights of the first best score. `after_step` is called after each update that was not
+    left out, with the share of steps done. The model's parts keep the train or eval mode in which they arrive; its
+    parameters and persistent buffers, not its plain attributes, survive a restart.
+    """
+
+    key: str
+    phase: Phase
+    model: nn.Module
+    corpus: Corpus
+    folder: Path
+    prepare: Callable[[Batch], Batch]
+    after_step: Callable[[float], None] = nothing
+    groups: Callable[[Turn], list[dict[str, Any]]] | None = None
+    evaluate: Callable[[], float] | None = None
+    evaluate_every: int = 0
+    keep_best: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of a training, over all its sittings. `resumed_from` 0 is a fresh start; `best_step` None, no best.
+
+    `data_wait_share` is the share of the steps' time spent waiting for the loader. `seconds` holds evaluations and
+    checkpoints too. `peak_bytes` is CUDA's allocated maximum, on a CPU the process's resident one. `final_sha256` is of
+    the weights the model now holds: the best, the averaged or the last.
+    """
+
+    steps: int
+    seconds: float
+    samples_seen: int
+    skipped_steps: int
+    data_wait_share: float
+    peak_bytes: int
+    micro_batch: int
+    effective_batch: int
+    best_step: int | None
+    best_score: float
+    initial_sha256: str
+    final_sha256: str
+    device: str
+    precision: str
+    resumed_from: int
+    notes: tuple[str, ...]
+
+
+def demand_possible(job: Job, hardware: Hardware) -> None:
+    """Refuse settings that cannot be before anything is opened: SpecError, or PluginBroken for a job that is no job."""
+    config, name = job.phase.config, job.phase.name
+    schedule.learning_rate(config, 0)
+    if config.steps < 1 or config.batch_size < max(hardware.devices, 1):
+        raise SpecError(
+            f"phase '{name}': {config.steps} steps of {config.batch_size} samples on {hardware.devices} devices.",
+            remedy="Ask for at least one step, and one sample per device: `--set steps=N`, `--set batch_size=N`.",
+        )
+    if not job.phase.splits_batch and (hardware.devices > 1 or 0 < config.micro_batch < config.batch_size):
+        raise SpecError(
+            f"the loss of phase '{name}' looks at the whole batch: it cannot be split over {hardware.devices} devices "
+            f"or into micro-batches of {config.micro_batch}.",
+            remedy="Use one device and `--set micro_batch=0`.",
+        )
+    if not 0.0 <= config.ema_decay < 1.0:
+        raise SpecError(f"ema_decay must be in [0, 1), found {config.ema_decay}.", remedy="Choose `--set ema_decay=0`.")
+    if not job.phase.turns:
+        raise PluginBroken(f"phase '{name}' has no turn.", remedy="Give it at least one loss.")
+    if job.keep_best and job.evaluate is None:
+        raise PluginBroken(f"phase '{name}' shall keep its best weights.", remedy="Give the job an `evaluate`.")

@@ -1,0 +1,110 @@
+"""The curve of a training on disk: `log.jsonl`, one object per line, and the sums between two lines.
+
+Every `log_every` steps, and at the end: {"step", "loss", each named loss, "lr", "grad_norm", "wait_share", "seconds",
+"samples_per_s"}; per evaluation: {"step", "evaluation"}; per update left out: {"step", "skipped", "in_a_row", "cases"}.
+`step` counts finished steps. Losses and the norm are means over the updates since the last such line; `seconds` counts
+from the beginning, over all sittings. Undefined numbers are null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.train.checkpoint import whole_or_nothing
+
+Sums = Mapping[str, tuple[Tensor | float, int]]
+
+
+def append(path: Path, record: Mapping[str, Any]) -> None:
+    """Add one line and bring it to the disk, so that no checkpoint is ever ahead of the log."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(defined(record), allow_nan=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def cut(path: Path, step: int) -> None:
+    """Drop the lines of later steps, and a last line that a kill left unfinished: they will be written again."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    kept = [line for line in lines if _step_of(line) <= step]
+    if kept != lines:
+        with whole_or_nothing(path) as partial:
+            partial.write_text("".join(kept), encoding="utf-8")
+
+
+def defined(value: Any) -> Any:
+    """The value with every NaN and infinity replaced by None, as JSON has no word for them."""
+    if isinstance(value, Mapping):
+        return {name: defined(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [defined(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"]) if line.endswith("\n") else math.inf
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
+@dataclass(frozen=True)
+class Window:
+    """Sums since the last line. `named` keeps sum and count per loss, the sums on the device until somebody asks."""
+
+    updates: int = 0
+    samples: int = 0
+    loss: float = 0.0
+    grad_norm: float = 0.0
+    wait_s: float = 0.0
+    busy_s: float = 0.0
+    named: Sums = field(default_factory=dict)
+
+    def timed(self, samples: int, wait_s: float, busy_s: float) -> Window:
+        """This window with one more step's samples and seconds."""
+        return replace(self, samples=self.samples + samples, wait_s=self.wait_s + wait_s, busy_s=self.busy_s + busy_s)
+
+    def moved(self, loss: float, grad_norm: float, named: Mapping[str, Tensor]) -> Window:
+        """This window with one more update's losses."""
+        sums = dict(self.named)
+        for name, value in named.items():
+            total, count = sums.get(name, (0.0, 0))
+            sums[name] = (total + value, count + 1)
+        return replace(
+            self, updates=self.updates + 1, loss=self.loss + loss, grad_norm=self.grad_norm + grad_norm, named=sums
+        )
+
+    def fetched(self, world: int) -> Window:
+        """This window with plain numbers, summed over the ranks; waits for the device."""
+        numbers = {name: (float(total), count) for name, (total, count) in self.named.items()}
+        if world > 1:
+            everyone: list[Any] = [None] * world
+            torch.distributed.all_gather_object(everyone, numbers)
+            numbers = {
+                name: (sum(other.get(name, (0.0, 0))[0] for other in everyone), count)
+                for name, (_, count) in numbers.items()
+            }
+        return replace(self, named=numbers)
+
+    def line(self, step: int, lr: float, seconds: float) -> dict[str, Any]:
+        """The record of a fetched window. A loss whose name is a field's own is written as ``loss.<name>``."""
+        mean = self.updates or math.nan
+        record = {"step": step, "loss": self.loss / mean, "lr": lr, "grad_norm": self.grad_norm / mean}
+        record |= {
+            "wait_share": self.wait_s / (self.busy_s or math.nan),
+            "seconds": round(seconds, 3),
+            "samples_per_s": self.samples / (self.busy_s or math.nan),
+        }
+        named = {name: float(total) / count for name, (total, count) in self.named.items()}
+        return record | {f"loss.{name}" if name in record else name: value for name, value in named.items()}

@@ -1,0 +1,88 @@
+"""How large a step each parameter takes, and when: the learning rate over time and over the layers of a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import nn
+
+from bench.contracts.cards import PhaseConfig
+from bench.contracts.errors import SpecError, nearest
+
+SCHEDULES = ("cosine", "constant")
+Group = dict[str, Any]
+
+
+def learning_rate(config: PhaseConfig, step: int) -> float:
+    """The factor in [0, 1] by which update number `step` (from 0) multiplies the learning rate.
+
+    Source: linear warm-up and cosine decay to zero as in Loshchilov & Hutter, ICLR 2017, eq. 5, without restarts.
+    Update s of W warm-up updates takes (s + 1) / W, so that none is wasted on a rate of zero; after the warm-up the
+    `cosine` falls from 1 at s = W to 0 at s = `steps`, one past the last update; `constant` stays at 1.
+    Raises SpecError for a schedule that does not exist.
+
+    Example: 4 steps, 2 of them warm-up, cosine: 0.5, 1, 1, 0.5.
+    """
+    if config.schedule not in SCHEDULES:
+        raise SpecError(
+            f"No schedule '{config.schedule}'. {nearest(config.schedule, SCHEDULES)}Possible: {', '.join(SCHEDULES)}.",
+            remedy="Choose with `--set schedule=cosine`.",
+        )
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return 1.0
+    share = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
+    return 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
+
+
+def layer_groups(layers: Sequence[nn.Module], model: nn.Module, config: PhaseConfig, decay: float) -> list[Group]:
+    """Optimiser groups in which the learning rate falls by `decay` per layer away from the head.
+
+    Source: layer-wise decay, Clark et al., ICLR 2020 (ELECTRA), App. A; here by module, not by parameter name.
+    `layers` run from input to output and END WITH THE HEAD: the last one takes `config.lr`, the one before it
+    `config.lr * decay`, and so on. A parameter in several layers belongs to the first of them; one in no layer counts
+    as the first layer. Frozen parameters are left out; 1-D ones (biases, norms, tokens) take no weight decay. Without
+    layers every parameter takes `config.lr`. Raises SpecError unless 0 < decay <= 1.
+    """
+    if not 0.0 < decay <= 1.0:
+        raise SpecError(f"layer_decay must be in (0, 1], found {decay}.", remedy="Choose with `--set layer_decay=1.0`.")
+    owner: dict[int, int] = {}
+    for index, layer in enumerate(layers):
+        for parameter in layer.parameters():
+            owner.setdefault(id(parameter), index)
+    last = max(len(layers) - 1, 0)
+    groups: dict[tuple[int, bool], Group] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        index, exempt = owner.get(id(parameter), 0), is_one_dimensional(name, parameter)
+        fresh = {
+            "params": [],
+            "lr": config.lr * decay ** (last - index),
+            "weight_decay": 0.0 if exempt else config.weight_decay,
+        }
+        groups.setdefault((index, exempt), fresh)["params"].append(parameter)
+    return [groups[place] for place in sorted(groups)]
+
+
+def even_groups(parameters: Iterable[nn.Parameter], model: nn.Module, config: PhaseConfig) -> list[Group]:
+    """Optimiser groups with one rate for the given parameters; 1-D ones take no weight decay, frozen ones are left out."""
+    wanted = {id(parameter) for parameter in parameters}
+    groups = layer_groups((), model, config, 1.0)
+    for group in groups:
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) in wanted]
+    return [group for group in groups if group["params"]]
+
+
+def is_one_dimensional(name: str, parameter: nn.Parameter) -> bool:
+    """True for biases, norms and tokens, which weight decay leaves alone.
+
+    That is a tensor of one axis; or one that is no layer's `weight` and has one axis once those of length 1 are dropped
+    (a class token of shape (1, 1, C)).
+    """
+    if parameter.ndim <= 1:
+        return True
+    return name.rpartition(".")[2] != "weight" and sum(length > 1 for length in parameter.shape) <= 1

@@ -1,0 +1,252 @@
+"""One optimiser's update: losses of all micro-batches, their gradient over the whole batch, one step.
+
+Host and device meet once per update: total loss and gradient norm (and, with several ranks, whether all had memory)
+are fetched together after the backward pass has been queued. Only then is it decided whether the update happens, so
+weights, momenta, average and schedules never see an undefined number. The price is that the optimiser is queued when
+the backward pass ends: microseconds in a step of many milliseconds.
+
+Gradients are summed over ranks here, in one message, and not by DistributedDataParallel's hooks: a loss is a method
+that calls the network how it likes (twice, in parts, under a teacher), not its `forward`. The message also carries
+which rank ran out of memory, so that all ranks repeat the update together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.contracts.cards import PhaseConfig
+from bench.contracts.errors import PluginBroken, SpecError, nearest
+from bench.contracts.method import Batch, Losses, Turn
+from bench.train import schedule, seeds
+from bench.train.hardware import Machine
+
+OPTIMISERS = ("adamw", "sgd")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an attempt found; losses are means over the batch. `fits` False: out of memory, nothing else counts."""
+
+    fits: bool
+    loss: float = float("nan")
+    grad_norm: float = float("nan")
+    named: Losses | None = None
+
+
+class Update:
+    """A turn of a phase with its optimiser. `attempt` computes gradients, `apply` uses them, `discard` drops them."""
+
+    def __init__(
+        self,
+        turn: Turn,
+        model: nn.Module,
+        config: PhaseConfig,
+        key: str,
+        machine: Machine,
+        prepare: Callable[[Batch], Batch],
+        groups: Sequence[schedule.Group] | None,
+    ) -> None:
+        self.turn = turn
+        self.optimiser = built(_groups(turn, model, config, groups), config, machine.device)
+        self.parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        _owned(turn, self.parameters, model)
+        self._others = _others(turn, model, self.parameters)
+        self._rates = [float(group["lr"]) for group in self.optimiser.param_groups]
+        self._loss = torch.compile(turn.loss) if config.compile else turn.loss
+        self._model, self._config, self._key = model, config, key
+        self._machine, self._prepare = machine, prepare
+        self._norm: Tensor | None = None
+
+    def attempt(self, batch: Batch, step: int, micro: int) -> Outcome:
+        """The gradient of the mean loss over the whole batch, `micro` samples at a time; updates nothing.
+
+        Samples of a short last micro-batch weigh as much as all others. Repeating it gives the same randomness.
+        """
+        self._clear()
+        named = self._tried(batch, step, micro)
+        fits = named is not None
+        total = torch.zeros((), dtype=torch.float64, device=self._machine.device)
+        if named is not None:
+            total = torch.stack(list(named.values())).sum()
+        flags: list[float] = []
+        if self._machine.world > 1:
+            shared, present = self._sum_over_ranks(torch.stack([total.new_tensor(float(not fits)), total]))
+            norm = self._measured()
+            lacking, loss, grad_norm, *flags = torch.cat([shared, norm.double()[None], present]).tolist()
+            fits = lacking == 0.0
+        elif fits:
+            norm = self._measured()
+            loss, grad_norm = torch.stack([total, norm.double()]).tolist()
+        if not fits:
+            self._clear()
+            return Outcome(fits=False)
+        for parameter, present_somewhere in zip(self.parameters, flags, strict=False):
+            if not present_somewhere:  # as with one rank: no gradient means no weight decay either
+                parameter.grad = None
+        self._norm = norm
+        return Outcome(True, loss, grad_norm, named)
+
+    def apply(self, factor: float) -> None:
+        """Clip and take the optimiser's step at `factor` times each group's learning rate."""
+        assert self._norm is not None, "attempt comes first"
+        for group, rate in zip(self.optimiser.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+        if self._machine.scaler is not None:
+            self._machine.scaler.unscale_(self.optimiser)
+        if self._config.grad_clip > 0:
+            nn.utils.clip_grads_with_norm_(self.parameters, self._config.grad_clip, self._norm)
+        # the plugin's own step: with fp16 it takes the scaler's way and adapts the scale
+        self._machine.fabric.strategy.precision.optimizer_step(self.optimiser)
+        self._clear()
+
+    def discard(self) -> None:
+        """Drop the gradients; in fp16 let the scaler see them, so that it lowers its scale."""
+        if self._machine.scaler is not None:
+            self._machine.scaler.unscale_(self.optimiser)
+            self._machine.scaler.update()
+        self._clear()
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a saved optimiser's momenta. Rates, decays and kernels are the present config's and device's."""
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state["state"]})
+
+    def _tried(self, batch: Batch, step: int, micro: int) -> Losses | None:
+        """The named losses, or None when memory did not suffice (the exception, and all it held, is gone by then)."""
+        try:
+            with self._only_mine():
+                return self._accumulated(batch, step, micro)
+        except torch.OutOfMemoryError:
+            return None
+
+    def _accumulated(self, batch: Batch, step: int, micro: int) -> Losses:
+        """Backward through every micro-batch; each named loss as its share of the mean over all ranks' samples."""
+        sums: Losses = {}
+        count = len(next(iter(batch.values())))
+        for first in range(0, count, micro):
+            part = {name: self._moved(value[first : first + micro]) for name, value in batch.items()}
+            share = min(micro, count - first) / self._config.batch_size
+            slot = self._machine.rank + first * self._machine.world
+            seeds.reseed_all(self._key, step, slot, "prepare")
+            with torch.no_grad():
+                prepared = self._prepare(part)
+            seeds.reseed_all(self._key, step, slot, "loss", self.turn.name)
+            with self._machine.fabric.autocast():
+                losses = self._loss(prepared)
+                total = _total(losses, self.turn)
+            self._machine.fabric.backward(total * share)
+            for name, value in losses.items():
+                found = value.detach().double() * share
+                sums[name] = sums[name] + found if name in sums else found
+        return sums
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        """A copy on the device, also on the CPU: `prepare` may write into it, and the next turn wants it as it was."""
+        return tensor.to(self._machine.device, non_blocking=True, copy=True)
+
+    def _measured(self) -> Tensor:
+        """The gradient's 2-norm over all parameters of the turn, without the fp16 scale, on the device."""
+        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        scaler = self._machine.scaler
+        norm = norm.to(self._machine.device)
+        return norm if scaler is None else norm / scaler.scale(torch.ones_like(norm))
+
+    @torch.no_grad()
+    def _sum_over_ranks(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Add up gradients and `values` over the ranks; also returns, per parameter, how many ranks had a gradient."""
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        present = torch.tensor([float(p.grad is not None) for p in self.parameters], device=values.device)
+        message = torch.cat([*(grad.reshape(-1) for grad in grads), present, values.to(grads[0].dtype)])
+        torch.distributed.all_reduce(message)  # Fabric's would add a barrier, which waits for the device
+        lengths = [grad.numel() for grad in grads]
+        *summed, present, values = torch.split(message, [*lengths, len(present), len(values)])
+        for parameter, flat in zip(self.parameters, summed, strict=True):
+            parameter.grad = flat.view_as(parameter).to(parameter.dtype)
+        return values.double(), present.double()
+
+    def _clear(self) -> None:
+        self._norm = None
+        for parameter in self._model.parameters():
+            parameter.grad = None
+
+    @contextmanager
+    def _only_mine(self) -> Iterator[None]:
+        """Inside, parameters of other turns take no gradient: it would be computed and thrown away."""
+        for parameter in self._others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in self._others:
+                parameter.requires_grad_(True)
+
+
+def built(groups: Sequence[schedule.Group], config: PhaseConfig, device: torch.device) -> torch.optim.Optimizer:
+    """The optimiser a config names. Raises SpecError for another name."""
+    fused = device.type == "cuda"  # one kernel, and no wait for the device within the step
+    if config.optimiser == "adamw":
+        return torch.optim.AdamW(groups, config.lr, config.betas, weight_decay=config.weight_decay, fused=fused)
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, config.lr, config.betas[0], weight_decay=config.weight_decay, fused=fused)
+    raise SpecError(
+        f"No optimiser '{config.optimiser}'. {nearest(config.optimiser, OPTIMISERS)}Possible: {', '.join(OPTIMISERS)}.",
+        remedy="Choose with `--set optimiser=adamw`.",
+    )
+
+
+def _groups(
+    turn: Turn, model: nn.Module, config: PhaseConfig, given: Sequence[schedule.Group] | None
+) -> list[schedule.Group]:
+    if given is None:
+        wanted = model.parameters() if turn.parameters is None else turn.parameters()
+        given = schedule.even_groups(wanted, model, config)
+    groups = [{**g, "params": [p for p in g["params"] if p.requires_grad]} for g in given]
+    groups = [{"lr": config.lr, **group} for group in groups if group["params"]]
+    if not groups:
+        raise PluginBroken(
+            f"turn '{turn.name}' has no parameter that requires gradients.",
+            remedy="Its `parameters` (or the job's groups) must yield trainable parameters of the model.",
+        )
+    return groups
+
+
+def _owned(turn: Turn, parameters: Sequence[nn.Parameter], model: nn.Module) -> None:
+    """Parameters outside the model would be trained and never saved."""
+    known = {id(parameter) for parameter in model.parameters()}
+    strangers = [parameter for parameter in parameters if id(parameter) not in known]
+    if strangers:
+        raise PluginBroken(
+            f"turn '{turn.name}' moves {len(strangers)} parameters that are not the model's; "
+            f"first of shape {tuple(strangers[0].shape)}.",
+            remedy="Make their module an attribute of the model.",
+        )
+
+
+def _others(turn: Turn, model: nn.Module, mine: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+    if turn.parameters is None:
+        return []
+    own = {id(parameter) for parameter in mine}
+    return [p for p in model.parameters() if p.requires_grad and id(p) not in own]
+
+
+def _total(losses: Losses, turn: Turn) -> Tensor:
+    """The sum of a turn's losses, in at least fp32."""
+    for name, value in losses.items():
+        if value.ndim:
+            raise PluginBroken(
+                f"loss '{name}' of turn '{turn.name}' has shape {tuple(value.shape)}, asked for a scalar.",
+                remedy="Return the mean over the batch.",
+            )
+    wide = [value.to(torch.promote_types(value.dtype, torch.float32)) for value in losses.values()]
+    total = torch.stack(wide).sum() if wide else torch.zeros(())
+    if not total.requires_grad:
+        raise PluginBroken(
+            f"the losses of turn '{turn.name}' ({', '.join(losses) or 'none'}) do not depend on any trained parameter.",
+            remedy="`loss` must return at least one scalar that gradients can flow through.",
+        )
+    return total

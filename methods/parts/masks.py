@@ -1,0 +1,26 @@
+"""Which patches a method hides. Always boolean, True = hidden."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def kept_count(tokens: int, hidden_ratio: float) -> int:
+    """Patches left visible: floor(tokens * (1 - hidden_ratio)), the rule of He et al.'s and MiM's released code.
+
+    Rounding down the hidden count instead (tokens - floor(tokens * ratio)) keeps one more wherever tokens * ratio is no
+    whole number; at 216 patches and ratio 0.75 both keep 54. The 1e-9 undoes binary fractions: 10 * (1 - 0.9) is < 1.
+    """
+    return math.floor(tokens * (1.0 - hidden_ratio) + 1e-9)
+
+
+def random_hidden(batch: int, tokens: int, hidden_ratio: float, device: torch.device | str) -> Tensor:
+    """Uniformly random hidden patches, (B, N) bool, the same count in every row (see `kept_count`).
+
+    Source: He et al., CVPR 2022, Sec. 3. Draws from torch's default generator of the device (the loop reseeds it).
+    """
+    rank = torch.rand(batch, tokens, device=device).argsort(1).argsort(1)
+    return rank >= kept_count(tokens, hidden_ratio)

@@ -1,0 +1,28 @@
+"""Cross-entropy plus soft Dice over the voxels that are inside the volume."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SMOOTH = 1e-6
+
+
+def dice_ce(logits: Tensor, label: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy and mean soft Dice loss, both per sample and then over samples, padding left out.
+
+    Source: the recipe that the Swin-UNETR line of papers shares, as MONAI's DiceCELoss(softmax, squared_pred, smooth_nr=0,
+    smooth_dr=1e-6), background counted as a class; equal to it where nothing is padding. Shapes: logits (B, K, D, H, W), label
+    and inside (B, D, H, W). A class that neither appears nor is predicted has Dice loss 1.
+    """
+    logits, weight = logits.float(), inside.float()
+    label = label.long()
+    space = (-3, -2, -1)
+    per_voxel = F.cross_entropy(logits, label, reduction="none") * weight
+    entropy = (per_voxel.sum(space) / weight.sum(space)).mean()  # by sample, so that a micro-batch has the same mean
+    truth = F.one_hot(label, logits.shape[1]).movedim(-1, 1) * weight[:, None]
+    guess = torch.softmax(logits, 1) * weight[:, None]
+    both = 2 * (guess * truth).sum(space)
+    either = (guess**2).sum(space) + (truth**2).sum(space)
+    return entropy, (1 - both / (either + SMOOTH)).mean()

@@ -1,0 +1,198 @@
+"""Segmentation: an encoder with a decoder, trained on labelled crops, slid over whole volumes, scored class by class.
+
+Predictions are NIfTI label maps. At `score_grid` native they lie on the grid of the case's own file (probabilities are
+resampled back linearly, then the best class is taken); at `resampled` on the grid that the network saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from bench.metrics.surface import label_map_scores
+from torch import Tensor, nn
+
+from bench.contracts.errors import DataUnsound
+from bench.contracts.kind import Scored, Setup
+from bench.contracts.method import Batch, Encoder, Losses, Phase, Turn
+from bench.contracts.record import ImageFile, LabelFile, Record
+from bench.data.patches import pad_to, unpad
+from bench.data.resample import native_labels
+from bench.data.volumes import label_map, read_label, to_native, write_nifti
+from bench.metrics.overlap import dice
+from bench.nets.decoders import build_decoder
+from bench.nets.intensity import to_network_range
+from bench.train.seeds import reseed_torch
+from tasks.kinds.crops import LabelledCrop, VolumesThenCrops
+from tasks.kinds.dice_ce import dice_ce
+from tasks.kinds.vary import turn
+
+suffix = ".nii.gz"
+
+
+class SegmentationNet(nn.Module):
+    """An encoder and a decoder: volume (B, C, D, H, W) in network range -> logits (B, K + 1, D, H, W)."""
+
+    def __init__(self, encoder: Encoder, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, volume: Tensor) -> Tensor:
+        logits: Tensor = self.decoder(volume, self.encoder(volume).maps)
+        return logits
+
+
+def build_net(setup: Setup, encoder: Encoder, decoder: str, seed: int) -> SegmentationNet:
+    """Put a fresh decoder on an encoder. The decoder's start depends on the seed only, not on what made the encoder."""
+    reseed_torch("decoder", setup.task.title, setup.target, seed)
+    head = build_decoder(decoder, encoder=encoder, in_channels=setup.sight.channels, classes=len(setup.classes) + 1)
+    return SegmentationNet(encoder, head)
+
+
+def layers(net: nn.Module) -> list[nn.Module]:
+    """Modules from input to output, for layer-wise decay: the encoder's, then the decoder as one."""
+    assert isinstance(net, SegmentationNet)
+    return [*net.encoder.layers(), net.decoder]
+
+
+def training_phase(setup: Setup, net: nn.Module) -> Phase:
+    """The phase that the loop runs: labelled crops, Dice and cross-entropy in equal parts."""
+    recipe = setup.recipe
+    crops = 1 if setup.protocol.whole_volume else recipe.crops_per_volume
+    highest = max(len(setup.task.classes), *setup.values)
+    views = LabelledCrop(
+        shape=setup.sight.shape,
+        whole_volume=setup.protocol.whole_volume,
+        values=tuple(setup.values.get(value, 0) for value in range(highest + 1)),
+        recipe=recipe,
+    )
+
+    def loss(batch: Batch) -> Losses:
+        entropy, overlap = dice_ce(net(batch["volume"]), batch["label"], batch["inside"])
+        return {"cross_entropy": entropy, "dice": overlap}
+
+    return Phase("finetune", recipe, VolumesThenCrops(crops), views, (Turn("all", loss),))
+
+
+def prepare(setup: Setup) -> Callable[[Batch], Batch]:
+    """On the device: network range, rotation and zoom, gain and offset; padding stays 0."""
+    turned = setup.recipe.rotate_degrees > 0 or setup.recipe.zoom != (1.0, 1.0)
+
+    def apply(batch: Batch) -> Batch:
+        volume = to_network_range(batch["volume"], setup.sight.intensity)
+        label, inside = batch["label"], batch["inside"]
+        if turned:
+            volume, label, inside = turn(volume, label, inside, batch["turn"])
+        spread = (len(volume), 1, 1, 1, 1)
+        volume = volume * batch["gain"].view(spread) + batch["offset"].view(spread)
+        return {"volume": volume * inside[:, None], "label": label, "inside": inside}
+
+    return apply
+
+
+def evaluate(setup: Setup, net: nn.Module, cases: Any) -> float:
+    """Mean foreground Dice over cases on the network's grid: over cases per class, then over classes. Selects a checkpoint."""
+    found = np.full((len(cases.cases), len(setup.classes)), np.nan)
+    for row, case in enumerate(cases.cases):
+        guess = _probabilities(setup, net, cases, case).argmax(0)
+        truth = mapped(cases.read_label(case, (0, 0, 0), cases.shape(case)), setup.values)
+        found[row] = [dice(guess == k, truth == k) for k in range(1, len(setup.classes) + 1)]
+    columns = [column[~np.isnan(column)] for column in found.T]
+    return float(np.mean([column.mean() for column in columns if column.size])) if np.isfinite(found).any() else np.nan
+
+
+def predict_case(setup: Setup, net: nn.Module, cases: Any, case: str, path: Path) -> None:
+    """Write a case's label map (uint8 NIfTI, 0 background, classes 1, 2, ...)."""
+    probabilities = _probabilities(setup, net, cases, case)
+    meta = cases.meta(case)
+    if setup.protocol.score_grid == "native":
+        labels = native_labels(probabilities, meta.placement)
+        write_nifti(path, to_native(labels, meta.header), affine=meta.header.affine, dtype=np.uint8)
+        return
+    affine = np.diag([*cases.spacing(case), 1.0]).tolist()
+    write_nifti(path, probabilities.argmax(0), affine=affine, dtype=np.uint8)
+
+
+def score_case(setup: Setup, folder: Path, record: Record, cases: Any, prediction: Path) -> Scored:
+    """Score a stored label map against the truth on the protocol's grid and in its unit."""
+    if setup.protocol.score_grid == "native":
+        truth = read_label(folder, record, label_map(len(setup.task.classes), setup.task.label_values))
+        truth_array, spacing = truth.array, truth.spacing_mm
+    else:
+        size = cases.shape(record.case_id)
+        truth_array, spacing = cases.read_label(record.case_id, (0, 0, 0), size), cases.spacing(record.case_id)
+    guess = read_label(prediction.parent, _of_prediction(prediction, record), label_map(len(setup.classes), {})).array
+    if guess.shape != truth_array.shape:
+        raise DataUnsound(
+            f"the prediction has {guess.shape} voxels, the truth {truth_array.shape}.",
+            case=record.case_id,
+            remedy=f"Delete {prediction.name} and predict again.",
+        )
+    scores = label_map_scores(
+        guess,
+        mapped(truth_array, setup.values),
+        classes=dict(enumerate(setup.classes, start=1)),
+        spacing_mm=spacing if setup.protocol.distance_unit == "mm" else (1.0, 1.0, 1.0),
+        metrics=setup.protocol.metrics,
+    )
+    return Scored(tuple((row.class_, row.metric, row.value) for row in scores.rows), scores.counts())
+
+
+def _of_prediction(path: Path, record: Record) -> Record:
+    """A prediction read like any case: its own file is both image and label."""
+    file = ImageFile(path=path.name, format="nifti")
+    label = LabelFile(kind="mask", path=path.name)
+    return record.model_copy(update={"images": (file,), "label": label, "spacing": None})
+
+
+def mapped(label: np.ndarray, values: Mapping[int, int]) -> np.ndarray:
+    """Stored labels as class indices of the target; what the target leaves out is background."""
+    table = np.zeros(256, np.uint8)
+    table[list(values)] = list(values.values())
+    return table[label]
+
+
+@torch.no_grad()
+def _probabilities(setup: Setup, net: nn.Module, cases: Any, case: str) -> np.ndarray:
+    """Softmax (K + 1, D, H, W) float32 on the grid of the cached case."""
+    device = next(net.parameters()).device
+    shape = cases.shape(case)
+    stored = cases.read(case, (0, 0, 0), shape)
+    wanted = (
+        setup.sight.shape
+        if setup.protocol.whole_volume
+        else tuple(max(have, least) for have, least in zip(shape, setup.sight.shape, strict=True))
+    )
+    inside = torch.from_numpy(pad_to(np.ones(shape, np.uint8), wanted)).to(device)[None, None]
+    volume = to_network_range(torch.from_numpy(pad_to(stored, wanted)).to(device)[None], setup.sight.intensity) * inside
+    mean = _mirrored_mean(setup, net, volume) if setup.inference.mirrored else _softmax(setup, net, volume)
+    return np.stack([unpad(channel, shape) for channel in mean[0].float().cpu().numpy()])
+
+
+def _mirrored_mean(setup: Setup, net: nn.Module, volume: Tensor) -> Tensor:
+    """The mean softmax over the eight mirrorings."""
+    total = torch.zeros((), device=volume.device)
+    for flips in ([], [2], [3], [4], [2, 3], [2, 4], [3, 4], [2, 3, 4]):
+        total = total + _softmax(setup, net, volume.flip(flips)).flip(flips)
+    return total / 8
+
+
+def _softmax(setup: Setup, net: nn.Module, volume: Tensor) -> Tensor:
+    if tuple(volume.shape[2:]) == setup.sight.shape:
+        return torch.softmax(net(volume).float(), 1)
+    from monai.inferers import sliding_window_inference  # three seconds to import: only where windows slide
+
+    logits = sliding_window_inference(
+        volume,
+        setup.sight.shape,
+        setup.inference.window_batch,
+        net,
+        overlap=setup.inference.overlap,
+        mode=setup.inference.blending,
+    )
+    assert isinstance(logits, Tensor)
+    return torch.softmax(logits.float(), 1)

@@ -1,0 +1,35 @@
+"""A dataset that people hold in one of several forms: the first form that is found is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.contracts.cards import Layout
+from bench.contracts.errors import DataMissing
+from bench.contracts.record import Record
+from tasks.layouts.phantom_case import Size
+
+
+@dataclass(frozen=True)
+class FirstOf:
+    """Several layouts of one dataset, the preferred one first; phantoms are written in that one."""
+
+    forms: tuple[Layout, ...]
+
+    def locate(self, root: Path) -> Path | None:
+        return next((found for form in self.forms if (found := form.locate(root)) is not None), None)
+
+    def records(self, folder: Path) -> list[Record]:
+        """The records of the first form that recognises the folder. Raises DataMissing where none does."""
+        for form in self.forms:
+            if form.locate(folder) == folder:
+                return form.records(folder)
+        raise DataMissing(f"{folder} holds none of the accepted forms:\n{self.tree()}", remedy="Point --root at one of them.")
+
+    def tree(self) -> str:
+        return "\nor\n".join(form.tree() for form in self.forms)
+
+    def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Size) -> None:
+        self.forms[0].write_phantom(folder, case_ids, size)

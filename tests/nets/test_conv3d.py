@@ -1,0 +1,291 @@
+"""The hybrid masked-convolution encoder: no leak, right sizes, and a hand-over by name."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.contracts.cards import Intensity, Sight
+from bench.contracts.errors import EncoderMismatch, SpecError
+from bench.nets import conv3d
+from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, gather_visible, relative_offsets
+from bench.nets.decoders import build_decoder
+from bench.nets.masked_conv import MaskedConvBlock, stage_masks
+
+FULL = {"widths": (48, 96, 192, 384), "depths": (2, 2, 2, 11), "heads": 12}
+LITTLE = {"widths": (6, 12, 24, 48), "depths": (2, 1, 1, 2), "heads": 4}
+
+
+def sight(*shape: int, channels: int = 1) -> Sight:
+    d, h, w = shape
+    return Sight(channels, (d, h, w), None, Intensity("hu"))
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def keep_some(batch: int, tokens: int, kept: int) -> Tensor:
+    return torch.rand(batch, tokens).argsort(1).argsort(1) < kept
+
+
+def filled_with(value: float, volume: Tensor, keep: Tensor) -> Tensor:
+    """1 where a voxel's token is kept, else `value`."""
+    grid = tuple(s // 16 for s in volume.shape[2:])
+    (visible,) = stage_masks(keep, grid, (16,), volume.dtype)
+    return visible + value * (1 - visible)
+
+
+@pytest.fixture(scope="module")
+def full_pair() -> tuple[MaskedConvEncoder, HybridEncoder]:
+    torch.manual_seed(0)
+    return MaskedConvEncoder(sight(96, 96, 96), **FULL).eval(), HybridEncoder(sight(96, 96, 96), **FULL).eval()
+
+
+@pytest.fixture
+def little() -> MaskedConvEncoder:
+    torch.manual_seed(0)
+    return MaskedConvEncoder(sight(32, 48, 32), **LITTLE).eval()
+
+
+def test_full_encoder_has_the_measured_parameter_counts() -> None:
+    with torch.device("meta"):
+        before, after = MaskedConvEncoder(sight(96, 96, 96), **FULL), HybridEncoder(sight(96, 96, 96), **FULL)
+    assert count(before) == 33_891_600
+    assert before.positions.numel() == 82_944 and not before.positions.requires_grad
+    assert count(after) == 24_132_060
+    assert after.positions.requires_grad
+
+
+def test_235_tensors_of_21586320_numbers_are_handed_over(full_pair: tuple[MaskedConvEncoder, HybridEncoder]) -> None:
+    before, after = full_pair
+    assert len(after.declared()) == 235
+    adopted = after.adopt(before.state_dict())
+    assert set(adopted.matched) == after.declared() and not adopted.reshaped
+    assert adopted.elements == 21_586_320
+    assert {name.split(".")[0] for name in adopted.dropped} == {"fuse1", "fuse2", "fuse3", "norm"}
+    assert {n.split(".")[-1] for n in adopted.new if n.startswith("stage")} == {"table", "gamma1", "gamma2"}
+
+
+@torch.no_grad()
+def test_fine_tuning_sees_what_pre_training_saw(full_pair: tuple[MaskedConvEncoder, HybridEncoder]) -> None:
+    before, after = full_pair
+    after.adopt(before.state_dict())
+    volume = torch.rand(1, 1, 96, 96, 96)
+    maps_before, tokens_before = before.spine(volume)
+    maps_after, tokens_after = after.spine(volume)
+    assert tokens_before.shape == (1, 216, 384)
+    assert (tokens_before - tokens_after).abs().max() < 1e-4
+    assert all((a - b).abs().max() < 1e-4 for a, b in zip(maps_before, maps_after, strict=True))
+
+
+@torch.no_grad()
+def test_hidden_voxels_never_reach_visible_tokens_at_full_size(
+    full_pair: tuple[MaskedConvEncoder, HybridEncoder],
+) -> None:
+    encoder, _ = full_pair
+    keep = keep_some(1, 216, 86)
+    volume = torch.rand(1, 1, 96, 96, 96)
+    seen = encoder.tokens(volume, keep)
+    assert seen.shape == (1, 86, 384)
+    noise = torch.rand_like(volume) * filled_with(0.0, volume, ~keep)
+    assert (encoder.tokens(volume + noise, keep) - seen).abs().max() == 0.0
+    shaken = 0.1 * torch.randn_like(volume) * filled_with(0.0, volume, keep)
+    assert 0.05 < (encoder.tokens(volume + shaken, keep) - seen).abs().max() < 2.0
+
+
+@torch.no_grad()
+def test_without_the_mask_hidden_voxels_do_leak(little: MaskedConvEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep, volume = keep_some(2, 12, 5), torch.rand(2, 1, 32, 48, 32)
+    noise = torch.rand_like(volume) * filled_with(0.0, volume, ~keep)
+
+    def change() -> float:
+        return float((little.tokens(volume + noise, keep) - little.tokens(volume, keep)).abs().max())
+
+    assert change() == 0.0
+    monkeypatch.setattr(little, "masks", lambda _volume, _keep: [None] * 3)
+    assert change() > 1e-4
+
+
+def test_one_kept_token_opens_its_own_cube_at_every_stage() -> None:
+    for token in (0, 1, 6, 36, 215):
+        keep = torch.arange(216)[None] == token
+        i, j, k = token // 36, token // 6 % 6, token % 6
+        for mask, side in zip(stage_masks(keep, (6, 6, 6), (8, 4, 2), torch.float32), (8, 4, 2), strict=True):
+            expected = torch.zeros(1, 1, 6 * side, 6 * side, 6 * side)
+            expected[..., i * side : (i + 1) * side, j * side : (j + 1) * side, k * side : (k + 1) * side] = 1
+            assert torch.equal(mask, expected)
+
+
+@torch.no_grad()
+def test_a_masked_block_is_its_equation(little: MaskedConvEncoder) -> None:
+    block, x = MaskedConvBlock(6), torch.randn(1, 6, 4, 5, 6)
+    visible = (torch.rand(1, 1, 4, 5, 6) > 0.5).float()
+
+    def norm(x: Tensor) -> Tensor:
+        return (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+
+    middle = x + block.conv2(block.mix(visible * block.conv1(norm(x))))
+    first, act, second = block.mlp
+    assert torch.allclose(block(x, visible), middle + second(act(first(norm(middle)))), atol=1e-5)
+
+
+@torch.no_grad()
+def test_token_order_is_row_major_from_voxels_to_tokens(little: MaskedConvEncoder) -> None:
+    for stage in (little.stage1, little.stage2, little.stage3):
+        for block in stage:
+            block.conv2.weight.zero_()  # no spatial mixing: a change stays in its own token
+    volume = torch.rand(1, 1, 32, 48, 32)
+    plain = little.placed(little.local_maps(volume)[-1])
+    for token in range(12):
+        i, j, k = token // 6, token // 2 % 3, token % 2
+        marked = volume.clone()
+        marked[..., 16 * i : 16 * i + 16, 16 * j : 16 * j + 16, 16 * k : 16 * k + 16] += 1
+        changed = (little.placed(little.local_maps(marked)[-1]) - plain).abs().sum(2)[0] > 0
+        assert changed.nonzero().tolist() == [[token]]
+
+
+def test_gathering_keeps_token_order_and_refuses_ragged_rows() -> None:
+    tokens = torch.arange(8.0).view(2, 4, 1)
+    keep = torch.tensor([[True, False, True, False], [False, True, False, True]])
+    assert gather_visible(tokens, keep).flatten().tolist() == [0, 2, 5, 7]
+    with pytest.raises(AssertionError, match="same number"):
+        gather_visible(tokens, torch.tensor([[True, False, True, True], [False, True, False, False]]))
+
+
+def test_relative_offsets_name_each_shift_once() -> None:
+    rows = relative_offsets((2, 3, 2))
+    assert rows.shape == (12, 12) and int(rows.max()) == 3 * 5 * 3 - 1
+    assert len(set(rows.diag().tolist())) == 1
+    shift_of_one_along_last_axis = {int(rows[t, t + 1]) for t in range(0, 12, 2)}
+    assert len(shift_of_one_along_last_axis) == 1
+    assert int(rows[0, 11]) == 0 and int(rows[11, 0]) == 44
+
+
+@torch.no_grad()
+def test_maps_halve_from_stride_2_to_32_and_leave_normalised() -> None:
+    torch.manual_seed(0)
+    encoder = HybridEncoder(sight(64, 32, 64), **LITTLE).eval()
+    features = encoder(torch.rand(2, 1, 64, 32, 64))
+    assert encoder.channels == (6, 12, 24, 48, 96) and encoder.pooled_width == 48
+    for fine, channels, stride in zip(features.maps, encoder.channels, encoder.strides, strict=True):
+        assert fine.shape == (2, channels, 64 // stride[0], 32 // stride[1], 64 // stride[2])
+        assert fine.mean(1).abs().max() < 1e-5
+        assert (fine.var(1, unbiased=False) - 1).abs().max() < 1e-2 or stride[0] == 32
+    assert features.pooled.shape == (2, 48)
+
+
+def test_drop_path_rises_evenly_over_all_17_blocks() -> None:
+    with torch.device("meta"):
+        encoder = HybridEncoder(sight(32, 32, 64), **FULL)
+    blocks = [b for stage in (encoder.stage1, encoder.stage2, encoder.stage3, encoder.stage4) for b in stage]
+    rates = [b.drop_path.rate for b in blocks]
+    assert len(rates) == 17 and rates[0] == 0.0 and rates[-1] == pytest.approx(0.2)
+    assert all(b - a == pytest.approx(0.0125) for a, b in pairwise(rates))
+
+
+def test_relative_bias_starts_at_zero_and_layer_scale_at_one() -> None:
+    encoder = HybridEncoder(sight(96, 32, 64), **LITTLE)
+    for block in encoder.stage4:
+        assert block.table.shape == (11 * 3 * 7, 4) and not block.table.any()
+        assert bool((block.gamma1 == 1).all()) and bool((block.gamma2 == 1).all())
+
+
+def test_only_the_third_embedding_convolution_starts_xavier(monkeypatch: pytest.MonkeyPatch) -> None:
+    touched: list[tuple[int, ...]] = []
+    real = torch.nn.init.xavier_uniform_
+    monkeypatch.setattr(torch.nn.init, "xavier_uniform_", lambda w: (touched.append(tuple(w.shape)), real(w))[1])
+    encoder = MaskedConvEncoder(sight(32, 32, 32), **LITTLE)
+    assert touched.count((24, 12 * 8)) == 1  # PE3 flattened; every other shape is a Linear's
+    linear = [m for m in encoder.modules() if isinstance(m, torch.nn.Linear)]
+    assert len(touched) == 1 + len(linear)
+    assert all(not m.bias.any() for m in linear)
+
+
+def test_positions_of_another_grid_are_interpolated_and_channels_repeated() -> None:
+    torch.manual_seed(0)
+    before = MaskedConvEncoder(sight(48, 64, 48), **LITTLE)
+    after = HybridEncoder(sight(64, 64, 64, channels=4), **LITTLE)
+    adopted = after.adopt(before.state_dict())
+    assert set(adopted.reshaped) == {"positions", "embed1.conv.weight"}
+    expected = torch.nn.functional.interpolate(before.positions[None], size=(4, 4, 4), mode="trilinear")[0]
+    assert torch.equal(after.positions.data, expected)
+    for channel in range(4):  # repeated, not divided by 4
+        assert torch.equal(after.embed1.conv.weight[:, channel], before.embed1.conv.weight[:, 0])
+
+
+def test_a_missing_tensor_stops_fine_tuning() -> None:
+    before, after = MaskedConvEncoder(sight(32, 32, 64), **LITTLE), HybridEncoder(sight(32, 32, 64), **LITTLE)
+    weights = before.state_dict()
+    kept = {name: t.clone() for name, t in after.state_dict().items()}
+    del weights["stage2.0.mix.weight"]
+    with pytest.raises(EncoderMismatch, match=r"stage2\.0\.mix\.weight"):
+        after.adopt(weights)
+    with pytest.raises(EncoderMismatch):
+        after.adopt({})
+    assert all(torch.equal(kept[name], t) for name, t in after.state_dict().items())
+
+
+def test_layers_hold_every_weight_but_the_positions() -> None:
+    encoder = HybridEncoder(sight(32, 32, 64), **LITTLE)
+    held = {id(p) for layer in encoder.layers() for p in layer.parameters()}
+    assert [n for n, p in encoder.named_parameters() if id(p) not in held] == ["positions"]
+
+
+def test_sizes_that_cannot_be_are_told_apart() -> None:
+    with pytest.raises(SpecError, match="48"):
+        HybridEncoder(sight(48, 64, 48), **LITTLE)
+    with pytest.raises(SpecError):
+        MaskedConvEncoder(sight(40, 64, 48), **LITTLE)
+    encoder = HybridEncoder(sight(32, 32, 64), **LITTLE)
+    with pytest.raises(SpecError, match="built for 32 x 32 x 64"):
+        encoder(torch.rand(1, 1, 64, 64, 64))
+    lone = HybridEncoder(sight(32, 32, 32), **LITTLE)
+    with pytest.raises(SpecError, match="two values per channel"):
+        lone.train()(torch.rand(1, 1, 32, 32, 32))
+    assert lone.eval()(torch.rand(1, 1, 32, 32, 32)).maps[-1].shape == (1, 96, 1, 1, 1)
+
+
+def test_the_segmentation_network_learns_through_every_handed_over_tensor() -> None:
+    torch.manual_seed(0)
+    encoder = HybridEncoder(sight(64, 64, 32), **LITTLE, drop_path=0.0).train()
+    decoder = build_decoder("swin_unetr", encoder=encoder, in_channels=1, classes=3)
+    volume = torch.rand(1, 1, 64, 64, 32)
+    logits = decoder(volume, encoder(volume).maps)
+    assert logits.shape == (1, 3, 64, 64, 32)
+    logits.square().mean().backward()
+    assert [n for n, p in encoder.named_parameters() if p.grad is None] == []
+
+
+def test_the_decoder_is_swin_unetrs_at_feature_size_48() -> None:
+    from monai.networks.nets import SwinUNETR
+
+    with torch.device("meta"):
+        encoder = HybridEncoder(sight(96, 96, 96), **FULL)
+        ours = build_decoder("swin_unetr", encoder=encoder, in_channels=1, classes=14)
+        theirs = SwinUNETR(in_channels=1, out_channels=14, feature_size=48)
+    assert count(ours) == count(theirs) - count(theirs.swinViT)
+
+
+def test_bf16_autocast_stays_close_to_fp32(little: MaskedConvEncoder) -> None:
+    keep, volume = keep_some(2, 12, 5), torch.rand(2, 1, 32, 48, 32)
+    plain = little.tokens(volume, keep)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        short = little.tokens(volume, keep)
+    assert (short.float() - plain).abs().mean() < 0.05
+
+
+def test_a_frozen_sight_is_not_needed_to_rebuild_the_same_network() -> None:
+    shape = sight(32, 32, 64)
+    torch.manual_seed(1)
+    first = HybridEncoder(shape, **LITTLE)
+    second = HybridEncoder(dataclasses.replace(shape, intensity=Intensity("asis")), **LITTLE)
+    second.load_state_dict(first.state_dict())
+    volume = torch.rand(1, 1, 32, 32, 64)
+    with torch.no_grad():
+        assert torch.equal(first.eval()(volume).pooled, second.eval()(volume).pooled)
+    assert conv3d.PATCH == (16, 16, 16)

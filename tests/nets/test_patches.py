@@ -1,0 +1,56 @@
+"""Patches: order, exact inverse, and intensity windows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bench.contracts.cards import Intensity, Shape3
+from bench.contracts.errors import SpecError
+from bench.nets.intensity import to_network_range
+from bench.nets.patches import grid_of, patchify, unpatchify
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch", "channels"),
+    [((4, 6, 8), (2, 3, 4), 1), ((8, 12, 20), (4, 2, 5), 3), ((1, 8, 8), (1, 4, 4), 2), ((16, 16, 16), (8, 8, 8), 1)],
+)
+def test_unpatchify_gives_back_every_bit_on_any_grid(shape: Shape3, patch: Shape3, channels: int) -> None:
+    volume = torch.randn(2, channels, *shape)
+    tokens = patchify(volume, patch)
+    assert tokens.shape == (
+        2,
+        volume[0, 0].numel() // (patch[0] * patch[1] * patch[2]),
+        channels * patch[0] * patch[1] * patch[2],
+    )
+    assert torch.equal(unpatchify(tokens, patch, grid_of(shape, patch), channels), volume)
+
+
+def test_a_token_holds_its_voxels_row_major_with_the_channel_fastest() -> None:
+    volume = torch.arange(2 * 4 * 4 * 6).reshape(1, 2, 4, 4, 6)
+    tokens = patchify(volume, (2, 2, 3))
+    number = 5  # of the 2x2x2 grid, row-major: d=1, h=0, w=1
+    expected = [volume[0, c, d, h, w] for d in (2, 3) for h in (0, 1) for w in (3, 4, 5) for c in (0, 1)]
+    assert tokens[0, number].tolist() == expected
+
+
+def test_a_patch_that_does_not_divide_the_volume_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"\(16, 16, 10\).*\(8, 8, 8\)"):
+        patchify(torch.zeros(1, 1, 16, 16, 10), (8, 8, 8))
+
+
+def test_hounsfield_units_are_clipped_and_scaled() -> None:
+    stored = torch.tensor([-3000, -1000, 0, 1000, 2000], dtype=torch.int16)
+    assert to_network_range(stored, Intensity("hu")).tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
+    window = Intensity("hu", window_hu=(-175.0, 250.0), scaled_to=(-1.0, 1.0))
+    torch.testing.assert_close(
+        to_network_range(torch.tensor([-175, 37, 250]), window), torch.tensor([-1.0, -0.0023529, 1.0])
+    )
+
+
+@pytest.mark.parametrize("kind", ["zscore", "asis"])
+def test_normalised_volumes_change_their_type_alone(kind: str) -> None:
+    stored = torch.tensor([-2.5, 0.25, 7.0], dtype=torch.float16)
+    seen = to_network_range(stored, Intensity(kind))  # type: ignore[arg-type]
+    assert seen.dtype == torch.float32
+    assert seen.tolist() == [-2.5, 0.25, 7.0]

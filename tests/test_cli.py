@@ -1,0 +1,116 @@
+"""The command line as a program sees it: exit codes, JSON, and what a command may import."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli import run_words
+
+HEAVY = ("torch", "monai", "pandas", "scipy.ndimage")
+COMMANDS = ("list", "show", "doctor", "plan", "run", "pretrain", "finetune", "predict", "quickstart", "score", "table", "verify")
+
+
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    monkeypatch.delenv("nnUNet_raw", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def error_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    assert run_words([*words, "--json"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    found: dict[str, Any] = json.loads(printed.err)
+    assert set(found) == {"error", "case", "message", "remedy"}
+    return found
+
+
+def heavy_after(script: str) -> list[str]:
+    code = f"import sys\n{script}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
+    environ = {k: v for k, v in os.environ.items() if k not in ("BENCH_DATA", "nnUNet_raw")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True)
+    return list(json.loads(done.stdout.splitlines()[-1].replace("'", '"')))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_words([command, "--help"]) == 0
+    assert f"bench {command}" in capsys.readouterr().out
+
+
+def test_help_lists_and_a_run_without_data_load_nothing_heavy(tmp_path: Path) -> None:
+    lines = ["from bench.cli import run_words", "import contextlib, io", "with contextlib.redirect_stdout(io.StringIO()):"]
+    words = [
+        ["--help"],
+        *[["list", sort, "--json"] for sort in ("methods", "tasks", "corpora", "tables")],
+        ["list", "methods"],
+        ["data", "check", "msd04", "--root", str(tmp_path)],
+        ["run", "--method", "mim", "--task", "btcv", "--results", str(tmp_path)],
+    ]
+    calls = [f"    run_words({w!r})" for w in words] + [f"    run_words({[c, '--help']!r})" for c in COMMANDS]
+    assert heavy_after("\n".join(lines + calls)) == []
+
+
+def test_checking_real_files_loads_nothing_heavy(tmp_path: Path) -> None:
+    make = f"run_words(['phantom', 'make', 'msd04', '--size', 'smoke', '--out', {str(tmp_path)!r}])"
+    subprocess.run([sys.executable, "-c", f"from bench.cli import run_words\n{make}"], check=True, capture_output=True)
+    code = f"from bench.cli import run_words\ncode = run_words(['data', 'check', 'msd04', '--root', {str(tmp_path)!r}, '--json'])\nassert code == 0, code"
+    assert [m for m in heavy_after(code) if m != "scipy.ndimage"] == []
+
+
+@pytest.mark.parametrize("sort", ["methods", "tasks", "corpora", "tables"])
+def test_list_prints_objects_with_names(sort: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_words(["list", sort, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert rows and all(isinstance(row["name"], str) for row in rows)
+
+
+def test_missing_data_are_told_with_size_licence_page_tree_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    found = error_of(["run", "--method", "mim", "--task", "btcv", "--ratio", "0.25"], capsys)
+    told = f"{found['message']} {found['remedy']}"
+    assert found["error"] == "DataMissing"
+    assert found["case"] == "btcv"
+    for word in ("syn3193805", "GB", "--phantom", "--root", "Training"):
+        assert word in told
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "told"),
+    [
+        (["run", "--method", "mae3", "--task", "btcv"], "SpecError", "Did you mean 'mae3d'"),
+        (["run", "--method", "mim@align_biol", "--task", "btcv"], "SpecError", "Did you mean 'align_byol'"),
+        (["run", "--method", "mim", "--task", "btvc"], "SpecError", "Did you mean 'btcv'"),
+        (["run", "--method", "mim", "--task", "btcv", "--ratio", "1.5"], "SpecError", "(0, 1]"),
+        (["run", "--method", "mim", "--task", "btcv", "--preset", "smal"], "SpecError", "Did you mean 'small'"),
+        (["run", "--method", "mim", "--task", "btcv", "--protocol", "ar"], "SpecError", "bench"),
+        (["run", "--method", "mim", "--task", "btcv", "--fold", "3"], "SpecError", "fold"),
+        (["run", "--method", "mim", "--task", "btcv", "--set", "steps"], "SpecError", "key=value"),
+        (["run", "--method", "mim", "--task", "btcv", "--weights", "no.safetensors"], "DataMissing", "no.safetensors"),
+        (["run", "--method", "unet3d_scratch", "--task", "btcv", "--corpus", "own"], "SpecError", "does not pre-train"),
+        (["run", "--metod", "mim"], "UsageError", "--metod"),
+        (["run"], "SpecError", "--method"),
+        (["run", "--plan", "none.json"], "SpecError", "Not a plan"),
+        (["list", "method"], "SpecError", "Did you mean 'methods'"),
+        (["show", "mimm"], "SpecError", "Did you mean 'mim'"),
+        (["score", "--predictions", "none", "--truth", "none"], "DataMissing", "none"),
+        (["nonsense"], "UsageError", "nonsense"),
+    ],
+)
+def test_a_users_mistake_is_one_json_object_and_exit_code_two(
+    words: list[str], error: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = error_of(words, capsys)
+    assert found["error"] == error
+    assert told in f"{found['message']} {found['remedy']}"
+
+
+def test_a_mistake_without_json_is_two_short_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_words(["run", "--method", "mae3", "--task", "btcv"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["Error: mae3: No method 'mae3'. Did you mean 'mae3d'?", "Next:  All of them: bench list methods"]

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from bench import registry
+from bench.contracts.errors import PluginBroken, SpecError
+
+
+def test_every_listed_method_is_read_as_text_with_a_title_and_a_family() -> None:
+    cards = registry.describe(registry.METHODS)
+    assert {"mim", "mae3d", "unet3d_scratch", "unetr_scratch", "swin_unetr_scratch"} <= {card["name"] for card in cards}
+    assert all(card["title"] and card["family"] and card["paper"] for card in cards)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(SpecError, match="Did you mean 'mae3d'") as refused:
+        registry.known(registry.METHODS, "mae3")
+    assert "bench list methods" in refused.value.remedy
+
+
+def test_a_file_without_a_card_is_no_method(tmp_path: Path) -> None:
+    shelf = registry.Shelf("method", "methods", "METHOD", "bench.methods")
+    assert "parts" not in registry.names(shelf)
+
+
+def test_a_new_file_counts_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text('import torch\n\nMETHOD = MethodCard(title="Mine", family="masked", needs={"volume"}, variants={"a": f()})\n')
+    monkeypatch.setattr(registry, "package_folder", lambda package: tmp_path)
+    shelf = registry.Shelf("method", "elsewhere", "METHOD", "bench.none")
+    assert registry.describe(shelf) == [
+        {"name": "mine", "title": "Mine", "family": "masked", "needs": ["volume"], "variants": ["a"]}
+    ]
+
+
+def test_a_card_that_is_no_python_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torn.py").write_text("x = 1\nMETHOD = MethodCard(title=\n")
+    monkeypatch.setattr(registry, "package_folder", lambda package: tmp_path)
+    with pytest.raises(PluginBroken, match="torn.py"):
+        registry.describe(registry.Shelf("method", "elsewhere2", "METHOD", "bench.none"))
+
+
+def test_a_stranger_called_like_one_of_our_packages_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "strangers").mkdir()
+    (tmp_path / "strangers" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(PluginBroken, match="comes first on the path"):
+        registry.package_folder("strangers")

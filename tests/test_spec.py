@@ -1,0 +1,87 @@
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.contracts.cards import FineTuneConfig, Inference, MethodConfig, PhaseConfig, deciding
+from bench.contracts.errors import SpecError
+from bench.keys import key_of
+from bench.spec import apply_settings, make_spec, parse_setting, read_value
+
+CONFIGS = {"pretrain": MethodConfig(), "finetune": FineTuneConfig(), "predict": Inference()}
+
+
+def test_a_bare_key_goes_to_every_phase_that_has_it() -> None:
+    changed = apply_settings(CONFIGS, (("", "steps", "40"),))
+    assert changed["pretrain"].steps == changed["finetune"].steps == 40
+    assert changed["predict"] == CONFIGS["predict"]
+
+
+def test_a_key_with_a_phase_goes_to_that_phase_only() -> None:
+    changed = apply_settings(CONFIGS, (parse_setting("finetune.lr=1e-3"),))
+    assert changed["finetune"].lr == 1e-3
+    assert changed["pretrain"] == CONFIGS["pretrain"]
+
+
+def test_an_unknown_key_is_refused_with_the_nearest() -> None:
+    with pytest.raises(SpecError, match="Did you mean 'steps'"):
+        apply_settings(CONFIGS, (("", "stps", "4"),))
+
+
+def test_an_unknown_phase_is_refused_with_those_possible() -> None:
+    with pytest.raises(SpecError, match="Did you mean 'finetune'"):
+        apply_settings(CONFIGS, (("finetun", "steps", "4"),))
+
+
+def test_a_method_without_pre_training_lends_its_config_but_not_its_steps() -> None:
+    lent = {"pretrain": frozenset(f.name for f in dataclasses.fields(PhaseConfig))}
+    changed = apply_settings(CONFIGS, (("", "steps", "40"),), lent=lent)
+    assert (changed["pretrain"].steps, changed["finetune"].steps) == (MethodConfig().steps, 40)
+    with pytest.raises(SpecError, match="Nothing is trained"):
+        apply_settings(CONFIGS, (("pretrain", "steps", "40"),), lent=lent)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [("3", int, 3), ("1e-3", float, 1e-3), ("true", bool, True), ("1,2,3", tuple[int, int, int], (1, 2, 3)), ("0,2", tuple[int, ...], (0, 2))],
+)
+def test_values_are_read_by_the_type_of_their_field(text: str, kind: object, value: object) -> None:
+    assert read_value(text, kind, "key") == value
+
+
+@pytest.mark.parametrize(("text", "kind"), [("x", int), ("nan", float), ("maybe", bool), ("1,2", tuple[int, int, int])])
+def test_values_of_the_wrong_type_are_refused(text: str, kind: object) -> None:
+    with pytest.raises(SpecError, match="expected"):
+        read_value(text, kind, "key")
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True).filter(lambda r: not 0 < r <= 1))
+def test_a_ratio_outside_zero_to_one_is_refused(ratio: float) -> None:
+    with pytest.raises(SpecError, match="ratio"):
+        make_spec(method="mim", task="btcv", ratio=ratio)
+
+
+def test_variant_and_target_are_split_from_their_names_and_come_back_as_words() -> None:
+    spec = make_spec(method="mim@align_byol", task="msd07@organ", ratio=0.25, preset="small", settings=("steps=4",))
+    assert (spec.method, spec.variant, spec.task, spec.target) == ("mim", "align_byol", "msd07", "organ")
+    assert spec.words() == "bench run --method mim@align_byol --task msd07@organ --ratio 0.25 --preset small --seed 0 --set steps=4"
+
+
+@pytest.mark.parametrize("text", ["steps", "=4", ""])
+def test_a_setting_without_key_or_value_is_refused(text: str) -> None:
+    with pytest.raises(SpecError, match="key=value"):
+        parse_setting(text)
+
+
+def test_what_does_not_decide_a_result_is_in_no_key() -> None:
+    free = dataclasses.replace(MethodConfig(), workers=7, micro_batch=3, checkpoint_every=9, log_every=1, compile=True)
+    assert key_of(config=free) == key_of(config=MethodConfig())
+    assert key_of(config=dataclasses.replace(MethodConfig(), lr=2e-4)) != key_of(config=MethodConfig())
+    assert "workers" not in deciding(free)
+
+
+def test_a_key_knows_no_order_of_names_and_no_kind_of_sequence() -> None:
+    assert key_of(a=1, b=(1, 2)) == key_of(b=[1, 2], a=1)
+    assert len(key_of(a=math.pi)) == 64

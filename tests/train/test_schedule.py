@@ -1,0 +1,98 @@
+"""Learning rates over time and layers: bounds, monotony, and membership by module."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+from torch import nn
+
+from bench.contracts.cards import PhaseConfig
+from bench.contracts.errors import SpecError
+from bench.train import schedule
+
+CONFIG = PhaseConfig(steps=4, warmup_steps=2, lr=1.0, weight_decay=0.5)
+
+
+def test_two_warm_up_steps_of_four_then_a_cosine_are_a_half_one_one_a_half() -> None:
+    assert [schedule.learning_rate(CONFIG, step) for step in range(5)] == pytest.approx([0.5, 1.0, 1.0, 0.5, 0.0])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    steps=st.integers(1, 300),
+    warmup=st.integers(0, 400),
+    kind=st.sampled_from(schedule.SCHEDULES),
+)
+def test_the_factor_rises_to_at_most_one_and_then_never_rises_again(steps: int, warmup: int, kind: str) -> None:
+    config = PhaseConfig(steps=steps, warmup_steps=warmup, schedule=kind)
+    factors = [schedule.learning_rate(config, step) for step in range(steps + 1)]
+    assert all(0.0 <= factor <= 1.0 for factor in factors)
+    assert all(factor > 0.0 for factor in factors[:-1])  # no update is wasted
+    rise, fall = factors[:warmup], factors[warmup:]
+    assert rise == sorted(rise)
+    assert fall == sorted(fall, reverse=True)
+    if warmup < steps:
+        assert factors[warmup] == 1.0
+        assert factors[-1] == pytest.approx(0.0 if kind == "cosine" else 1.0, abs=1e-12)
+
+
+def test_an_unknown_schedule_is_refused_with_the_nearest_word() -> None:
+    with pytest.raises(SpecError, match="Did you mean 'cosine'"):
+        schedule.learning_rate(replace(CONFIG, schedule="cosin"), 0)
+
+
+class Net(nn.Module):
+    """A token and positions outside all layers, `depth` layers, a head, a frozen part."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(1, 1, 6))
+        self.position = nn.Parameter(torch.zeros(1, 5, 6))
+        self.layers = nn.ModuleList(nn.Sequential(nn.Linear(6, 6), nn.LayerNorm(6)) for _ in range(depth))
+        self.head = nn.Linear(6, 1)
+        self.frozen = nn.Linear(6, 6).requires_grad_(False)
+
+
+@settings(max_examples=30, deadline=None)
+@given(depth=st.integers(0, 6), decay=st.floats(0.1, 1.0))
+def test_every_trained_parameter_is_in_exactly_one_group_at_its_modules_depth(depth: int, decay: float) -> None:
+    net = Net(depth)
+    groups = schedule.layer_groups([*net.layers, net.head], net, CONFIG, decay)
+    place = {id(p): group for group in groups for p in group["params"]}
+    assert len(place) == sum(len(group["params"]) for group in groups)
+    assert set(place) == {id(p) for p in net.parameters() if p.requires_grad}
+    assert place[id(net.head.weight)]["lr"] == 1.0
+    for index, layer in enumerate(net.layers):
+        for parameter in layer.parameters():
+            assert place[id(parameter)]["lr"] == pytest.approx(decay ** (depth - index))
+    assert place[id(net.token)]["lr"] == place[id(net.position)]["lr"] == pytest.approx(decay**depth)
+
+
+def test_biases_norms_and_tokens_take_no_weight_decay_and_weights_do() -> None:
+    net = Net(1)
+    groups = schedule.layer_groups([*net.layers, net.head], net, CONFIG, 0.9)
+    decayed = {id(p) for group in groups if group["weight_decay"] == 0.5 for p in group["params"]}
+    assert decayed == {id(net.position), id(net.layers[0][0].weight), id(net.head.weight)}
+    assert {group["weight_decay"] for group in groups} == {0.0, 0.5}
+
+
+def test_a_parameter_shared_by_two_layers_belongs_to_the_first() -> None:
+    shared = nn.Linear(3, 3)
+    net = nn.Sequential(shared, shared, nn.Linear(3, 3))
+    groups = schedule.layer_groups(list(net), net, CONFIG, 0.5)
+    assert sorted({group["lr"] for group in groups}) == [0.25, 1.0]
+
+
+def test_even_groups_hold_the_given_parameters_and_no_frozen_ones() -> None:
+    net = Net(1)
+    groups = schedule.even_groups([*net.head.parameters(), *net.frozen.parameters()], net, CONFIG)
+    assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in net.head.parameters()}
+    assert {group["lr"] for group in groups} == {1.0}
+
+
+def test_a_decay_outside_its_range_is_refused() -> None:
+    with pytest.raises(SpecError, match="layer_decay"):
+        schedule.layer_groups([], Net(0), CONFIG, 0.0)
