@@ -13,9 +13,10 @@ from bench.contracts.cards import Protocol, SegmentationTask
 from bench.contracts.errors import DataMissing, SpecError, nearest
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
+from bench.data.checks import CheckReport, check, check_intensity
 from bench.data.find import find_dataset
-from bench.data.splits import Parts, check_hygiene, lists, nested, present
 from bench.data.preparation import CacheRecipe
+from bench.data.splits import Parts, check_hygiene, lists, nested, present
 from bench.data.volumes import label_map, quick_fingerprint
 from bench.spec import RunSpec
 from bench.train.progress import Progress
@@ -82,11 +83,12 @@ def find_cases(spec: RunSpec, card: SegmentationTask, root: Path | None, environ
     listed = lists(protocol.split, registry.splits_folder(), spec.fold)
     labelled = {case for case, record in records.items() if record.label.kind != "none"}
     here, missing = present(listed, labelled)
+    check_intensity(spec.task, protocol, records.values())
     check_hygiene(here, {case: record.group for case, record in records.items()})
     source: Source = next(iter(records.values())).source if records else "real"
     if missing and not (spec.partial or source == "phantom"):
         raise _half_download(spec, folder, missing, listed)
-    subset = nested(listed.train, spec.ratio, count=protocol.split.count, subsets=protocol.split.subsets)
+    subset = nested(listed.train, spec.ratio, count=protocol.split.count, subsets=listed.subsets)
     train = tuple(case for case in subset if case in labelled)
     if source == "phantom" and not train:
         train = nested(here.train, spec.ratio, count=protocol.split.count)
@@ -142,3 +144,12 @@ def _half_download(spec: RunSpec, folder: Path, missing: Sequence[str], listed: 
         case=spec.task,
         remedy=f"Complete the download (bench data check {spec.task} lists them all), or add --partial to run on what is there.",
     )
+
+
+def check_task(task: str, protocol_name: str, root: str, *, partial: bool, environ: Mapping[str, str]) -> CheckReport:
+    """Check a task's files on disk against a protocol's split: what `bench data check` reports."""
+    name = registry.known(registry.TASKS, task.partition("@")[0])
+    card = registry.task(name)
+    protocol = protocol_of(card, name, protocol_name)
+    folder = find_dataset(name, card, Path(root) if root else None, environ)
+    return check(card, folder, lists(protocol.split, registry.splits_folder(), 0), partial=partial)

@@ -60,7 +60,6 @@ class Chain:
     words: Words
     blueprint: Blueprint
     keys: Mapping[str, str]
-    content_hash: str
     sight: Sight | None  # what pre-training sees; None where nothing is pre-trained
 
     @property
@@ -206,9 +205,7 @@ def resolve(words: Words) -> Chain:
         average=setup.protocol.average,
         unit=setup.protocol.distance_unit,
     )
-    everything = cases.pick((*cases.here.train, *cases.here.val, *cases.here.test))
-    content = content_hash(cases.folder, everything)
-    return Chain(words=words, blueprint=plan, keys=keys, content_hash=content, sight=sight)
+    return Chain(words=words, blueprint=plan, keys=keys, sight=sight)
 
 
 def _file_key(weights: str) -> str:

@@ -97,6 +97,9 @@ def _train(
     encoder = model.encoder
     assert isinstance(encoder, Encoder)
     encoder.requires_grad_(not recipe.frozen_encoder)
+    model.train()
+    if recipe.frozen_encoder:
+        encoder.eval()  # frozen statistics and no dropout, too
     held_out = cases.subset(parts["val"])
     selects = recipe.selection == "best_val" and bool(parts["val"])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.chain import Chain
+from bench.train.hardware import torch_device
 
 SHARE_OF_PEAK = 0.3
 """Ours: what part of a large matrix product's speed a training step reaches; performance differs by network."""
@@ -39,7 +40,7 @@ def forecast(chain: Chain, room: str, state: str, place: Any) -> Forecast:
     speed = _measured_speed(log)
     if speed:
         return Forecast(config.steps * config.batch_size / speed / 3600, memory, disk, "this job's own log")
-    rate = _rate(place.hardware.torch_device().type) * SHARE_OF_PEAK
+    rate = _rate(torch_device(place.hardware).type) * SHARE_OF_PEAK
     return Forecast(
         3 * flops * config.steps * config.batch_size / rate / 3600,
         memory,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from bench import registry
 from bench.contracts.cards import Layout, SegmentationTask
+from bench.contracts.errors import SpecError, nearest
 from bench.corpora import corpus_word
 from bench.data.lock import only_one
 from bench.data.splits import lists, read_list
@@ -74,3 +75,25 @@ def _write_once(layout: Layout, folder: Path, ids: list[str], size: Size, progre
             shown.advance(1)
             shown.finish()
     return folder
+
+
+def make_phantoms(name: str, size: str, out: Path, progress: Progress | None = None) -> list[tuple[str, Path]]:
+    """Write the phantoms of one task, one corpus or `all` below `out`; returns (key, folder) pairs.
+
+    Raises SpecError for an unknown name or size.
+    """
+    if size not in PARTS:
+        raise SpecError(f"No size '{size}'. {nearest(size, PARTS)}Possible: {', '.join(PARTS)}.")
+    tasks, corpora = registry.names(registry.TASKS), registry.names(registry.CORPORA)
+    if name != "all" and name not in (*tasks, *corpora):
+        raise SpecError(
+            f"No task or corpus '{name}'. {nearest(name, (*tasks, *corpora, 'all'))}".strip(),
+            case=name,
+            remedy="All of them: bench list tasks, bench list corpora.",
+        )
+    chosen = cast("Size", size)
+    written = [(key, write_task(key, chosen, out, progress)) for key in tasks if name in (key, "all")]
+    for key in corpora:
+        if name in (key, "all"):
+            written += [(key, folder) for folder in write_corpus(key, chosen, out, progress)]
+    return written

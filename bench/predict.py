@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from torch import nn
 from bench.contracts.kind import Kind, Setup
 from bench.data.cache import CachedCases
 from bench.data.lock import only_one
-from bench.train.loop import Hardware
+from bench.train.hardware import Hardware, torch_device
 from bench.train.progress import Progress, Silent
 
 
@@ -29,7 +28,7 @@ def predict(
     shown = progress or Silent()
     files = [folder / f"{case}{kind.suffix}" for case in case_ids]
     with only_one(folder):
-        model.eval().to(hardware.torch_device())
+        model.eval().to(torch_device(hardware))
         shown.start("predict", len(files))
         for case, path in zip(case_ids, files, strict=True):
             if not path.exists():
@@ -37,11 +36,3 @@ def predict(
             shown.advance(1)
         shown.finish()
     return files
-
-
-def hash_of_files(files: Sequence[Path]) -> str:
-    """sha256 over names and contents, in order of name."""
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()

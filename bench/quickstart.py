@@ -1,4 +1,4 @@
-"""The main job on phantom data: pre-train MiM tiny, fine-tune it and a scratch network on two tasks at two ratios, and show the table."""
+"""The main job on phantom data: MiM tiny beside a scratch network on two tasks at two label ratios, as a table."""
 
 from __future__ import annotations
 

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench import registry
+from bench.case_rows import CaseRow
 from bench.chain import blueprint, chosen_preset
 from bench.contracts.cards import Sight, phases
-from bench.contracts.errors import DataMissing, SpecError, StoreError
+from bench.contracts.errors import DataMissing, SpecError, StoreError, nearest
 from bench.contracts.record import Cell
 from bench.corpora import CorpusCases, cached_corpus, folder_corpus, named_corpus
 from bench.data.cache import prepare
+from bench.data.digest import sha256_of_folder
 from bench.data.preparation import CacheRecipe
 from bench.finetune import build_model
 from bench.keys import key_of
 from bench.phantom_data import write_corpus
-from bench.predict import hash_of_files, predict
+from bench.predict import predict
 from bench.pretrain import pretrain
 from bench.run import Place, finetune, resolve_at, score_tests, task_volumes
 from bench.run import pretrain as pretrain_for
+from bench.score import summarise
 from bench.spec import RunSpec, apply_settings, make_spec
 from bench.store import Store
-from bench.train.checkpoint import load_weights
+from bench.train.checkpoint import load_weights, sha256_of_weights
+from bench.train.hardware import Hardware
 from bench.verify import VerifyReport, verify
 
 
@@ -109,33 +116,45 @@ def predict_folder(cell: str, images: Path, out: Path, place: Place) -> list[str
 
 def verify_cell(cell: str, results: Path, root: str, environ: Mapping[str, str]) -> VerifyReport:
     """Re-hash what a cell left and re-score it from its predictions, where those and the truth are on disk."""
-    from bench.train.loop import Hardware
-
     found = find_cell(cell, results)
     place = Place(results=results, cache=results / "cache", environ=environ, hardware=Hardware(device="cpu"))
+    predictions = place.folder("predict", found.keys["predict"]) / "predictions"
 
-    def rescore() -> Any:
-        import dataclasses
-
-        chain = resolve_at(dataclasses.replace(spec_of(found), root=root), place)
-        if chain.key != found.key:
+    def rescore(stored: Cell) -> Sequence[CaseRow] | None:
+        if not predictions.is_dir():
+            return None
+        chain = resolve_at(dataclasses.replace(spec_of(stored), root=root), place)
+        if chain.key != stored.key:
             raise StoreError(
                 "The data or the code now give another key, so old and new scores cannot be compared.",
-                case=found.name,
-                remedy="Check out the commit in the record, and check the data: bench data check " + found.task,
+                case=stored.name,
+                remedy=f"Check out the commit in the record, and check the data: bench data check {stored.task}",
             )
         return score_tests(chain, place, task_volumes(chain, place)).rows
 
-    predictions = place.folder("predict", found.keys["predict"])
-    return verify(
-        found, Store(results), predictions, place.folder("finetune", found.keys["finetune"]), hash_of_files, rescore
-    )
+    def summary(stored: Cell, rows: Sequence[CaseRow]) -> dict[str, float | None]:
+        return {
+            name: None if math.isnan(value) else value for name, value in summarise(rows, stored.average)[0].items()
+        }
+
+    rehash = {"predictions": lambda: sha256_of_folder(predictions)} | {
+        f"{room.removeprefix('pretrain:')}:final": partial(weights_digest, place.folder(room.partition(":")[0], key))
+        for room, key in found.keys.items()
+        if room == "finetune" or room.startswith("pretrain:")
+    }
+    return verify(found.name, Store(results), rescore, rehash=rehash, summarise=summary)
+
+
+def weights_digest(folder: Path) -> str | None:
+    """The digest of the weights that a training left, counted again; None when they are gone."""
+    for name in ("model.safetensors", "method.safetensors"):
+        if (folder / name).exists():
+            return sha256_of_weights(load_weights(folder / name)[0])
+    return None
 
 
 def find_cell(name: str, results: Path) -> Cell:
     """A stored cell by name, by the path of its JSON, or by the start of its key; StoreError with the nearest names."""
-    from bench.contracts.errors import nearest
-
     path = Path(name)
     stem = path.stem if path.suffix == ".json" else name
     store = Store(path.parent.parent if path.suffix == ".json" and path.is_file() else results)

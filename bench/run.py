@@ -18,10 +18,12 @@ from bench.chain import Chain, find, resolve
 from bench.contracts.record import Cell
 from bench.corpora import cached_corpus
 from bench.data.cache import CachedCases
-from bench.figure import best_median_worst, curves
+from bench.data.digest import sha256_of_folder
+from bench.data.manifest import Manifest, build, write
+from bench.figure import CaseImages, best_median_worst, curves, rank_cases
 from bench.keys import plain, short
 from bench.phantom_data import phantoms_for
-from bench.predict import hash_of_files, predict
+from bench.predict import predict
 from bench.provenance import provenance
 from bench.score import Scores, score
 from bench.spec import RunSpec
@@ -62,7 +64,7 @@ def run(spec: RunSpec, place: Place) -> Cell:
     finetune(chain, place, cases, encoder)
     predict_tests(chain, place, cases)
     scores = score_tests(chain, place, cases)
-    cell = make_cell(chain, place, scores)
+    cell = make_cell(chain, place, scores, manifest_of(chain, place))
     draw(chain, place, cases, scores)
     return store.write(cell, scores.rows)
 
@@ -127,10 +129,15 @@ def trained_model(chain: Chain, place: Place) -> Any:
     return model
 
 
+def predictions_folder(chain: Chain, place: Place) -> Path:
+    """Where the predictions of a run lie."""
+    return place.folder("predict", chain.keys["predict"]) / "predictions"
+
+
 def predict_tests(chain: Chain, place: Place, cases: CachedCases) -> list[Path]:
     """Predictions of the test cases; those on disk are kept."""
     kind: Any = registry.kind(chain.words.task.kind)
-    folder = place.folder("predict", chain.keys["predict"])
+    folder = predictions_folder(chain, place)
     wanted = chain.words.cases.here.test
     files = [folder / f"{case}{kind.suffix}" for case in wanted]
     if all(path.exists() for path in files):
@@ -143,11 +150,27 @@ def score_tests(chain: Chain, place: Place, cases: CachedCases) -> Scores:
     """Scores of the stored predictions."""
     kind: Any = registry.kind(chain.words.task.kind)
     here = chain.words.cases
-    folder = place.folder("predict", chain.keys["predict"])
-    return score(chain.blueprint.setup, kind, here.folder, here.pick(here.here.test), cases, folder)
+    folder = predictions_folder(chain, place)
+    return score(chain.blueprint.setup, kind, here.folder, here.pick(here.here.test), cases, folder, place.progress)
 
 
-def make_cell(chain: Chain, place: Place, scores: Scores) -> Cell:
+def manifest_of(chain: Chain, place: Place) -> Manifest:
+    """The manifest of the cases that the run used, left beside the model."""
+    spec, words = chain.words.spec, chain.words
+    found = build(
+        spec.task,
+        words.task,
+        spec.protocol,
+        folder=words.cases.folder,
+        splits_folder=registry.splits_folder(),
+        fold=spec.fold,
+        ratio=spec.ratio,
+    )
+    write(found, place.folder("finetune", chain.keys["finetune"]))
+    return found
+
+
+def make_cell(chain: Chain, place: Place, scores: Scores, manifest: Manifest) -> Cell:
     """The record of a finished run."""
     words, plan, setup = chain.words, chain.blueprint, chain.blueprint.setup
     spec, cases = words.spec, words.cases
@@ -158,7 +181,7 @@ def make_cell(chain: Chain, place: Place, scores: Scores) -> Cell:
         if f"pretrain:{name}" in chain.keys
     }
     hashes = {f"{name}:{end}": t[f"{end}_sha256"] for name, t in training.items() for end in ("initial", "final")}
-    predictions = sorted(place.folder("predict", chain.keys["predict"]).glob("*.nii.gz"))
+    predictions = sha256_of_folder(predictions_folder(chain, place))
     configs = {**plan.phases, "architecture": plan.architecture, "finetune": setup.recipe, "predict": setup.inference}
     corpus_notes = words.corpus.notes if words.corpus else ()
     return Cell(
@@ -202,8 +225,8 @@ def make_cell(chain: Chain, place: Place, scores: Scores) -> Cell:
         distance_unit=setup.protocol.distance_unit,
         config={name: plain(dataclasses.asdict(config)) for name, config in configs.items()},
         keys=dict(chain.keys),
-        hashes={**hashes, "predictions": hash_of_files(predictions)},
-        content_hash=chain.content_hash,
+        hashes={**hashes, "predictions": predictions or ""},
+        content_hash=manifest.header.content_hash,
         command=spec.words(),
         differs=_departures(chain, training),
         notes=(*setup.protocol.notes, *corpus_notes),
@@ -213,10 +236,18 @@ def make_cell(chain: Chain, place: Place, scores: Scores) -> Cell:
 
 
 def draw(chain: Chain, place: Place, cases: CachedCases, scores: Scores) -> None:
-    """Overlays of the best, the median and the worst test case, beside the predictions."""
-    here, setup = chain.words.cases, chain.blueprint.setup
+    """Overlays of the best, the median and the worst test case, beside the predictions; none where no Dice is defined."""
+    kind: Any = registry.kind(chain.words.task.kind)
+    setup, here = chain.blueprint.setup, chain.words.cases
     folder = place.folder("predict", chain.keys["predict"])
-    best_median_worst(scores.rows, folder, here.folder, here.records, setup, folder)
+
+    def load(case: str) -> CaseImages:
+        prediction = predictions_folder(chain, place) / f"{case}{kind.suffix}"
+        return CaseImages(*kind.case_images(setup, here.folder, here.records[case], cases, prediction))
+
+    if rank_cases(scores.rows):
+        window = setup.sight.intensity.window_hu if setup.sight.intensity.kind == "hu" else None
+        best_median_worst(scores.rows, load, setup.classes, folder, window=window)
 
 
 def repeats(spec: RunSpec, count: int) -> Sequence[RunSpec]:

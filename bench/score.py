@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.contracts.cards import Protocol
+from bench.case_rows import CaseRow
 from bench.contracts.errors import DataMissing
 from bench.contracts.kind import Kind, Setup
 from bench.contracts.record import Record
-from bench.store import CaseRow
+from bench.train.progress import Progress, Silent
 
 
 @dataclass(frozen=True)
@@ -26,24 +26,38 @@ class Scores:
     counts: Mapping[str, int]
 
 
-def score(setup: Setup, kind: Kind, folder: Path, records: Sequence[Record], cases: Any, predictions: Path) -> Scores:
+def score(
+    setup: Setup,
+    kind: Kind,
+    folder: Path,
+    records: Sequence[Record],
+    cases: Any,
+    predictions: Path,
+    progress: Progress | None = None,
+) -> Scores:
     """Score every record's prediction. A prediction that is not there raises DataMissing naming the case."""
+    shown = progress or Silent()
     rows: list[CaseRow] = []
     counts: Counter[str] = Counter()
+    shown.start("score", len(records))
     for record in records:
         path = predictions / f"{record.case_id}{kind.suffix}"
         if not path.exists():
             raise DataMissing(
-                f"No prediction {path.name} in {predictions}.", case=record.case_id, remedy="Run bench predict again."
+                f"No prediction {path.name} in {predictions}.",
+                case=record.case_id,
+                remedy="Repeat the run: it predicts what lacks.",
             )
         scored = kind.score_case(setup, folder, record, cases, path)
         rows += [CaseRow(record.case_id, name, metric, value) for name, metric, value in scored.rows]
         counts.update(scored.counts)
+        shown.advance(1)
+    shown.finish()
     means, class_means = summarise(rows, setup.protocol.average)
     return Scores(tuple(rows), means, class_means, dict(counts))
 
 
-def summarise(rows: Sequence[CaseRow], average: Protocol | str) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+def summarise(rows: Sequence[CaseRow], average: str) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Means per metric and per class and metric, over defined values only (undefined ones are counted elsewhere).
 
     `class_then_case`: over cases per class, then over classes. `case_then_class`: over classes per case, then over cases.

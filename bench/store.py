@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from bench.case_rows import CaseRow, read_all, rows_from_parquet, rows_to_parquet, same_values, scan, values_by_place
-from bench.contracts.errors import StoreError
+from bench.contracts.errors import StoreError, nearest
 from bench.contracts.record import SCHEMA_CELL, Cell
 from bench.data.atomic import TEMPORARY, discard, json_text, publish, stage_bytes
 
@@ -129,6 +129,17 @@ class Store:
                 return cell
         return None
 
+    def read(self, name: str) -> Cell:
+        """The cell of this name. Raises StoreError with the nearest name when there is none, or says why it is none."""
+        found = _read(self.path(name)) if name == _safe(name) and self.path(name).is_file() else None
+        if isinstance(found, Cell):
+            return found
+        known = [path.stem for path in _listed(self.cells_folder, "*.json")]
+        why = (
+            f"{found.path}: {found.reason}." if found else f"No cell '{name}' in {self.folder}. {nearest(name, known)}"
+        )
+        raise StoreError(why.strip(), case=name, remedy="All of them: bench table all")
+
     def cells(self) -> list[Cell]:
         """Every readable cell, in the order of names. Files that are none are left out and listed by `broken`."""
         return [cell for cell in self._read_all() if isinstance(cell, Cell)]
@@ -198,6 +209,11 @@ class Store:
         """Where the per-case rows of this cell lie."""
         return self.cases_folder / f"{name}.parquet"
 
+    def cases_sha256(self, name: str) -> str | None:
+        """The sha256 of a cell's Parquet as it lies there now; None when it is not there."""
+        path = self.cases_path(name)
+        return _sha256(_bytes_of(path)) if path.is_file() else None
+
     def _cases_paths(self, names: Sequence[str] | None) -> list[Path]:
         return [self.cases_path(name) for name in (names if names is not None else [c.name for c in self.cells()])]
 
@@ -233,8 +249,8 @@ class Store:
 
     def _sound(self, cell: Cell) -> bool:
         """True when the rows of a cell are there with the hash that it records."""
-        path = self.cases_path(cell.name)
-        return path.is_file() and _sha256(_bytes_of(path)) == cell.hashes.get("cases")
+        found = self.cases_sha256(cell.name)
+        return found is not None and found == cell.hashes.get("cases")
 
     def _differences(self, standing: Cell, new: Cell, rows: Sequence[CaseRow]) -> list[str]:
         """What two cells of one name disagree in, of what was computed; when and where they ran may differ."""

@@ -1,236 +1,33 @@
-"""Cells -> a table of means that a reviewer can trust: what is not comparable never shares a section, a row or a rank.
-
-A table entry is the mean over the cells that differ in seed and fold only. Sections part data source, protocol, preset,
-distance unit and order of averaging; rows part method, variant, corpus, partial test sets and any setting that differs.
-What still needs a caution carries a mark. `bench.table_forms` renders a model as text, Markdown, LaTeX, HTML or CSV.
-"""
+"""A results folder -> a table, in one call: what `bench table` prints. The model is made in `bench.table_model`."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
-from bench.contracts.cards import PRESETS, FineTuneConfig, Inference, MethodConfig
-from bench.contracts.errors import SpecError, nearest
-from bench.contracts.record import Cell
-from bench.table_entries import DECIMALS, MARKS, Entry, entry, is_distance, ranks
+from bench.data.atomic import json_text
+from bench.store import Store
+from bench.table_forms import FORMS, render, to_rich
+from bench.table_model import MARKS, Column, Entry, Row, Section, TableModel, select, table
 
-__all__ = ["DECIMALS", "MARKS", "Column", "Entry", "Row", "Section", "TableModel", "select", "table"]
-
-LONGEST_WORD = 80
-_WITHOUT_EFFECT = {"seed", "fold", "pretrain_seed"} | {
-    field.name
-    for config in (MethodConfig, FineTuneConfig, Inference)
-    for field in dataclasses.fields(config)
-    if not field.metadata.get("decides", True)
-}
-_STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-Item = TypeVar("Item")
-Group = TypeVar("Group", bound=Hashable)
-RowKey = tuple[str, str, str]
+__all__ = [
+    "FORMS", "MARKS", "Column", "Entry", "Row", "Section", "TableModel",
+    "render", "render_table", "select", "table", "table_as_json", "to_rich",
+]  # fmt: skip
 
 
-@dataclass(frozen=True, order=True)
-class Column:
-    """A task (with its target after `@`) at a share of its training labels, 0..1."""
+def render_table(
+    results: Path, name: str = "all", metric: str = "dice", form: str = "rich", *, width: int = 120
+) -> str:
+    """The table of a results folder in a form of `FORMS`; the same folder gives the same bytes.
 
-    task: str
-    ratio: float
-
-
-@dataclass(frozen=True)
-class Row:
-    """A method pre-trained on a corpus. `setting` says what else parts it from rows of the same words."""
-
-    method: str
-    corpus: str
-    setting: str
-    entries: tuple[Entry | None, ...]
-
-
-@dataclass(frozen=True)
-class Section:
-    """Rows that may be compared. `notes` count what is undefined."""
-
-    source: str
-    protocol: str
-    preset: str
-    unit: str
-    average: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """The section's words, phantoms called by their name first."""
-        data = "real data" if self.source == "real" else "PHANTOM DATA, no medical result"
-        return f"{data}, protocol {self.protocol}, preset {self.preset}, averaged {self.average.replace('_', ' ')}"
-
-
-@dataclass(frozen=True)
-class TableModel:
-    """A table without a form. `footnotes` are (name in `MARKS`, explanation) of the marks that occur."""
-
-    name: str
-    metric: str
-    higher_is_better: bool
-    sections: tuple[Section, ...]
-    footnotes: tuple[tuple[str, str], ...]
-
-    @property
-    def caption(self) -> str:
-        """What the numbers are."""
-        units = " or ".join(sorted({section.unit for section in self.sections}))
-        better = "higher" if self.higher_is_better else "lower"
-        return (
-            f"{self.metric} in {units} ({better} is better): mean, sample standard deviation and number of runs, which "
-            "differ in seed and fold only. Best in bold and second underlined, within a column of one section."
-        )
-
-
-def table(cells: Iterable[Cell], name: str = "all", metric: str = "dice") -> TableModel:
-    """The table `name` of one metric: `all`, or the key of a task or a method, with or without its `@` part.
-
-    Fractions are given in percent, distances in the cells' unit. The same cells in any order give the same model.
-    Raises SpecError when no cell matches or none holds the metric.
+    Raises SpecError for a name, metric or form that is not there, and when there are no results.
     """
-    chosen = select(cells, name)
-    held = [cell for cell in chosen if metric in cell.scores]
-    if not held:
-        possible = sorted({known for cell in chosen for known in cell.scores})
-        raise SpecError(
-            f"No cell of '{name}' holds the metric '{metric}'. {nearest(metric, possible)}Found: {', '.join(possible)}.",
-            case=metric,
-            remedy="Name one of them with --metric.",
-        )
-    groups = _grouped(sorted(held, key=lambda cell: cell.name), lambda cell: _section_key(cell, metric))
-    sections = tuple(_section(groups[key], metric) for key in sorted(groups, key=_section_order))
-    used = {mark for s in sections for row in s.rows for made in row.entries if made for mark in made.marks}
-    footnotes = tuple((mark, text) for mark, (_, text) in MARKS.items() if mark in used)
-    return TableModel(_clean(name), _clean(metric), not is_distance(metric), sections, footnotes)
+    return render(table(Store(results).cells(), name, metric), form, width=width)
 
 
-def select(cells: Iterable[Cell], name: str) -> list[Cell]:
-    """The cells that a table's name means. Raises SpecError with the nearest name when there are none."""
-    every = list(cells)
-    if not every:
-        raise SpecError("There are no results yet.", case=name, remedy="Make one: bench run --method M --task T")
-    chosen = [cell for cell in every if name in ("all", *_names(cell))]
-    if not chosen:
-        possible = sorted({"all"} | {known for cell in every for known in _names(cell)})
-        shown = ", ".join(_clean(word) for word in possible)
-        raise SpecError(f"No table '{name}'. {nearest(name, possible)}There are results for: {shown}.", case=name)
-    return chosen
-
-
-def _names(cell: Cell) -> tuple[str, ...]:
-    return (cell.task, cell.method, _at(cell.task, cell.target), _at(cell.method, cell.variant))
-
-
-def _at(word: str, part: str) -> str:
-    return f"{word}@{part}" if part else word
-
-
-def _column(cell: Cell) -> Column:
-    return Column(_at(cell.task, cell.target), cell.ratio)
-
-
-def _section_key(cell: Cell, metric: str) -> tuple[str, ...]:
-    unit = cell.distance_unit if is_distance(metric) else "%"
-    return (cell.source, cell.protocol, cell.preset, unit, cell.average)
-
-
-def _section_order(key: tuple[str, ...]) -> tuple[object, ...]:
-    source, protocol, preset, *rest = key
-    place = PRESETS.index(preset) if preset in PRESETS else len(PRESETS)
-    return (source != "real", protocol != "bench", protocol, place, preset, *rest)
-
-
-def _section(cells: Sequence[Cell], metric: str) -> Section:
-    placed = _grouped(_with_settings(cells), lambda pair: pair[0])
-    held = {key: _grouped((cell for _, cell in placed[key]), _column) for key in sorted(placed)}
-    columns = sorted({_column(cell) for cell in cells})
-    ranked = {c: ranks({key: row[c] for key, row in held.items() if c in row}, metric) for c in columns}
-
-    def made(key: RowKey, column: Column) -> Entry | None:
-        runs = held[key].get(column)
-        return dataclasses.replace(entry(runs, metric), rank=ranked[column].get(key, 0)) if runs else None
-
-    def row(key: RowKey) -> Row:
-        method, corpus, setting = (_clean(word) for word in key)
-        return Row(method, corpus, setting, tuple(made(key, column) for column in columns))
-
-    source, protocol, preset, unit, average = (_clean(word) for word in _section_key(cells[0], metric))
-    return Section(
-        source=source,
-        protocol=protocol,
-        preset=preset,
-        unit=unit,
-        average=average,
-        columns=tuple(Column(_clean(column.task), column.ratio) for column in columns),
-        rows=tuple(row(key) for key in held),
-        notes=tuple(note for key in held for c in columns for note in _notes(key, c, held[key].get(c, []))),
-    )
-
-
-def _notes(key: RowKey, column: Column, cells: Sequence[Cell]) -> list[str]:
-    counts: Counter[str] = Counter()
-    for cell in cells:
-        counts.update(cell.counts)
-    told = ", ".join(f"{_clean(word)} {count}" for word, count in sorted(counts.items()) if count)
-    words = " ".join(_clean(word) for word in (*key, column.task, f"r{column.ratio:g}") if word)
-    return [f"{words}: {told}"] if told else []
-
-
-def _with_settings(cells: Sequence[Cell]) -> list[tuple[RowKey, Cell]]:
-    """Each cell with its row: method, corpus, and what parts it from cells of the same words.
-
-    That is what the command line set, and any deciding value that still differs among the runs of one column.
-    """
-    placed: list[tuple[RowKey, Cell]] = []
-    words = lambda c: (c.method, c.variant, c.corpus, c.partial, _asked(c), _column(c))
-    for (method, variant, corpus, partial, asked, _), group in _grouped(cells, words).items():
-        configs = [_flat(cell.config) for cell in group]
-        names = sorted({name for config in configs for name in config})
-        differing = [name for name in names if len({config.get(name, "absent") for config in configs}) > 1]
-        for cell, config in zip(group, configs, strict=True):
-            unasked = [f"{name}={config.get(name, 'absent')}" for name in differing]
-            setting = ", ".join([*([f"partial: {partial}"] if partial else []), *asked, *unasked])
-            placed.append(((_at(method, variant), corpus, setting), cell))
-    return placed
-
-
-def _asked(cell: Cell) -> tuple[str, ...]:
-    """The deciding `--set` words of a cell's command."""
-    words = re.findall(r"--set[ =](\S+)", cell.command)
-    return tuple(word for word in words if word.partition("=")[0].rpartition(".")[2] not in _WITHOUT_EFFECT)
-
-
-def _flat(config: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """What decides a result, as `phase.field` -> JSON text; seeds, folds and fields that are only recorded left out."""
-    return {
-        f"{phase}.{field}": json.dumps(value, sort_keys=True)
-        for phase, values in config.items()
-        for field, value in values.items()
-        if field not in _WITHOUT_EFFECT
-    }
-
-
-def _grouped(items: Iterable[Item], key: Callable[[Item], Group]) -> dict[Group, list[Item]]:
-    groups: dict[Group, list[Item]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return groups
-
-
-def _clean(word: str) -> str:
-    """A word of a record without characters that steer a terminal or turn the reading direction, and not endless."""
-    shown = "".join("?" if unicodedata.category(letter) in _STEERING else letter for letter in word)
-    return shown if len(shown) <= LONGEST_WORD else f"{shown[: LONGEST_WORD - 3]}..."
+def table_as_json(results: Path, name: str = "all", metric: str = "dice") -> dict[str, Any]:
+    """The table of a results folder as plain values for a program; undefined numbers are None."""
+    model = table(Store(results).cells(), name, metric)
+    return {**json.loads(json_text(model)), "caption": model.caption}

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bench.contracts.record import Cell
+from bench.metrics import METRICS
 
-DISTANCES = ("hd", "hd95", "assd", "masd")
 DECIMALS = 2
 MARKS = {
     "single": ("†", "one run only, so no spread is known"),
-    "partial": ("‡", "scored on fewer test cases than the split lists (scored of listed); not ranked"),
+    "partial": ("‡", "not all cases of the split were there (test cases scored of listed); not ranked"),
     "mixed": ("§", "averages runs whose data or versions differ; not ranked"),
     "undefined": ("¶", "some values are undefined and stand in no mean; counted in the notes"),
 }
@@ -40,7 +40,8 @@ class Entry:
 
 def is_distance(metric: str) -> bool:
     """True for metrics measured in mm or voxels, of which less is better; all others are fractions."""
-    return metric.partition("@")[0] in DISTANCES
+    known = METRICS.get(metric) or METRICS.get(metric.partition("@")[0])
+    return known is not None and known.unit == "mm"
 
 
 def entry(cells: Sequence[Cell], metric: str) -> Entry:
@@ -50,9 +51,10 @@ def entry(cells: Sequence[Cell], metric: str) -> Entry:
     """
     scale = 1.0 if is_distance(metric) else 100.0
     values = [scale * score for cell in cells if not math.isnan(score := _score(cell, metric))]
+    fewer = any(cell.n < cell.n_listed for cell in cells)
     marks = {
         "single": len(cells) == 1,
-        "partial": any(cell.partial or cell.n < cell.n_listed for cell in cells),
+        "partial": fewer or any(cell.partial for cell in cells),
         "mixed": _mixed(cells),
         "undefined": len(values) < len(cells) or _lost(cells) > 0,
     }
@@ -60,7 +62,7 @@ def entry(cells: Sequence[Cell], metric: str) -> Entry:
         mean=statistics.fmean(values) if values else math.nan,
         sd=statistics.stdev(values) if len(values) > 1 else math.nan,
         runs=len(cells),
-        cases=f"{_span(c.n for c in cells)} of {_span(c.n_listed for c in cells)}" if marks["partial"] else "",
+        cases=f"{_span(c.n for c in cells)} of {_span(c.n_listed for c in cells)}" if fewer else "",
         marks=tuple(mark for mark, holds in marks.items() if holds),
     )
 
@@ -103,7 +105,12 @@ def _mixed(cells: Sequence[Cell]) -> bool:
 
 def _lost(cells: Sequence[Cell]) -> float:
     """Undefined values per run."""
-    return sum(sum(cell.counts.values()) for cell in cells) / len(cells)
+    return sum(sum(undefined(cell).values()) for cell in cells) / len(cells)
+
+
+def undefined(cell: Cell) -> dict[str, int]:
+    """What of a cell's counts is a number of undefined values: names in `n_`; others (`false_positive_mm3`) measure."""
+    return {name: count for name, count in cell.counts.items() if name.startswith("n_") and count}
 
 
 def _span(numbers: Iterable[int]) -> str:

@@ -32,12 +32,12 @@ def build_encoder(config: UNet3DConfig, sight: Sight) -> UNet3D:
 
 SMALL = UNet3DConfig(
     crop=(48, 64, 48),  # ours
-    widths=(16, 32, 64, 128),  # ours
+    widths=(8, 16, 32, 64, 128),  # ours
     norm="instance",  # ours, batches of four are too few for statistics
 )
 TINY = UNet3DConfig(
     crop=(32, 32, 32),  # ours
-    widths=(8, 16, 32, 64),  # ours
+    widths=(4, 8, 16, 32),  # ours
     norm="instance",  # ours
 )
 
@@ -55,5 +55,4 @@ METHOD = MethodCard(
     needs=frozenset(),
     dims={3},
     corpus="none",
-    licence="Apache-2.0",
 )

@@ -72,5 +72,5 @@ METHOD = MethodCard(
     needs=frozenset(),
     dims={3},
     corpus="none",
-    licence="Apache-2.0",
+    licence="Apache-2.0 (MONAI's blocks)",
 )

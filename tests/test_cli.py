@@ -12,7 +12,20 @@ import pytest
 from bench.cli import run_words
 
 HEAVY = ("torch", "monai", "pandas", "scipy.ndimage")
-COMMANDS = ("list", "show", "doctor", "plan", "run", "pretrain", "finetune", "predict", "quickstart", "score", "table", "verify")
+COMMANDS = (
+    "list",
+    "show",
+    "doctor",
+    "plan",
+    "run",
+    "pretrain",
+    "finetune",
+    "predict",
+    "quickstart",
+    "score",
+    "table",
+    "verify",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +58,11 @@ def test_help_of_every_command_shows_an_example(command: str, capsys: pytest.Cap
 
 
 def test_help_lists_and_a_run_without_data_load_nothing_heavy(tmp_path: Path) -> None:
-    lines = ["from bench.cli import run_words", "import contextlib, io", "with contextlib.redirect_stdout(io.StringIO()):"]
+    lines = [
+        "from bench.cli import run_words",
+        "import contextlib, io",
+        "with contextlib.redirect_stdout(io.StringIO()):",
+    ]
     words = [
         ["--help"],
         *[["list", sort, "--json"] for sort in ("methods", "tasks", "corpora", "tables")],

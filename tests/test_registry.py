@@ -24,7 +24,9 @@ def test_a_file_without_a_card_is_no_method(tmp_path: Path) -> None:
 
 
 def test_a_new_file_counts_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mine.py").write_text('import torch\n\nMETHOD = MethodCard(title="Mine", family="masked", needs={"volume"}, variants={"a": f()})\n')
+    (tmp_path / "mine.py").write_text(
+        'import torch\n\nMETHOD = MethodCard(title="Mine", family="masked", needs={"volume"}, variants={"a": f()})\n'
+    )
     monkeypatch.setattr(registry, "package_folder", lambda package: tmp_path)
     shelf = registry.Shelf("method", "elsewhere", "METHOD", "bench.none")
     assert registry.describe(shelf) == [

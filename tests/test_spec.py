@@ -45,7 +45,13 @@ def test_a_method_without_pre_training_lends_its_config_but_not_its_steps() -> N
 
 @pytest.mark.parametrize(
     ("text", "kind", "value"),
-    [("3", int, 3), ("1e-3", float, 1e-3), ("true", bool, True), ("1,2,3", tuple[int, int, int], (1, 2, 3)), ("0,2", tuple[int, ...], (0, 2))],
+    [
+        ("3", int, 3),
+        ("1e-3", float, 1e-3),
+        ("true", bool, True),
+        ("1,2,3", tuple[int, int, int], (1, 2, 3)),
+        ("0,2", tuple[int, ...], (0, 2)),
+    ],
 )
 def test_values_are_read_by_the_type_of_their_field(text: str, kind: object, value: object) -> None:
     assert read_value(text, kind, "key") == value
@@ -66,7 +72,10 @@ def test_a_ratio_outside_zero_to_one_is_refused(ratio: float) -> None:
 def test_variant_and_target_are_split_from_their_names_and_come_back_as_words() -> None:
     spec = make_spec(method="mim@align_byol", task="msd07@organ", ratio=0.25, preset="small", settings=("steps=4",))
     assert (spec.method, spec.variant, spec.task, spec.target) == ("mim", "align_byol", "msd07", "organ")
-    assert spec.words() == "bench run --method mim@align_byol --task msd07@organ --ratio 0.25 --preset small --seed 0 --set steps=4"
+    assert (
+        spec.words()
+        == "bench run --method mim@align_byol --task msd07@organ --ratio 0.25 --preset small --seed 0 --set steps=4"
+    )
 
 
 @pytest.mark.parametrize("text", ["steps", "=4", ""])

@@ -78,7 +78,8 @@ def test_a_refusing_disk_is_named_with_a_remedy_and_leaves_the_old_file_alone(
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(*((os, "fsync") if place == "fsync" else (Path, place)), refuse)
+    target: Any = os if place == "fsync" else Path
+    monkeypatch.setattr(target, place, refuse)
     with pytest.raises(StoreError) as caught:
         write_text(path, "new")
     monkeypatch.undo()

@@ -36,16 +36,13 @@ def check(
     import os
 
     from bench.cases import check_task
-    from bench.cli.console import print_json, print_table
+    from bench.cli.console import print_json
 
     report = check_task(task, protocol, root, partial=partial, environ=os.environ)
     if json:
         print_json(report.as_json())
     else:
-        print(report.summary())
-        problems = [(p.case, p.check, p.message, p.remedy) for p in report.problems]
-        if problems:
-            print_table(f"{len(problems)} problems", ("case", "check", "what", "next"), problems)
+        print("\n".join(report.lines()))
     if not report.exit_ok:
         raise typer.Exit(2)
 

@@ -76,6 +76,7 @@ def verify(
     results: Results = RESULTS,
     json: Json = False,
 ) -> None:
+    import dataclasses
     import os
 
     from bench.cli.console import print_json, print_table
@@ -83,8 +84,8 @@ def verify(
 
     report = verify_cell(cell, results, root, os.environ)
     if json:
-        print_json(report.as_json())
+        print_json(dataclasses.asdict(report))
     else:
-        print_table(f"{cell}", ("what", "verdict", "detail"), report.lines())
-    if not report.ok:
+        print_table(f"{cell}", ("what", "verdict", "detail"), [(c.name, c.verdict, c.detail) for c in report.checks])
+    if not report.holds:
         raise typer.Exit(2)

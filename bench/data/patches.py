@@ -6,7 +6,7 @@ box lies in the box's middle, the odd voxel of padding at the end (tasks.md A.1b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,16 +52,25 @@ def start_around(voxel: Shape3, shape: Shape3, size: Shape3) -> Shape3:
 
 
 def foreground_start(
-    cases: Labelled, case: str, size: Shape3, positive: bool, rng: np.random.Generator, *, balanced: bool = False
+    cases: Labelled,
+    case: str,
+    size: Shape3,
+    positive: bool,
+    rng: np.random.Generator,
+    *,
+    balanced: bool = False,
+    among: Collection[int] | None = None,
 ) -> Shape3:
     """The start of a training crop: around a labelled voxel if `positive`, else uniform.
 
     All foreground voxels are equally likely (as in MONAI's RandCropByPosNegLabel, which MiM and MG-3D use); with
     `balanced` all classes present are, then the voxels of the class (SPAD). A class with more voxels than the cache
-    keeps is represented by its sample. A case without foreground gives a uniform start.
+    keeps is represented by its sample. `among` names the labels that count as foreground (a target may leave some out).
+    A case without foreground gives a uniform start.
     """
     shape = cases.shape(case)
-    voxels = cases.foreground(case) if positive else {}
+    stored = cases.foreground(case) if positive else {}
+    voxels = {label: sample for label, sample in stored.items() if among is None or label in among}
     if not voxels:
         return uniform_start(shape, size, rng)
     classes = sorted(voxels)

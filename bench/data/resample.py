@@ -125,9 +125,7 @@ def _inverse(placement: Placement) -> tuple[Positions, tuple[NDArray[np.bool_], 
     for axis in range(3):
         n, m = placement.native_shape[axis], placement.resampled_shape[axis]
         old, new = placement.native_spacing_mm[axis], placement.spacing_mm[axis]
-        place = np.clip(
-            _centred(n, m, 1.0 if _same(old, new) else old / new), 0, m - 1
-        )  # a rim belongs inside
+        place = np.clip(_centred(n, m, 1.0 if _same(old, new) else old / new), 0, m - 1)  # a rim belongs inside
         place = place - placement.crop_start[axis]
         places.append(place)
         inside.append((place >= -0.5) & (place <= placement.crop_shape[axis] - 0.5))

@@ -92,8 +92,8 @@ def lists(rule: SplitRule, splits_folder: Path, fold: int = 0) -> Parts:
 def read_list(splits_folder: Path, file: str, key: str = "") -> tuple[str, ...]:
     """One list of a file in `tasks/splits/`: `key` is a path of names joined by `/`; empty for a text file.
 
-    `corpus_luna16.json` marks its ids with T (training) or V: key `T` gives the ids so marked, without mark and with the
-    prefix that its note says was removed. Raises SpecError for what is not there.
+    `corpus_luna16.json` marks its ids with T (training) or V (held out): key `T` gives the ids so marked, without the mark.
+    Raises SpecError for what is not there.
     """
     path = _list_file(splits_folder, file)
     if path.suffix == ".txt":
@@ -103,7 +103,9 @@ def read_list(splits_folder: Path, file: str, key: str = "") -> tuple[str, ...]:
         return _luna(content, key)
     found = _at(content, key, file)
     if not isinstance(found, list):
-        raise SpecError(f"'{key}' in {file} is no list of cases but holds {_names(found)}.", remedy="Name one of these.")
+        raise SpecError(
+            f"'{key}' in {file} is no list of cases but holds {_names(found)}.", remedy="Name one of these."
+        )
     return tuple(str(unit) for unit in found)
 
 
@@ -125,17 +127,19 @@ def nested(
         raise TypeError(f"'{own}' names a list; hand over the subsets of lists(), not those of the rule")
     if own is not None:
         return tuple(own)
-    share = round(ratio * len(train), 9)  # 0.1 * 30 must be 3, not the 4 that 3.0000000000000004 rounds up to
+    share = round(ratio * len(train), 9)  # 0.55 * 100 is 55.00000000000001 in floats; it must take 55
     return tuple(train[: max(1, math.ceil(share) if count == "ceil" else int(share))])
 
 
 def present(parts: Parts, on_disk: Iterable[str]) -> tuple[Parts, tuple[str, ...]]:
     """The parts cut down to the cases on disk, orders kept, and the ids that are missing (train, val, test; each once)."""
     here = frozenset(on_disk)
-    cut = Parts(
-        *(tuple(case for case in part if case in here) for part in (parts.train, parts.val, parts.test)),
-        subsets={ratio: tuple(case for case in part if case in here) for ratio, part in parts.subsets.items()},
-    )
+
+    def keep(part: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(case for case in part if case in here)
+
+    subsets = {ratio: keep(part) for ratio, part in parts.subsets.items()}
+    cut = Parts(keep(parts.train), keep(parts.val), keep(parts.test), subsets)
     return cut, tuple(case for case in parts.everything() if case not in here)
 
 
@@ -150,7 +154,9 @@ def check_hygiene(parts: Parts, groups: Mapping[str, str], origin: str = "") -> 
     if not parts.selects_on_test:
         named["val"] = parts.val
     for name, part in named.items():
-        doubled = next((case for case, previous in zip(sorted(part)[1:], sorted(part), strict=False) if case == previous), "")
+        doubled = next(
+            (case for case, previous in zip(sorted(part)[1:], sorted(part), strict=False) if case == previous), ""
+        )
         if doubled:
             raise DataUnsound(
                 f"the case stands twice in the part '{name}'{where}.", case=doubled, remedy="Mend the list of cases."
@@ -183,7 +189,9 @@ def _from_json(rule: SplitRule, folder: Path, fold: int) -> Parts:
 
 def _of_folds(found: Any, fold: int, rule: SplitRule) -> Parts:
     if not isinstance(found, Mapping) or str(fold) not in found:
-        raise SpecError(f"No fold {fold} in '{rule.key}' of {rule.file}; it holds {_names(found)}.", remedy="Take one of these.")
+        raise SpecError(
+            f"No fold {fold} in '{rule.key}' of {rule.file}; it holds {_names(found)}.", remedy="Take one of these."
+        )
     test = _ids(found[str(fold)])
     others = sorted(case for name, part in found.items() if name != str(fold) for case in _ids(part))
     return Parts(tuple(others), test, test)
@@ -214,21 +222,24 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataUnsound(f"{path.name} is no JSON ({error}).", case=path.name, remedy="Install the project anew.") from error
+        raise DataUnsound(
+            f"{path.name} is no JSON ({error}).", case=path.name, remedy="Install the project anew."
+        ) from error
 
 
 def _at(content: Any, key: str, file: str) -> Any:
     for name in key.split("/"):
         if not isinstance(content, Mapping) or name not in content:
-            raise SpecError(f"No list '{key}' in {file}; at '{name}' it holds {_names(content)}.", remedy="Name one of these.")
+            raise SpecError(
+                f"No list '{key}' in {file}; at '{name}' it holds {_names(content)}.", remedy="Name one of these."
+            )
         content = content[name]
     return content
 
 
 def _luna(content: Mapping[str, Any], mark: str) -> tuple[str, ...]:
-    prefix = "1.3.6.1.4.1.14519.5.2.1.6279.6001."
     marked = [unit for name, part in content.items() if name.startswith("subset_") for unit in part]
-    return tuple(prefix + unit[1:] for unit in marked if unit[:1] == mark)
+    return tuple(unit[1:] for unit in marked if unit[:1] == mark)
 
 
 def _ids(units: Iterable[object]) -> tuple[str, ...]:

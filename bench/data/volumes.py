@@ -28,6 +28,7 @@ from bench.data.axes import (
     axis_order,
     depth_axis_of,
     orientation_name,
+    settle,
     spacing_of,
 )
 from bench.data.formats import SPACING_REMEDY, Place, encode_h5, encode_nifti, encode_nrrd, grid, voxels
@@ -109,7 +110,7 @@ def read_image(folder: Path, record: Record) -> Volume:
     order = axis_order(header.affine)
     array = np.empty((len(channels), *order.shape(header.shape)), np.result_type(*channels))
     for channel, native in zip(array, channels, strict=True):
-        channel[...] = order.to_canonical(native)
+        settle(order.to_canonical(native), channel)
     canonical = header.canonical()
     return Volume(array, canonical.spacing_mm, canonical.affine)
 
@@ -127,7 +128,8 @@ def read_label(folder: Path, record: Record, values: Mapping[int, int]) -> Volum
     native = _mapped(_whole_numbers(_one_volume(voxels(place), place), place), values, place)
     header = _header(place)
     canonical = header.canonical()
-    array = np.ascontiguousarray(axis_order(header.affine).to_canonical(native))
+    array = np.empty(canonical.shape, np.uint8)
+    settle(axis_order(header.affine).to_canonical(native), array)
     return Volume(array, canonical.spacing_mm, canonical.affine)
 
 

@@ -47,13 +47,17 @@ class MetricId:
 
 
 _SURFACE = "Surface voxels: the mask minus its face-connected erosion, the image border counting as outside."
-_BLEU = "Corpus-level BLEU (Papineni et al., ACL 2002), geometric mean of the precisions of 1- to {}-grams, no smoothing."
+_BLEU = (
+    "Corpus-level BLEU (Papineni et al., ACL 2002), geometric mean of the precisions of 1- to {}-grams, no smoothing."
+)
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("dice", "Dice", "Twice the shared voxels over the voxels of both masks.", "fraction", True, "overlap"),
-        Metric("hd", "HD", f"Hausdorff distance, the maximum of both directed lists. {_SURFACE}", "mm", False, "surface"),
+        Metric(
+            "hd", "HD", f"Hausdorff distance, the maximum of both directed lists. {_SURFACE}", "mm", False, "surface"
+        ),
         Metric(
             "hd95",
             "HD95",

@@ -82,7 +82,7 @@ def paired(pred: Labels, truth: Labels, classes: Iterable[int]) -> tuple[LabelMa
     for role, labels in (("prediction", pred), ("truth", truth)):
         if not isinstance(labels, np.ndarray) or labels.ndim != 3:
             found = f"shape {labels.shape}" if isinstance(labels, np.ndarray) else type(labels).__name__
-            raise DataUnsound(f"The {role} must be a NumPy array of three axes, found {found}.", remedy=_TWO_D)
+            raise DataUnsound(f"The {role} must be a NumPy array of three axes, found {found}.", remedy=_THREE_AXES)
         if labels.dtype.kind not in "bui":
             raise DataUnsound(
                 f"Labels of the {role} must be integers, found {labels.dtype}.",
@@ -111,7 +111,7 @@ def paired(pred: Labels, truth: Labels, classes: Iterable[int]) -> tuple[LabelMa
     )
 
 
-_TWO_D = "Give a 2-D image an axis of length 1 and a spacing along it; distances in that axis are then never used."
+_THREE_AXES = "Only volumes have the surfaces that are measured here; leave out channel and batch axes."
 
 
 def checked_spacing(spacing_mm: Iterable[float]) -> Spacing:
@@ -145,4 +145,6 @@ def unique_names(classes: Mapping[int, str]) -> None:
     """Raises SpecError when two labels carry one name, because rows would then be ambiguous."""
     names = list(classes.values())
     if len(set(names)) < len(names):
-        raise SpecError(f"Class names must differ, found {', '.join(names)}.", remedy="Merge the labels before scoring.")
+        raise SpecError(
+            f"Class names must differ, found {', '.join(names)}.", remedy="Merge the labels before scoring."
+        )

@@ -21,16 +21,16 @@ from bench.contracts.errors import SpecError
 from bench.metrics import METRICS, MetricId, parse_metric, value_if_empty
 from bench.metrics.boundaries import Boundaries, Grid, Places, boundaries
 from bench.metrics.element_areas import element_areas_mm2
-from bench.metrics.label_maps import Bytes, Labels, LabelMap, Spacing, as_binary, checked_spacing, paired, unique_names
-from bench.metrics.nearest import ROUNDING, Distances, NearestPlaces, reach_of, shells
+from bench.metrics.label_maps import Bytes, LabelMap, Labels, Spacing, as_binary, checked_spacing, paired, unique_names
+from bench.metrics.nearest_places import ROUNDING, Distances, NearestPlaces, reach_of, shells
 from bench.metrics.overlap import LabelCounts, dice_from_counts, label_counts
 
 
 @dataclass(frozen=True)
 class Score:
-    """One row: a class, a metric id as it was asked for, its value (NaN where undefined)."""
+    """One row: a class, a metric id, its value (NaN where undefined)."""
 
-    class_name: str
+    class_: str
     metric: str
     value: float
 
@@ -49,25 +49,19 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class CaseScores:
-    """Scores of one case: rows ordered by class, then metric, as asked; counts by class name."""
+    """Scores of one case: rows ordered by class, then metric, as asked; what was undefined, by class name."""
 
     rows: tuple[Score, ...]
-    counts: Mapping[str, ClassCounts]
+    by_class: Mapping[str, ClassCounts]
 
-    @property
-    def n_empty_truth(self) -> int:
-        return sum(count.empty_truth for count in self.counts.values())
-
-    @property
-    def n_failed(self) -> int:
-        return sum(count.failed for count in self.counts.values())
-
-    def value(self, class_name: str, metric: str) -> float:
-        """The value of one row. Raises SpecError when there is no such row."""
-        for row in self.rows:
-            if (row.class_name, row.metric) == (class_name, metric):
-                return row.value
-        raise SpecError(f"No score for class '{class_name}' and metric '{metric}'.", remedy="Ask for it when scoring.")
+    def counts(self) -> dict[str, int]:
+        """Totals over classes: `n_empty_truth` and `n_failed` pairs of case and class, `false_positive_mm3` rounded to 1 mm3."""
+        found = self.by_class.values()
+        return {
+            "n_empty_truth": sum(count.empty_truth for count in found),
+            "n_failed": sum(count.failed for count in found),
+            "false_positive_mm3": round(sum(count.false_positive_mm3 for count in found)),
+        }
 
 
 def label_map_scores(
@@ -187,8 +181,8 @@ def _surfaces(
     for code in codes:
         values = _voxel_scores(voxels[0][code], voxels[1][code], search, of_voxels) if of_voxels else {}
         if of_cells:
-            elements = [_elements(part, code, areas_mm2) for part in found]
-            values |= _element_scores(*elements, search, of_cells)
+            of_pred, of_truth = (_elements(part, code, areas_mm2) for part in found)
+            values |= _element_scores(of_pred, of_truth, search, of_cells)
         yield code, values
 
 

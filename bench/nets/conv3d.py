@@ -98,9 +98,7 @@ class HybridTrunk(Encoder):
 
     def masks(self, volume: Tensor, keep: Tensor | None) -> list[Tensor] | list[None]:
         """The keep mask at S1, S2, S3 (8, 4, 2 voxels per token); three None where everything is visible."""
-        return (
-            [None] * 3 if keep is None else stage_masks(keep, grid_of(shape_of(volume), PATCH), (8, 4, 2), volume.dtype)
-        )
+        return [None] * 3 if keep is None else stage_masks(keep, grid_of(shape_of(volume), PATCH), (8, 4, 2))
 
     def placed(self, map4: Tensor) -> Tensor:
         """PE5: the map of PE4 as tokens (B, N, c4), projected, with positions of its grid added."""

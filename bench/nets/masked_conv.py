@@ -1,12 +1,11 @@
 """Convolution that never looks under a mask: the local stages of the hybrid encoder that MiM pre-trains.
 
 Source   MiM (arXiv 2404.15580), released model definition; the idea is MCMAE's (Gao et al., NeurIPS 2022), in 3D
-Shapes   x is (B, C, D, H, W); a mask is (B, 1, D, H, W) in x's voxels, 1 = visible, 0 = hidden
+Shapes   x is (B, C, D, H, W); a mask is boolean (B, 1, D, H, W) in x's voxels, True = visible
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from bench.contracts.cards import Shape3
@@ -30,7 +29,7 @@ class Embed(nn.Module):
         self.act = nn.GELU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.norm(self.conv(x)))  # type: ignore[no-any-return]
+        return self.act(self.norm(self.conv(x)))
 
 
 class MaskedConvBlock(nn.Module):
@@ -56,13 +55,10 @@ class MaskedConvBlock(nn.Module):
     def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
         inner = self.conv1(self.norm1(x))
         x = x + self.drop_path(self.conv2(self.mix(inner if visible is None else inner * visible)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]
+        return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
-def stage_masks(keep: Tensor, grid: Shape3, voxels_per_token: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
-    """Keep mask (B, N), tokens of `grid`, at each stage's voxels by nearest upsampling: [(B, 1, ...)], 1 = visible."""
-    coarse = keep.reshape(-1, 1, *grid)
-    return [
-        coarse.repeat_interleave(s, 2).repeat_interleave(s, 3).repeat_interleave(s, 4).to(dtype)
-        for s in voxels_per_token
-    ]
+def stage_masks(keep: Tensor, grid: Shape3, voxels_per_token: tuple[int, ...]) -> list[Tensor]:
+    """Keep mask (B, N), tokens of `grid`, at each stage's voxels by nearest upsampling: [(B, 1, ...)], True = visible."""
+    coarse = keep.view(-1, 1, *grid)
+    return [coarse.repeat_interleave(s, 2).repeat_interleave(s, 3).repeat_interleave(s, 4) for s in voxels_per_token]

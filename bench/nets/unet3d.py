@@ -75,7 +75,7 @@ class UNetDecoder(nn.Module):
         self.pairs = nn.ModuleList(conv_pair(below + here, here, here, norm) for here, below, _, _ in steps)
         self.out = nn.Conv3d(channels[0], classes, 1)
 
-    def forward(self, volume: Tensor, maps: list[Tensor]) -> Tensor:  # noqa: ARG002  (the decoders' common signature)
+    def forward(self, volume: Tensor, maps: list[Tensor]) -> Tensor:
         x = maps[-1]
         for up, pair, skip in zip(self.ups, self.pairs, reversed(maps[:-1]), strict=True):
             x = pair(torch.cat((up(x), skip), 1))

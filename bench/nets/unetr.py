@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch.nn.functional as F
 from monai.networks.blocks.dynunet_block import UnetOutBlock, UnetResBlock
 from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrUpBlock
 from torch import Tensor, nn
@@ -119,17 +120,14 @@ class SwinUNETRDecoder(nn.Module):
         self.out = UnetOutBlock(3, f, classes)
 
     def forward(self, volume: Tensor, maps: list[Tensor]) -> Tensor:
-        if self.training and maps[-1][0, 0].numel() < 2:
-            raise SpecError(
-                "Instance normalisation at stride 32 needs more than one voxel: 32 x 32 x 32 gives one.",
-                remedy="Give crops of at least 64 voxels along one axis.",
-            )
         skips = [
             self.volume_block(volume),
             *(block(x) for block, x in zip(self.skip_blocks, maps[:3], strict=True)),
             maps[3],
         ]
-        x = self.deepest_block(maps[4])
+        # a lone voxel is its own mean, so that its normalised branch is zero; torch would refuse to compute that
+        lone = maps[4][0, 0].numel() == 1
+        x = F.leaky_relu(maps[4], 0.01) if lone else self.deepest_block(maps[4])
         for up, skip in zip(self.ups, reversed(skips), strict=True):
             x = up(x, skip)
         return self.out(x)

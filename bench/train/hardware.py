@@ -73,6 +73,12 @@ def opened(hardware: Hardware, precision: str) -> Machine:
     return Machine(fabric, scaler)
 
 
+def torch_device(hardware: Hardware) -> torch.device:
+    """The device that one process on this hardware computes on. Raises SpecError for one that is not to be had."""
+    kind, number = _device(hardware.device)
+    return torch.device(kind, number) if number is not None else torch.device(kind)
+
+
 def _device(asked: str) -> tuple[str, int | None]:
     has_cuda = torch.cuda.is_available()
     kind, _, number = asked.partition(":")

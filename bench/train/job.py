@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from bench.contracts.cards import PhaseConfig
 from bench.contracts.errors import PluginBroken, SpecError
 from bench.contracts.method import Batch, Corpus, Phase, Turn
 from bench.train import schedule
-from bench.train.hardware import Hardware
+from bench.train.checkpoint import sha256_of_weights
+from bench.train.hardware import Hardware, described
+from bench.train.standing import Standing
 
 
 def nothing(_progress: float) -> None:
@@ -70,6 +75,35 @@ class Trained:
     precision: str
     resumed_from: int
     notes: tuple[str, ...]
+
+
+def account(
+    now: Standing,
+    config: PhaseConfig,
+    model: nn.Module,
+    device: torch.device,
+    resumed_from: int,
+    notes: tuple[str, ...],
+) -> Trained:
+    """The account of a finished training; `model` holds the weights that count."""
+    return Trained(
+        steps=now.step,
+        seconds=now.seconds,
+        samples_seen=now.samples_seen,
+        skipped_steps=now.skipped,
+        data_wait_share=now.wait_s / now.busy_s if now.busy_s > 0 else math.nan,
+        peak_bytes=now.peak_bytes,
+        micro_batch=now.micro_batch,
+        effective_batch=config.batch_size,
+        best_step=now.best_step,
+        best_score=now.best_score,
+        initial_sha256=now.initial_sha256,
+        final_sha256=sha256_of_weights(model),
+        device=described(device),
+        precision=config.precision,
+        resumed_from=resumed_from,
+        notes=notes,
+    )
 
 
 def demand_possible(job: Job, hardware: Hardware) -> None:

@@ -70,13 +70,16 @@ def batches(
                 generator=torch.Generator(),  # else the loader would draw from the default one
             )
         )
-    for step in range(start, stop):
-        asked_s = time.perf_counter()
-        found = next(source)
-        if isinstance(found, BenchError):
-            raise found
-        batch, cases = found
-        yield Drawn(step, batch, cases, time.perf_counter() - asked_s)
+    try:
+        for step in range(start, stop):
+            asked_s = time.perf_counter()
+            found = next(source)
+            if isinstance(found, BenchError):
+                raise found
+            batch, cases = found
+            yield Drawn(step, batch, cases, time.perf_counter() - asked_s)
+    finally:
+        del source  # ends the workers now: a traceback would keep it, and a later fork would try to end them again
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.train import ranks
 from bench.train.checkpoint import whole_or_nothing
 
 Sums = Mapping[str, tuple[Tensor | float, int]]
@@ -87,15 +88,16 @@ class Window:
 
     def fetched(self, world: int) -> Window:
         """This window with plain numbers, summed over the ranks; waits for the device."""
-        numbers = {name: (float(total), count) for name, (total, count) in self.named.items()}
-        if world > 1:
-            everyone: list[Any] = [None] * world
-            torch.distributed.all_gather_object(everyone, numbers)
-            numbers = {
-                name: (sum(other.get(name, (0.0, 0))[0] for other in everyone), count)
-                for name, (_, count) in numbers.items()
-            }
-        return replace(self, named=numbers)
+        totals = [torch.as_tensor(total, dtype=torch.float64) for total, _ in self.named.values()]
+        device = next((total.device for total in totals), None)  # fetched together: one wait, not one per loss
+        fetched = torch.stack([total.to(device) for total in totals]).tolist() if totals else []
+        numbers = {name: (n, count) for n, (name, (_, count)) in zip(fetched, self.named.items(), strict=True)}
+        everyone = ranks.gathered(numbers, world)
+        sums = {
+            name: (sum(other.get(name, (0.0, 0))[0] for other in everyone), count)
+            for name, (_, count) in numbers.items()
+        }
+        return replace(self, named=sums)
 
     def line(self, step: int, lr: float, seconds: float) -> dict[str, Any]:
         """The record of a fetched window. A loss whose name is a field's own is written as ``loss.<name>``."""

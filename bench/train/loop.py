@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from bench.contracts.errors import StoreError
-from bench.train import checkpoint, log, mishaps, schedule, seeds, standing
+from bench.train import checkpoint, log, mishaps, ranks, schedule, seeds, standing
 from bench.train.average import Average
 from bench.train.evaluation import evaluating, is_better
-from bench.train.hardware import Hardware, Machine, described, forget_peak, opened, peak_bytes
-from bench.train.job import Job, Trained, demand_possible
+from bench.train.hardware import Hardware, Machine, forget_peak, opened, peak_bytes
+from bench.train.job import Job, Trained, account, demand_possible
 from bench.train.loader import Drawn, batches
 from bench.train.progress import Progress, Silent
 from bench.train.standing import Standing
@@ -147,15 +147,7 @@ class _Sitting:
             named |= {f"{prefix}{name}": value for name, value in (outcome.named or {}).items()}
         else:
             self._moved(drawn, loss, math.sqrt(squared_norm), named)
-        now, busy_s = self.now, time.perf_counter() - asked_s
-        self.now = replace(
-            now,
-            step=drawn.step + 1,
-            samples_seen=now.samples_seen + self.config.batch_size,
-            wait_s=now.wait_s + drawn.wait_s,
-            busy_s=now.busy_s + busy_s,
-            window=now.window.timed(self.config.batch_size, drawn.wait_s, busy_s),
-        )
+        self.now = self.now.advanced(self.config.batch_size, drawn.wait_s, time.perf_counter() - asked_s)
         return loss
 
     def _fitting(self, update: Update, drawn: Drawn, buffers: dict[str, Tensor]) -> Outcome:
@@ -169,6 +161,8 @@ class _Sitting:
 
     def _moved(self, drawn: Drawn, loss: float, grad_norm: float, named: dict[str, Tensor]) -> None:
         """What follows an update: average, the method's own schedules, the sums for the log."""
+        if self.machine.world > 1:
+            ranks.share_buffers(self.job.model)
         if self.average is not None:
             self.average.update()
         seeds.reseed_all(self.job.key, drawn.step, "after_step")
@@ -178,14 +172,10 @@ class _Sitting:
         self.now = replace(self.now, window=window, skipped_in_a_row=0, overflows_in_a_row=0)
 
     def _skip(self, drawn: Drawn, outcome: Outcome) -> None:
-        cases: list[Any] = [drawn.cases]
-        if self.machine.world > 1:
-            cases = [None] * self.machine.world
-            torch.distributed.all_gather_object(cases, drawn.cases)
-        every = list(dict.fromkeys(case for rank in cases for case in rank))
+        cases = list(dict.fromkeys(case for rank in ranks.gathered(drawn.cases, self.machine.world) for case in rank))
         self.now, record = mishaps.skipped(self.now, outcome.loss, scaled=self.machine.scaler is not None)
-        self._write({"step": drawn.step + 1, **record, "cases": every})
-        mishaps.demand_hope(self.now, self.job.phase, drawn.step + 1, every)
+        self._write({"step": drawn.step + 1, **record, "cases": cases})
+        mishaps.demand_hope(self.now, self.job.phase, drawn.step + 1, cases)
 
     def _due(self) -> None:
         """Log line, evaluation and checkpoint of the finished step, where they are due."""
@@ -249,24 +239,7 @@ class _Sitting:
         elif self.job.keep_best:
             notes = (*notes, "no evaluation gave a number: the last weights are kept")
         self.machine.fabric.barrier()
-        return Trained(
-            steps=now.step,
-            seconds=now.seconds,
-            samples_seen=now.samples_seen,
-            skipped_steps=now.skipped,
-            data_wait_share=now.wait_s / now.busy_s if now.busy_s > 0 else math.nan,
-            peak_bytes=now.peak_bytes,
-            micro_batch=now.micro_batch,
-            effective_batch=self.config.batch_size,
-            best_step=now.best_step,
-            best_score=now.best_score,
-            initial_sha256=now.initial_sha256,
-            final_sha256=checkpoint.sha256_of_weights(self.job.model),
-            device=described(self.machine.device),
-            precision=self.config.precision,
-            resumed_from=resumed_from,
-            notes=notes,
-        )
+        return account(now, self.config, self.job.model, self.machine.device, resumed_from, notes)
 
 
 def _every(interval: int, step: int) -> bool:

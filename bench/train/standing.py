@@ -46,6 +46,17 @@ class Standing:
     notes: tuple[str, ...] = ()
     window: Window = field(default_factory=Window)
 
+    def advanced(self, samples: int, wait_s: float, busy_s: float) -> Standing:
+        """The standing one step later."""
+        return dataclasses.replace(
+            self,
+            step=self.step + 1,
+            samples_seen=self.samples_seen + samples,
+            wait_s=self.wait_s + wait_s,
+            busy_s=self.busy_s + busy_s,
+            window=self.window.timed(samples, wait_s, busy_s),
+        )
+
 
 def packed(standing: Standing) -> dict[str, Any]:
     """A standing as plain values and tensors. Its window must have been fetched."""

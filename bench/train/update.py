@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from bench.contracts.cards import PhaseConfig
 from bench.contracts.errors import PluginBroken, SpecError, nearest
 from bench.contracts.method import Batch, Losses, Turn
-from bench.train import schedule, seeds
+from bench.train import ranks, schedule, seeds
 from bench.train.hardware import Machine
 
 OPTIMISERS = ("adamw", "sgd")
@@ -76,7 +76,8 @@ class Update:
             total = torch.stack(list(named.values())).sum()
         flags: list[float] = []
         if self._machine.world > 1:
-            shared, present = self._sum_over_ranks(torch.stack([total.new_tensor(float(not fits)), total]))
+            values = torch.stack([total.new_tensor(float(not fits)), total])
+            shared, present = ranks.sum_gradients(self.parameters, values)
             norm = self._measured()
             lacking, loss, grad_norm, *flags = torch.cat([shared, norm.double()[None], present]).tolist()
             fits = lacking == 0.0
@@ -155,19 +156,6 @@ class Update:
         scaler = self._machine.scaler
         norm = norm.to(self._machine.device)
         return norm if scaler is None else norm / scaler.scale(torch.ones_like(norm))
-
-    @torch.no_grad()
-    def _sum_over_ranks(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add up gradients and `values` over the ranks; also returns, per parameter, how many ranks had a gradient."""
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
-        present = torch.tensor([float(p.grad is not None) for p in self.parameters], device=values.device)
-        message = torch.cat([*(grad.reshape(-1) for grad in grads), present, values.to(grads[0].dtype)])
-        torch.distributed.all_reduce(message)  # Fabric's would add a barrier, which waits for the device
-        lengths = [grad.numel() for grad in grads]
-        *summed, present, values = torch.split(message, [*lengths, len(present), len(values)])
-        for parameter, flat in zip(self.parameters, summed, strict=True):
-            parameter.grad = flat.view_as(parameter).to(parameter.dtype)
-        return values.double(), present.double()
 
     def _clear(self) -> None:
         self._norm = None

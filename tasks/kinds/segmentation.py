@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench.metrics.surface import label_map_scores
 from torch import Tensor, nn
 
+from bench.contracts.cards import Spacing
 from bench.contracts.errors import DataUnsound
 from bench.contracts.kind import Scored, Setup
 from bench.contracts.method import Batch, Encoder, Losses, Phase, Turn
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.patches import pad_to, unpad
 from bench.data.resample import native_labels
-from bench.data.volumes import label_map, read_label, to_native, write_nifti
+from bench.data.volumes import label_map, read_image, read_label, to_native, write_nifti
 from bench.metrics.overlap import dice
+from bench.metrics.surface import label_map_scores
 from bench.nets.decoders import build_decoder
 from bench.nets.intensity import to_network_range
 from bench.train.seeds import reseed_torch
@@ -119,27 +120,47 @@ def predict_case(setup: Setup, net: nn.Module, cases: Any, case: str, path: Path
 
 def score_case(setup: Setup, folder: Path, record: Record, cases: Any, prediction: Path) -> Scored:
     """Score a stored label map against the truth on the protocol's grid and in its unit."""
-    if setup.protocol.score_grid == "native":
-        truth = read_label(folder, record, label_map(len(setup.task.classes), setup.task.label_values))
-        truth_array, spacing = truth.array, truth.spacing_mm
-    else:
-        size = cases.shape(record.case_id)
-        truth_array, spacing = cases.read_label(record.case_id, (0, 0, 0), size), cases.spacing(record.case_id)
-    guess = read_label(prediction.parent, _of_prediction(prediction, record), label_map(len(setup.classes), {})).array
-    if guess.shape != truth_array.shape:
-        raise DataUnsound(
-            f"the prediction has {guess.shape} voxels, the truth {truth_array.shape}.",
-            case=record.case_id,
-            remedy=f"Delete {prediction.name} and predict again.",
-        )
+    truth, guess, spacing = _truth_and_guess(setup, folder, record, cases, prediction)
     scores = label_map_scores(
         guess,
-        mapped(truth_array, setup.values),
+        truth,
         classes=dict(enumerate(setup.classes, start=1)),
         spacing_mm=spacing if setup.protocol.distance_unit == "mm" else (1.0, 1.0, 1.0),
         metrics=setup.protocol.metrics,
     )
     return Scored(tuple((row.class_, row.metric, row.value) for row in scores.rows), scores.counts())
+
+
+def case_images(
+    setup: Setup, folder: Path, record: Record, cases: Any, prediction: Path
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Spacing | None]:
+    """What a picture of a case needs: first image channel, truth and prediction (D, H, W) on the scored grid, spacing in mm."""
+    truth, guess, spacing = _truth_and_guess(setup, folder, record, cases, prediction)
+    if setup.protocol.score_grid == "native":
+        image = read_image(folder, record).array[0]
+    else:
+        image = cases.read(record.case_id, (0, 0, 0), cases.shape(record.case_id))[0]
+    return image, truth, guess, spacing
+
+
+def _truth_and_guess(
+    setup: Setup, folder: Path, record: Record, cases: Any, prediction: Path
+) -> tuple[np.ndarray, np.ndarray, Spacing]:
+    """Truth and prediction as class indices of the target on the grid that the protocol scores on, and its spacing."""
+    if setup.protocol.score_grid == "native":
+        volume = read_label(folder, record, label_map(len(setup.task.classes), setup.task.label_values))
+        truth, spacing = volume.array, volume.spacing_mm
+    else:
+        size = cases.shape(record.case_id)
+        truth, spacing = cases.read_label(record.case_id, (0, 0, 0), size), cases.spacing(record.case_id)
+    guess = read_label(prediction.parent, _of_prediction(prediction, record), label_map(len(setup.classes), {})).array
+    if guess.shape != truth.shape:
+        raise DataUnsound(
+            f"the prediction has {guess.shape} voxels, the truth {truth.shape}.",
+            case=record.case_id,
+            remedy=f"Delete {prediction.name} and predict again.",
+        )
+    return mapped(truth, setup.values), guess, spacing
 
 
 def _of_prediction(path: Path, record: Record) -> Record:

@@ -63,7 +63,7 @@ class Btcv:
     def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Size) -> None:
         """The Synapse form, in several axis orders, one case in ten oblique; some cases lack the gallbladder."""
         claim(folder)
-        written = []
+        written: list[Path] = []
         for case, phantom in self.look.draw(case_ids, size):
             affine, (image, mask) = self.look.stored(case, phantom.image, phantom.label)
             pair = folder / FORMS[0][0] / f"img{case}.nii.gz", folder / FORMS[0][1] / f"label{case}.nii.gz"

@@ -26,7 +26,9 @@ class FirstOf:
         for form in self.forms:
             if form.locate(folder) == folder:
                 return form.records(folder)
-        raise DataMissing(f"{folder} holds none of the accepted forms:\n{self.tree()}", remedy="Point --root at one of them.")
+        raise DataMissing(
+            f"{folder} holds none of the accepted forms:\n{self.tree()}", remedy="Point --root at one of them."
+        )
 
     def tree(self) -> str:
         return "\nor\n".join(form.tree() for form in self.forms)

@@ -79,7 +79,9 @@ class Msd:
         written = [path for case in case_ids for path in self._write_pair(folder, case, size)]
         hidden = [case for case in self.unlabelled if case not in case_ids]
         written += [path for case in hidden for path in self._write_pair(folder, case, size, label=False)]
-        write_bytes(folder / "imagesTr" / f"._{next(iter(case_ids), self.stem)}.nii.gz", b"\x00\x05\x16\x07 AppleDouble")
+        write_bytes(
+            folder / "imagesTr" / f"._{next(iter(case_ids), self.stem)}.nii.gz", b"\x00\x05\x16\x07 AppleDouble"
+        )
         listed = sorted({case for case, _, label in self._found(folder) if label})
         write_json(folder / "dataset.json", self._contents(listed, hidden))
         seal(folder, size, case_ids, [*written, folder / "dataset.json"])
@@ -103,7 +105,7 @@ class Msd:
             content = json.loads(path.read_text(encoding="utf-8"))
             training = [(entry["image"], entry["label"]) for entry in content.get("training", [])]
             test = [(entry["image"] if isinstance(entry, dict) else entry, "") for entry in content.get("test", [])]
-            plain = [(PurePosixPath(image).as_posix(), label and PurePosixPath(label).as_posix()) for image, label in [*training, *test]]
+            plain = [(_plain(image), label and _plain(label)) for image, label in (*training, *test)]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataUnsound(
                 f"dataset.json does not list image and label of each case ({error!r}).",
@@ -136,7 +138,9 @@ class Msd:
         if not label:
             return [image_path]
         label_path = folder / "labelsTr" / f"{case}.nii.gz"
-        write_nifti(label_path, mask, affine=affine, dtype=np.float32 if draw_number(case, "float") % 4 == 0 else np.uint8)
+        write_nifti(
+            label_path, mask, affine=affine, dtype=np.float32 if draw_number(case, "float") % 4 == 0 else np.uint8
+        )
         return [image_path, label_path]
 
     def _contents(self, cases: Sequence[str], unlabelled: Sequence[str]) -> dict[str, Any]:
@@ -154,3 +158,7 @@ class Msd:
             "test": [f"./imagesTs/{case}.nii.gz" for case in unlabelled],
         }
 
+
+def _plain(path: str) -> str:
+    """A path of `dataset.json` without its leading `./`."""
+    return PurePosixPath(path).as_posix()

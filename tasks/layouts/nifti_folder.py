@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +18,24 @@ from tasks.layouts.names import NIFTI, stem_of
 from tasks.layouts.phantom_case import Look, Size, claim, seal, source_of
 
 NOT_IMAGES = ("label", "mask", "seg")  # beginnings of folders' names, lower case
-LOOK = Look(dataset="folder", view="chest", modality="ct", smoke=(40, 40, 24), mini=(96, 96, 48), spacing_mm=(1.5, 1.5, 2.5))
+LOOK = Look(
+    dataset="folder", view="chest", modality="ct", smoke=(40, 40, 24), mini=(96, 96, 48), spacing_mm=(1.5, 1.5, 2.5)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NiftiFolder:
     """Volumes at any depth; a file counts when its name is `prefix` + case + `suffix` + `.nii[.gz]`.
 
-    With `fixed_name` (`ct`), every volume bears that name and its folder is the case. Folders called label*, mask* or seg*
-    are passed over. `labelled` False throughout: records carry no mask. A case id is the file's path below the folder where
-    two files would share a plainer one.
+    `case` is a regular expression that a case id must match whole. With `fixed_name` (`ct`), every volume bears that name
+    and its folder is the case. Folders called label*, mask* or seg* are passed over, and no record carries a mask. Where
+    two files would give one case id, the id is the path below the folder.
     """
 
     prefix: str = ""
     suffix: str = ""
     fixed_name: str = ""
+    case: str = ""
     modality: Literal["CT", "MR"] = "CT"
     look: Look = LOOK
     version: str = "1.0.0"
@@ -41,13 +46,12 @@ class NiftiFolder:
     def records(self, folder: Path) -> list[Record]:
         source = source_of(folder)
         found = [(case, path) for path in _volumes(folder) if (case := self._case(path)) is not None]
-        names = [case for case, _ in found]
-        twice = {case for case in names if names.count(case) > 1} if len(set(names)) < len(names) else set()
+        often = Counter(case for case, _ in found)
         return [
             Record(
                 dataset=self.look.dataset,
                 adapter_version=f"nifti_folder@{self.version}",
-                case_id=(told := path.relative_to(folder).as_posix() if case in twice else case),
+                case_id=(told := path.relative_to(folder).as_posix() if often[case] > 1 else case),
                 patient_id=told,
                 group=told,
                 images=(ImageFile(path=path.relative_to(folder).as_posix(), format="nifti"),),
@@ -83,7 +87,8 @@ class NiftiFolder:
         long_enough = len(stem) > len(self.prefix) + len(self.suffix)
         if not (long_enough and stem.startswith(self.prefix) and stem.endswith(self.suffix)):
             return None
-        return stem[len(self.prefix) : len(stem) - len(self.suffix)]
+        middle = stem[len(self.prefix) : len(stem) - len(self.suffix)]
+        return middle if not self.case or re.fullmatch(self.case, middle) else None
 
     def _is_here(self, folder: Path) -> bool:
         """A volume lies in the folder, or in a folder of it where volumes have folders of their own."""
@@ -98,7 +103,7 @@ def _volumes(folder: Path) -> list[Path]:
         for path in folder.rglob("*.nii*")
         if path.is_file()
         and stem_of(path.name) is not None
-        and not any(part.lower().startswith(NOT_IMAGES) or part.startswith(".") for part in path.relative_to(folder).parts[:-1])
+        and not any(
+            part.lower().startswith(NOT_IMAGES) or part.startswith(".") for part in path.relative_to(folder).parts[:-1]
+        )
     )
-
-

@@ -74,7 +74,7 @@ class NnUnet:
     def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Size) -> None:
         """`folder` should be called DatasetNNN_Name, as `locate` asks for that."""
         claim(folder)
-        written = []
+        written: list[Path] = []
         for case, phantom in self.look.draw(case_ids, size):
             affine, (image, mask) = self.look.stored(case, phantom.image, phantom.label)
             stem = f"{self.prefix}{case}"
@@ -117,7 +117,9 @@ class NnUnet:
             )
         if told[1] not in (".nii.gz", ".nii"):
             raise DataUnsound(
-                f"its files end in '{told[1]}'; .nii.gz and .nii can be read.", case=folder.name, remedy="Convert them to NIfTI."
+                f"its files end in '{told[1]}'; .nii.gz and .nii can be read.",
+                case=folder.name,
+                remedy="Convert them to NIfTI.",
             )
         return told
 

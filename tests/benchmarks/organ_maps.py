@@ -79,7 +79,9 @@ def _draw(
     p = [(part - centre) * step for part, centre, step in zip((x, y, z), middle, SPACING_MM, strict=True)]
     level = np.sqrt(sum((part / semi) ** 2 for part, semi in zip(p, semi_mm, strict=True)))
     for direction, phase in zip(*lobes, strict=True):
-        level = level + 0.03 * np.sin(sum(d * part for d, part in zip(direction, p, strict=True)) / radius_mm * 2 + phase)
+        level = level + 0.03 * np.sin(
+            sum(d * part for d, part in zip(direction, p, strict=True)) / radius_mm * 2 + phase
+        )
     if ripples is not None:
         for direction, phase in zip(*ripples, strict=True):
             wave = np.sin(sum(d * part for d, part in zip(direction, p, strict=True)) / 6 + phase)

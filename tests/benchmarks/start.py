@@ -37,7 +37,9 @@ def main() -> None:
         pairs = [(seconds(LAZY.format(words=words)), seconds(EAGER.format(words=words))) for _ in range(options.rounds)]
         lazy, eager = (statistics.median(column) for column in zip(*pairs, strict=True))
         rows.append({"command": " ".join(words), "seconds": lazy, "eager_seconds": eager, "ratio": eager / lazy})
-        print(f"bench {' '.join(words):24s} {lazy:6.3f} s   importing everything {eager:6.2f} s   {eager / lazy:5.1f} times faster")
+        print(
+            f"bench {' '.join(words):24s} {lazy:6.3f} s   importing everything {eager:6.2f} s   {eager / lazy:5.1f} times faster"
+        )
     if options.out:
         write_json(options.out, {"rows": rows, "machine": provenance()})
 

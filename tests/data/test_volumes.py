@@ -20,7 +20,7 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 
 from bench.contracts.errors import BenchError, DataMissing, DataUnsound
 from bench.contracts.record import ImageFile, LabelFile, Record
-from bench.data.axes import anisotropy_of, as_affine, depth_axis_of, plain_affine
+from bench.data.axes import anisotropy_of, as_affine, depth_axis_of, plain_affine, settle
 from bench.data.volumes import (
     Volume,
     check_geometry,
@@ -461,3 +461,13 @@ def test_left_atria_read_from_h5_with_their_voxel_size() -> None:
         volume, label = read_image(folder, record), read_label(folder, record, label_map(1, {255: 1}))
         assert volume.array.shape[3] == 88 and volume.array.dtype == np.float32
         assert 0 < label.array.mean() < 0.5 and label.array.max() == 1
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("step", [1, -1])
+def test_settling_a_view_copies_every_voxel_to_its_place(order: tuple[int, int, int], step: int) -> None:
+    stored = np.arange(9 * 6 * 7, dtype=np.int16).reshape(9, 6, 7)
+    view = stored.transpose(order)[::step, :, ::step]
+    out = np.empty(view.shape, np.int16)
+    settle(view, out)
+    np.testing.assert_array_equal(out, view)

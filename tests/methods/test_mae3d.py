@@ -114,7 +114,13 @@ def test_the_full_network_has_the_printed_number_of_parameters() -> None:
 
 def test_the_full_preset_is_the_comparisons_setting() -> None:
     full = METHOD.full
-    assert (full.steps, full.batch_size, full.optimiser, full.lr, full.weight_decay) == (45_000, 256, "adamw", 1e-4, 1e-2)
+    assert (full.steps, full.batch_size, full.optimiser, full.lr, full.weight_decay) == (
+        45_000,
+        256,
+        "adamw",
+        1e-4,
+        1e-2,
+    )
     assert (full.schedule, full.warmup_steps, full.crop) == ("cosine", 100, (96, 96, 96))
     assert (full.mask_ratio, full.decoder_depth, full.distance, full.normalise_target) == (0.75, 8, "mse", True)
 

@@ -49,7 +49,9 @@ class Ramp:
         return {}
 
 
-@pytest.mark.parametrize(("tokens", "ratio", "kept"), [(216, 0.75, 54), (216, 0.6, 86), (10, 0.9, 1), (10, 0.0, 10), (7, 0.5, 3)])
+@pytest.mark.parametrize(
+    ("tokens", "ratio", "kept"), [(216, 0.75, 54), (216, 0.6, 86), (10, 0.9, 1), (10, 0.0, 10), (7, 0.5, 3)]
+)
 def test_kept_patches_are_rounded_down_as_in_the_released_code(tokens: int, ratio: float, kept: int) -> None:
     assert kept_count(tokens, ratio) == kept
 
@@ -151,7 +153,7 @@ def test_a_view_is_picklable_and_repeats_with_its_generator() -> None:
 
 
 def test_epochs_show_every_case_once_before_any_comes_again() -> None:
-    corpus = Ramp(**{name: (1, 1, 1) for name in "abcdefg"})
+    corpus = Ramp(**dict.fromkeys("abcdefg", (1, 1, 1)))
     drawn = [case for step in range(7) for (case,) in epochs(corpus, 3, step, seed=11)]
     for epoch in range(3):
         assert Counter(drawn[7 * epoch : 7 * epoch + 7]) == Counter("abcdefg")
@@ -159,7 +161,7 @@ def test_epochs_show_every_case_once_before_any_comes_again() -> None:
 
 
 def test_draws_are_a_pure_function_of_step_and_seed() -> None:
-    corpus = Ramp(**{name: (1, 1, 1) for name in "abcdefg"})
+    corpus = Ramp(**dict.fromkeys("abcdefg", (1, 1, 1)))
     assert epochs(corpus, 4, 5, seed=1) == epochs(corpus, 4, 5, seed=1)
     assert epochs(corpus, 4, 5, seed=1) != epochs(corpus, 4, 5, seed=2)
     assert len(epochs(corpus, 20, 0, seed=2**62)) == 20

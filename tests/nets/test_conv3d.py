@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench.contracts.cards import Intensity, Sight
 from bench.contracts.errors import EncoderMismatch, SpecError
-from bench.nets import conv3d
 from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, gather_visible, relative_offsets
 from bench.nets.decoders import build_decoder
 from bench.nets.masked_conv import MaskedConvBlock, stage_masks
@@ -33,11 +32,10 @@ def keep_some(batch: int, tokens: int, kept: int) -> Tensor:
     return torch.rand(batch, tokens).argsort(1).argsort(1) < kept
 
 
-def filled_with(value: float, volume: Tensor, keep: Tensor) -> Tensor:
-    """1 where a voxel's token is kept, else `value`."""
-    grid = tuple(s // 16 for s in volume.shape[2:])
-    (visible,) = stage_masks(keep, grid, (16,), volume.dtype)
-    return visible + value * (1 - visible)
+def inside(keep: Tensor, volume: Tensor) -> Tensor:
+    """1 in the voxels of kept tokens, 0 elsewhere, like the volume."""
+    d, h, w = (s // 16 for s in volume.shape[2:])
+    return stage_masks(keep, (d, h, w), (16,))[0].to(volume.dtype)
 
 
 @pytest.fixture(scope="module")
@@ -90,18 +88,20 @@ def test_hidden_voxels_never_reach_visible_tokens_at_full_size(
     encoder, _ = full_pair
     keep = keep_some(1, 216, 86)
     volume = torch.rand(1, 1, 96, 96, 96)
-    seen = encoder.tokens(volume, keep)
+    with FlopCounterMode(display=False) as counter:
+        seen = encoder.tokens(volume, keep)
+    assert round(counter.get_total_flops() / 1e9) == 32  # 2 per multiply-add, the spec's 32 G at mask ratio 0.6
     assert seen.shape == (1, 86, 384)
-    noise = torch.rand_like(volume) * filled_with(0.0, volume, ~keep)
+    noise = torch.rand_like(volume) * inside(~keep, volume)
     assert (encoder.tokens(volume + noise, keep) - seen).abs().max() == 0.0
-    shaken = 0.1 * torch.randn_like(volume) * filled_with(0.0, volume, keep)
+    shaken = 0.1 * torch.randn_like(volume) * inside(keep, volume)
     assert 0.05 < (encoder.tokens(volume + shaken, keep) - seen).abs().max() < 2.0
 
 
 @torch.no_grad()
 def test_without_the_mask_hidden_voxels_do_leak(little: MaskedConvEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     keep, volume = keep_some(2, 12, 5), torch.rand(2, 1, 32, 48, 32)
-    noise = torch.rand_like(volume) * filled_with(0.0, volume, ~keep)
+    noise = torch.rand_like(volume) * inside(~keep, volume)
 
     def change() -> float:
         return float((little.tokens(volume + noise, keep) - little.tokens(volume, keep)).abs().max())
@@ -115,16 +115,16 @@ def test_one_kept_token_opens_its_own_cube_at_every_stage() -> None:
     for token in (0, 1, 6, 36, 215):
         keep = torch.arange(216)[None] == token
         i, j, k = token // 36, token // 6 % 6, token % 6
-        for mask, side in zip(stage_masks(keep, (6, 6, 6), (8, 4, 2), torch.float32), (8, 4, 2), strict=True):
-            expected = torch.zeros(1, 1, 6 * side, 6 * side, 6 * side)
-            expected[..., i * side : (i + 1) * side, j * side : (j + 1) * side, k * side : (k + 1) * side] = 1
+        for mask, side in zip(stage_masks(keep, (6, 6, 6), (8, 4, 2)), (8, 4, 2), strict=True):
+            expected = torch.zeros(1, 1, 6 * side, 6 * side, 6 * side, dtype=torch.bool)
+            expected[..., i * side : (i + 1) * side, j * side : (j + 1) * side, k * side : (k + 1) * side] = True
             assert torch.equal(mask, expected)
 
 
 @torch.no_grad()
 def test_a_masked_block_is_its_equation(little: MaskedConvEncoder) -> None:
     block, x = MaskedConvBlock(6), torch.randn(1, 6, 4, 5, 6)
-    visible = (torch.rand(1, 1, 4, 5, 6) > 0.5).float()
+    visible = torch.rand(1, 1, 4, 5, 6) > 0.5
 
     def norm(x: Tensor) -> Tensor:
         return (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, unbiased=False) + 1e-5).sqrt()
@@ -252,22 +252,21 @@ def test_sizes_that_cannot_be_are_told_apart() -> None:
 
 def test_the_segmentation_network_learns_through_every_handed_over_tensor() -> None:
     torch.manual_seed(0)
-    encoder = HybridEncoder(sight(64, 64, 32), **LITTLE, drop_path=0.0).train()
+    encoder = HybridEncoder(sight(32, 32, 64), **LITTLE, drop_path=0.0).train()
     decoder = build_decoder("swin_unetr", encoder=encoder, in_channels=1, classes=3)
-    volume = torch.rand(1, 1, 64, 64, 32)
+    volume = torch.rand(1, 1, 32, 32, 64)
     logits = decoder(volume, encoder(volume).maps)
-    assert logits.shape == (1, 3, 64, 64, 32)
+    assert logits.shape == (1, 3, 32, 32, 64)
     logits.square().mean().backward()
     assert [n for n, p in encoder.named_parameters() if p.grad is None] == []
 
 
-def test_the_decoder_is_swin_unetrs_at_feature_size_48() -> None:
+def test_the_decoder_is_swin_unetrs() -> None:
     from monai.networks.nets import SwinUNETR
 
-    with torch.device("meta"):
-        encoder = HybridEncoder(sight(96, 96, 96), **FULL)
-        ours = build_decoder("swin_unetr", encoder=encoder, in_channels=1, classes=14)
-        theirs = SwinUNETR(in_channels=1, out_channels=14, feature_size=48)
+    encoder = HybridEncoder(sight(32, 32, 64), widths=(12, 24, 48, 96), depths=(1, 1, 1, 1), heads=3)
+    ours = build_decoder("swin_unetr", encoder=encoder, in_channels=1, classes=14)
+    theirs = SwinUNETR(in_channels=1, out_channels=14, feature_size=12, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
     assert count(ours) == count(theirs) - count(theirs.swinViT)
 
 
@@ -277,15 +276,3 @@ def test_bf16_autocast_stays_close_to_fp32(little: MaskedConvEncoder) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         short = little.tokens(volume, keep)
     assert (short.float() - plain).abs().mean() < 0.05
-
-
-def test_a_frozen_sight_is_not_needed_to_rebuild_the_same_network() -> None:
-    shape = sight(32, 32, 64)
-    torch.manual_seed(1)
-    first = HybridEncoder(shape, **LITTLE)
-    second = HybridEncoder(dataclasses.replace(shape, intensity=Intensity("asis")), **LITTLE)
-    second.load_state_dict(first.state_dict())
-    volume = torch.rand(1, 1, 32, 32, 64)
-    with torch.no_grad():
-        assert torch.equal(first.eval()(volume).pooled, second.eval()(volume).pooled)
-    assert conv3d.PATCH == (16, 16, 16)

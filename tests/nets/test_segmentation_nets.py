@@ -178,14 +178,30 @@ def test_merging_pads_odd_axes_with_zeros() -> None:
     assert layer(x).shape == (1, 2, 2, 3, 6)
 
 
-def test_swin_refuses_what_its_strides_do_not_divide_and_a_single_deepest_voxel() -> None:
-    encoder = Swin3D(sight((32, 32, 32)), feature=6, depths=(1, 1, 1, 1), heads=(1, 2, 4, 8), window=(4, 4, 4))
-    decoder = build_decoder("swin_unetr", encoder=encoder, in_channels=1, classes=2)
+def test_swin_refuses_what_its_strides_do_not_divide() -> None:
     with pytest.raises(SpecError, match="multiples of 32"):
-        encoder(torch.zeros(1, 1, 48, 64, 48))
-    volume = torch.zeros(1, 1, 32, 32, 32)
-    with pytest.raises(SpecError, match="more than one voxel"):
-        decoder(volume, encoder(volume).maps)
+        swin_small(1)(torch.zeros(1, 1, 48, 64, 48))
+
+
+def test_a_lone_deepest_voxel_passes_as_if_its_instance_norm_were_computed() -> None:
+    encoder = swin_small(1)
+    decoder = build_decoder("swin_unetr", encoder=encoder, in_channels=1, classes=2)
+    assert isinstance(decoder, SwinUNETRDecoder)
+    volume = torch.randn(2, 1, 32, 32, 32)
+    maps = encoder(volume).maps
+    found = decoder(volume, maps)
+
+    class PlainNorm(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            mean, variance = x.mean((2, 3, 4), keepdim=True), x.var((2, 3, 4), keepdim=True, unbiased=False)
+            return (x - mean) / (variance + 1e-5).sqrt()
+
+    block = decoder.deepest_block.layer
+    block.norm1, block.norm2 = PlainNorm(), PlainNorm()
+    deepest = block(maps[4])
+    decoder.deepest_block = nn.Identity()
+    torch.testing.assert_close(nn.functional.leaky_relu(maps[4], 0.01), deepest)
+    assert found.shape == (2, 2, 32, 32, 32)
 
 
 def test_unet_pairs_have_the_released_networks_widths_and_parameters() -> None:

@@ -156,3 +156,24 @@ def test_the_digest_sees_names_dtypes_shapes_and_numbers_and_no_order() -> None:
         {"a": a},
     ]
     assert len({digest, *map(checkpoint.sha256_of_weights, changed)}) == 6
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc to name open files")
+def test_a_file_is_on_the_disk_before_it_takes_its_name_and_the_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(number: int) -> None:
+        order.append(Path(f"/proc/self/fd/{number}").readlink().name)
+        fsync(number)
+
+    def noted_replace(self: Path, target: Path) -> Path:
+        order.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    checkpoint.save(tmp_path / "c.pt", state(1.0))
+    assert order == ["c.pt.partial", "rename", tmp_path.name]

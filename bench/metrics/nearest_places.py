@@ -75,5 +75,5 @@ class NearestPlaces:
         from scipy.spatial import KDTree
 
         tree = KDTree(self.grid.points_mm(target), leafsize=32, balanced_tree=False, compact_nodes=False)
-        found: Distances = tree.query(self.grid.points_mm(query), distance_upper_bound=within_mm)[0]
-        return found
+        found = tree.query(self.grid.points_mm(query), distance_upper_bound=within_mm)[0]
+        return np.asarray(found, dtype=np.float64)

@@ -1,0 +1,296 @@
+"""Is what lies on disk the dataset it claims to be? Names the cases that are not, and says what to do about each.
+
+Source   the project's plan of checks, section C.3. Sound cases are counted, never listed
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts.cards import Protocol, SegmentationTask
+from bench.contracts.errors import DataMissing, DataUnsound
+from bench.contracts.record import Record, Source
+from bench.data.splits import Parts, check_hygiene
+from bench.data.volumes import Volume, check_geometry, label_map, read_header, read_image, read_label
+
+AIR_HU, AIR_TOLERANCE_HU = -1000.0, 60.0
+AIR_RANGE_HU = (-1200.0, -700.0)
+TISSUE_RANGE_HU = (-200.0, 300.0)
+TISSUE_MODE_HU = (-150.0, 120.0)  # soft tissue from -50, and fat below it, which is the mode of some abdomens
+LEAST_AIR_RATIO, LEAST_TISSUE_RATIO = 0.001, 0.02
+BIN_HU = 10.0
+FORM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Unsound:
+    """One case that cannot be trusted (or '' for the dataset as a whole): the check it failed, why, and the remedy."""
+
+    case: str
+    check: str
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckReport:
+    """What was found. `counts` maps a part to (listed, on disk); `missing` lists ids that a part names and the disk lacks.
+
+    `extra` are labelled cases on disk that no part names, `ignored` AppleDouble files. `checks` maps each check to `ok`,
+    `n/a` or what failed, and belongs in a manifest. `partial` True means that missing cases are accepted.
+    """
+
+    title: str
+    source: Source
+    partial: bool
+    full: bool
+    counts: Mapping[str, tuple[int, int]]
+    missing: Mapping[str, tuple[str, ...]]
+    extra: tuple[str, ...]
+    ignored: tuple[str, ...]
+    unsound: tuple[Unsound, ...]
+    notes: tuple[str, ...]
+    checks: Mapping[str, str]
+
+    @property
+    def exit_ok(self) -> bool:
+        """True when everything that is asked for is there and sound; a phantom and `partial` may lack cases, not all."""
+        complete = self.partial or self.source == "phantom" or not any(self.missing.values())
+        return complete and not self.unsound and any(found for _, found in self.counts.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain values, `exit_ok` with them."""
+        return {**dataclasses.asdict(self), "exit_ok": self.exit_ok}
+
+    def lines(self) -> list[str]:
+        """The report for a person: counts, every unsound case with its remedy, all missing ids, notes."""
+        parts = ", ".join(f"{name} {found} of {listed}" for name, (listed, found) in self.counts.items())
+        told = [f"{self.title} ({self.source}): {parts}"]
+        told += [f"  {u.case or 'the dataset'}: {u.problem} {u.remedy}".rstrip() for u in self.unsound]
+        told += [f"  missing in {name}, {len(ids)}: {', '.join(ids)}" for name, ids in self.missing.items() if ids]
+        told += [f"  not listed anywhere, {len(self.extra)}: {', '.join(self.extra)}"] if self.extra else []
+        return [*told, *(f"  {note}" for note in self.notes)]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one sound case showed: labels present, voxels as a digest of a coarse sample, remarks."""
+
+    labels: frozenset[int]
+    digest: str
+    remarks: tuple[str, ...]
+
+
+def check(
+    card: SegmentationTask, folder: Path, parts: Parts, *, partial: bool = False, full: bool = True
+) -> CheckReport:
+    """Check the listed cases of a dataset's folder: presence, headers and, if `full`, every voxel of image and mask.
+
+    Damaged files do not stop it: each becomes an entry of `unsound`. Raises DataUnsound only where the folder cannot be
+    listed at all (a damaged `dataset.json`).
+    """
+    records = card.files.records(folder)
+    source: Source = "phantom" if any(record.source == "phantom" for record in records) else "real"
+    by_case = {record.case_id: record for record in records}
+    found = {case for case, record in by_case.items() if record.label.kind != "none"}
+    named = {"train": parts.train, "val": () if parts.selects_on_test else parts.val, "test": parts.test}
+    unsound = [*_hygiene(parts, by_case), *_doubled(records), *_unlabelled(named, by_case)]
+    seen: dict[str, _Seen] = {}
+    for case in (case for case in parts.everything() if case in found):
+        result = _look(card, folder, by_case[case], full)
+        if isinstance(result, Unsound):
+            unsound.append(result)
+        else:
+            seen[case] = result
+    missing = {name: tuple(case for case in part if case not in found) for name, part in named.items()}
+    unsound += _twins(seen, named)
+    unsound += _absent_classes(card, seen) if full and len(seen) == len(parts.everything()) else []
+    extra = tuple(sorted(found - set(parts.everything())))
+    complete = partial or source == "phantom" or not any(missing.values())
+    return CheckReport(
+        title=card.title,
+        source=source,
+        partial=partial,
+        full=full,
+        counts={name: (len(part), len(part) - len(missing[name])) for name, part in named.items() if part},
+        missing={name: ids for name, ids in missing.items() if ids},
+        extra=extra,
+        ignored=_apple_double(folder),
+        unsound=tuple(unsound),
+        notes=tuple(_notes(card, records, seen, found, source)),
+        checks=_summary(unsound, complete, full),
+    )
+
+
+def check_intensity(task: str, protocol: Protocol, records: Iterable[Record]) -> None:
+    """Refuse a protocol that takes voxels as they are (`asis`) on files that their owner did not normalise.
+
+    LA's `ar` protocol needs the h5 package; the challenge's own NRRD files hold raw intensities. Raises DataUnsound.
+    """
+    if protocol.intensity.kind != "asis":
+        return
+    raw = next((record for record in records if record.intensity != "zscore"), None)
+    if raw is not None:
+        raise DataUnsound(
+            f"this protocol of '{task}' takes voxels as their owner normalised them; '{raw.images[0].path}' holds raw ones.",
+            case=raw.case_id,
+            remedy="Use the normalised package that the task's page names, or --protocol bench.",
+        )
+
+
+def intensity_problem(image: NDArray[Any], plausible_hu: tuple[float, float] | None) -> str:
+    """Why a CT cannot be in HU, or '' where it can: no air, air elsewhere than -1000, no soft tissue, values out of range.
+
+    Finds DICOM values stored without rescale, a rescale done twice, and 8-bit data. Source: tasks.md C.3. Air is the
+    fullest bin of 10 HU in [-1200, -700], soft tissue the fullest in [-200, 300] (fat counts as such).
+    """
+    if plausible_hu and (image.min() < plausible_hu[0] or image.max() > plausible_hu[1]):
+        low, high = plausible_hu
+        return f"holds values from {image.min():g} to {image.max():g}; in HU they lie in [{low:g}, {high:g}]."
+    air_ratio, air = _mode(image, AIR_RANGE_HU)
+    if air_ratio < LEAST_AIR_RATIO:
+        return f"holds no air: {air_ratio:.2%} of voxels lie in {AIR_RANGE_HU}; values run from {image.min():g} to {image.max():g}."
+    if abs(air - AIR_HU) > AIR_TOLERANCE_HU:
+        return f"has its air at {air:g}, in HU it lies at {AIR_HU:g} +- {AIR_TOLERANCE_HU:g}."
+    tissue_ratio, tissue = _mode(image, TISSUE_RANGE_HU)
+    if tissue_ratio < LEAST_TISSUE_RATIO or not TISSUE_MODE_HU[0] <= tissue <= TISSUE_MODE_HU[1]:
+        found = f"has {tissue_ratio:.1%} of its voxels in {TISSUE_RANGE_HU} with their mode at {tissue:g}"
+        return f"{found}; soft tissue lies in {TISSUE_MODE_HU}."
+    return ""
+
+
+def _mode(image: NDArray[Any], between: tuple[float, float]) -> tuple[float, float]:
+    """(share of all voxels in the range, centre of the fullest bin there)."""
+    counts, edges = np.histogram(image, bins=round((between[1] - between[0]) / BIN_HU), range=between)
+    return float(counts.sum()) / image.size, float(edges[int(counts.argmax())]) + BIN_HU / 2
+
+
+def _look(card: SegmentationTask, folder: Path, record: Record, full: bool) -> _Seen | Unsound:
+    """Read one case: what it showed, or what is wrong with it."""
+    stage = "files"
+    try:
+        header = read_header(folder, record)
+        stage = "geometry"
+        check_geometry(folder, record)
+        remarks = (
+            ["qform and sform differ (the sform counts)"] if (header.form_difference or 0.0) > FORM_TOLERANCE else []
+        )
+        if not full:
+            return _Seen(frozenset(), "", tuple(remarks))
+        stage = "files"
+        image = read_image(folder, record)
+        stage = "intensity"
+        problem = _image_problem(card, image.array)
+        if problem:
+            return Unsound(
+                record.case_id, stage, f"its image {problem}", "Fetch it again, or mend its unit (HU for CT)."
+            )
+        stage = "labels"
+        label = read_label(folder, record, label_map(len(card.classes), card.label_values)).array
+    except (DataUnsound, DataMissing) as error:
+        return Unsound(record.case_id, stage, error.message, error.remedy)
+    present = frozenset(int(value) for value in np.flatnonzero(np.bincount(label.ravel())) if value)
+    remarks += [] if present else ["empty mask"]
+    return _Seen(present, _coarse_digest(image), tuple(remarks))
+
+
+def _image_problem(card: SegmentationTask, image: NDArray[Any]) -> str:
+    if len(image) != card.channels:
+        return f"has {len(image)} channels, expected are {card.channels}."
+    if image.min() == image.max():
+        return f"is {image.min():g} everywhere."
+    return intensity_problem(image, card.hu) if card.modality == "CT" else ""
+
+
+def _coarse_digest(image: Volume) -> str:
+    """sha256 over at most 32 evenly spaced planes per axis: equal for the same voxels, whatever their file."""
+    steps = tuple(slice(None, None, max(1, -(-size // 32))) for size in image.array.shape[1:])
+    sample = np.ascontiguousarray(image.array[(slice(None), *steps)], dtype=np.float32)
+    return hashlib.sha256(f"{image.array.shape}".encode() + sample.tobytes()).hexdigest()
+
+
+def _hygiene(parts: Parts, by_case: Mapping[str, Record]) -> list[Unsound]:
+    try:
+        check_hygiene(parts, {case: record.group for case, record in by_case.items()})
+    except DataUnsound as error:
+        return [Unsound(error.case, "hygiene", error.message, error.remedy)]
+    return []
+
+
+def _doubled(records: Sequence[Record]) -> list[Unsound]:
+    first: dict[str, Record] = {}
+    doubled = []
+    for record in records:
+        other = first.setdefault(record.case_id, record)
+        if other is not record:
+            told = f"two images on disk bear this id: '{other.images[0].path}' and '{record.images[0].path}'."
+            doubled.append(Unsound(record.case_id, "counts", told, "Keep one of them."))
+    return doubled
+
+
+def _unlabelled(named: Mapping[str, Sequence[str]], by_case: Mapping[str, Record]) -> list[Unsound]:
+    everything = dict.fromkeys(case for part in named.values() for case in part)
+    bare = [case for case in everything if case in by_case and by_case[case].label.kind == "none"]
+    return [Unsound(case, "counts", "its image is there, its mask is not.", "Complete the download.") for case in bare]
+
+
+def _twins(seen: Mapping[str, _Seen], named: Mapping[str, Sequence[str]]) -> list[Unsound]:
+    """Cases whose images are the same: one person counted twice, and a leak where they stand in two parts."""
+    part_of = {case: name for name, part in named.items() for case in part}
+    first: dict[str, str] = {}
+    twins = []
+    for case, what in seen.items():
+        other = first.setdefault(what.digest, case) if what.digest else case
+        if other != case:
+            told = f"its image ({part_of[case]}) is that of {other} ({part_of[other]})."
+            twins.append(
+                Unsound(case, "hygiene", told, "Fetch both again; if they stay equal, report it to the owners.")
+            )
+    return twins
+
+
+def _absent_classes(card: SegmentationTask, seen: Mapping[str, _Seen]) -> list[Unsound]:
+    shown = frozenset[int]().union(*(what.labels for what in seen.values()))
+    absent = [name for number, name in enumerate(card.classes, start=1) if number not in shown]
+    return [
+        Unsound("", "labels", f"no case holds the class '{name}'.", "Check which release this is.") for name in absent
+    ]
+
+
+def _apple_double(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("._*")))
+
+
+def _notes(
+    card: SegmentationTask, records: Sequence[Record], seen: Mapping[str, _Seen], labelled: set[str], source: Source
+) -> list[str]:
+    remarks: dict[str, list[str]] = {}
+    for case, what in seen.items():
+        for remark in what.remarks:
+            remarks.setdefault(remark, []).append(case)
+    notes = [f"{remark}: {len(cases)} of {len(seen)} cases ({', '.join(cases)})" for remark, cases in remarks.items()]
+    official = card.counts.get("labelled", 0)
+    if source == "real" and official and len(labelled) > official:
+        notes.append(f"{len(labelled)} labelled cases on disk, the owners ship {official}.")
+    withheld = sum(record.label.kind == "none" for record in records)
+    return [*notes, *([f"{withheld} cases without a mask are not used."] if withheld else [])]
+
+
+def _summary(unsound: Iterable[Unsound], complete: bool, full: bool) -> dict[str, str]:
+    failed: dict[str, int] = {}
+    for one in unsound:
+        failed[one.check] = failed.get(one.check, 0) + 1
+    ran = {"counts": True, "files": True, "geometry": True, "labels": full, "intensity": full, "hygiene": True}
+    told = {name: ("ok" if runs else "n/a") for name, runs in ran.items()}
+    told |= {name: f"{number} unsound" for name, number in failed.items()}
+    if told["counts"] == "ok" and not complete:
+        told["counts"] = "cases missing"
+    return told

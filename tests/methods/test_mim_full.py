@@ -1,0 +1,60 @@
+"""MiM at full size: the parameters, the cost and the first loss that the fidelity spec measured."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.contracts.cards import Intensity, Sight
+from bench.nets.decoders import build_decoder
+from methods.mim import FULL, REF_CODE, MiM, build_encoder
+
+SIGHT = Sight(1, (96, 96, 96), None, Intensity("hu"))
+
+
+def trainable(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def test_parameter_counts_are_those_of_the_released_model() -> None:
+    with torch.device("meta"):
+        paper, released = MiM(FULL, SIGHT), MiM(REF_CODE, SIGHT)
+        encoder = build_encoder(FULL, SIGHT)
+    assert trainable(paper.encoder) == 33_891_600
+    assert trainable(paper.decoder) == 34_497_280
+    assert trainable(paper) == 89_901_072
+    assert trainable(released) == 71_047_696
+    assert trainable(released) + paper.encoder.positions.numel() + paper.decoder.positions.numel() == 71_255_056
+    assert trainable(encoder) == 24_132_060
+
+
+def test_the_fine_tuning_network_adds_the_decoder_of_swin_unetr_48() -> None:
+    with torch.device("meta"):
+        encoder = build_encoder(FULL, SIGHT)
+        decoder = build_decoder("swin_unetr", encoder=encoder, in_channels=1, classes=14)
+    assert trainable(encoder) + trainable(decoder) == 24_132_060 + 54_125_294
+
+
+@torch.no_grad()
+def test_first_losses_are_1_25_and_one_pass_costs_32_and_15_gflop() -> None:
+    """At random weights L_R = 1 + 2 * 576 / (576 + 4096): the Xavier head alone sets the excess."""
+    torch.manual_seed(0)
+    small_heads = dataclasses.replace(FULL, projection_hidden=6, projection_out=6)  # heads take no part here
+    method = MiM(small_heads, SIGHT).eval()
+    noise = torch.rand(1, 1, 96, 96, 96)
+    smooth = nn.functional.interpolate(torch.rand(1, 1, 5, 5, 5), size=(96, 96, 96), mode="trilinear")
+    for volume in (noise, smooth):
+        hidden, _ = method.hide(1, volume.device, 3)
+        with FlopCounterMode(display=False) as encoding:
+            seen = method.encoder.tokens(volume, keep=~hidden)
+        with FlopCounterMode(display=False) as decoding:
+            method.decoder(seen, hidden)
+        assert round(encoding.get_total_flops() / 1e9) == 32  # attention's own products are not counted on a CPU
+        assert round(decoding.get_total_flops() / 1e9) == 15
+        level = method.see(volume, number=3)
+        assert level.features.shape == (1, 216, 576) and level.rebuilt.shape == (1, 216, 4096)
+        assert float(method.rebuild_error(level)) == pytest.approx(1 + 2 * 576 / (576 + 4096), abs=0.02)

@@ -1,0 +1,288 @@
+"""Every task of the registry: its card is complete, its splits hold, and its phantom is found, read and told from a broken one."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import registry
+from bench.contracts.cards import Protocol, SegmentationTask
+from bench.contracts.errors import DataMissing, SpecError
+from bench.contracts.record import Record
+from bench.data import manifest
+from bench.data.axes import orientation_name
+from bench.data.checks import CheckReport, check
+from bench.data.find import find_dataset, locate
+from bench.data.splits import Parts, lists, nested, present, rank, read_list
+from bench.data.volumes import label_map, read_header, read_image, read_label, write_h5, write_nifti, write_nrrd
+
+TASKS = registry.names(registry.TASKS)
+PROTOCOLS = [(task, name) for task in TASKS for name in registry.task(task).protocols]
+CORPORA = registry.names(registry.CORPORA)
+SPLITS = registry.splits_folder()
+
+
+def folds_of(protocol: Protocol) -> range:
+    if not protocol.split.by_fold:
+        return range(1)
+    file, key = protocol.split.file, protocol.split.key
+    return range(next(k for k in range(100) if not _has(file, f"{key}/{k}")))
+
+
+def _has(file: str, key: str) -> bool:
+    try:
+        return bool(read_list(SPLITS, file, key))
+    except SpecError:
+        return False
+
+
+def smoke_ids(card: SegmentationTask) -> list[str]:
+    """The first official ids of every protocol's parts: at least 5 for training, 1 for val, 2 for test."""
+    chosen: dict[str, None] = {}
+    for protocol in card.protocols.values():
+        parts = lists(protocol.split, SPLITS)
+        chosen.update(dict.fromkeys((*parts.train[:5], *parts.val[:1], *parts.test[:2])))
+    return list(chosen)
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One smoke phantom per task, written once, under the official folder name."""
+    root = tmp_path_factory.mktemp("phantoms")
+    for task in TASKS:
+        card = registry.task(task)
+        card.files.write_phantom(root / task / card.folders[0], smoke_ids(card), "smoke")
+    return {task: root / task for task in TASKS}
+
+
+@pytest.fixture
+def broken(phantoms: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
+    return lambda task: find_dataset(
+        task, registry.task(task), Path(shutil.copytree(phantoms[task], tmp_path / "copy")), {}
+    )
+
+
+# Cards ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_card_is_complete(task: str) -> None:
+    card = registry.task(task)
+    for word in ("title", "licence", "page", "citation", "folders", "classes", "counts"):
+        assert getattr(card, word), f"{task}: {word}"
+    assert card.version >= 1 and card.gigabytes > 0 and "bench" in card.protocols
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in card.classes)
+    assert len(set(card.classes)) == len(card.classes)
+    assert set(card.label_values.values()) <= set(range(len(card.classes) + 1))
+    for merged in card.targets.values():
+        assert {member for members in merged.values() for member in members} <= set(card.classes)
+    assert (card.hu is not None) == (card.modality == "CT")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_card_closes_its_file_and_defines_no_function(task: str) -> None:
+    text = Path(registry.package_folder("tasks") / f"{task}.py").read_text()
+    assert "\ndef " not in text and "\nclass " not in text and text.rstrip().endswith(")")
+    told = next(entry for entry in registry.describe(registry.TASKS) if entry["name"] == task)
+    assert told["title"] == registry.task(task).title
+
+
+@pytest.mark.parametrize(("task", "name"), PROTOCOLS)
+def test_every_protocol_says_where_its_split_is_from_and_what_was_inferred(task: str, name: str) -> None:
+    protocol = registry.task(task).protocols[name]
+    assert protocol.split.origin and protocol.notes and all(len(note) > 10 for note in protocol.notes)
+    assert 1.0 in protocol.label_ratios and tuple(sorted(protocol.label_ratios)) == protocol.label_ratios
+    assert protocol.metrics and protocol.metrics[0] == "dice" and min(protocol.patch_voxels) > 0
+    assert protocol.target in ("", *registry.task(task).targets)
+    assert 0 <= protocol.inference.overlap < 1 and 0 <= protocol.recipe.positive_share <= 1
+
+
+# Splits -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("task", "name"), PROTOCOLS)
+def test_every_split_resolves_in_every_fold_to_disjoint_parts_that_nest(task: str, name: str) -> None:
+    card = registry.task(task)
+    protocol = card.protocols[name]
+    for fold in folds_of(protocol):
+        parts = lists(protocol.split, SPLITS, fold)
+        assert parts.train and parts.val and parts.test
+        assert not set(parts.train) & {*parts.val, *parts.test}
+        assert parts.selects_on_test or not set(parts.val) & set(parts.test)
+        assert len(parts.everything()) <= card.counts["labelled"]
+        prefixes = [nested(parts.train, r, protocol.split.count, parts.subsets) for r in protocol.label_ratios]
+        assert all(large[: len(small)] == small for small, large in itertools.pairwise(prefixes))
+        assert prefixes[-1] == parts.train
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_order_of_our_own_training_lists_is_the_hash_order_of_the_tasks_key(task: str) -> None:
+    train = lists(registry.task(task).protocols["bench"].split, SPLITS).train
+    digests = [hashlib.sha256(f"split-v1|{task}|{case}".encode()).hexdigest() for case in train]
+    assert digests == sorted(digests) and train == rank(task, train)
+
+
+# Phantoms ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_phantom_is_found_and_holds_every_class_in_readable_files(task: str, phantoms: dict[str, Path]) -> None:
+    card = registry.task(task)
+    folder = find_dataset(task, card, phantoms[task], {})
+    values = label_map(len(card.classes), card.label_values)
+    shown: set[int] = set()
+    for record in card.files.records(folder):
+        image = read_image(folder, record)
+        assert image.array.shape[0] == card.channels and record.modality == card.modality and record.source == "phantom"
+        if record.label.kind == "mask":
+            shown |= set(np.unique(read_label(folder, record, values).array).tolist())
+    assert shown == set(range(len(card.classes) + 1))
+
+
+@pytest.mark.parametrize(("task", "name"), PROTOCOLS)
+def test_every_phantom_passes_its_check_under_every_protocol(task: str, name: str, phantoms: dict[str, Path]) -> None:
+    card = registry.task(task)
+    folder = find_dataset(task, card, phantoms[task], {})
+    parts = lists(card.protocols[name].split, SPLITS)
+    report = check(card, folder, parts)
+    assert report.exit_ok and report.source == "phantom" and report.unsound == ()
+    found = {part: n for part, (_, n) in report.counts.items()}
+    assert found["train"] >= 5 and found["test"] >= 2 and found.get("val", 1) >= 1
+    here, missing = present(parts, {record.case_id for record in card.files.records(folder)})
+    assert here.train and here.test and set(missing) == {case for ids in report.missing.values() for case in ids}
+
+
+@pytest.mark.parametrize(("task", "name"), PROTOCOLS)
+def test_every_phantom_gives_a_manifest_stamped_phantom(
+    task: str, name: str, phantoms: dict[str, Path], tmp_path: Path
+) -> None:
+    card = registry.task(task)
+    folder = find_dataset(task, card, phantoms[task], {})
+    made = manifest.build(task, card, name, folder=folder, splits_folder=SPLITS)
+    manifest.write(made, tmp_path)
+    assert manifest.read(tmp_path) == made and made.header.created_from == "phantom"
+    assert all(r.shape and r.spacing and r.orientation and r.depth_axis is not None for r in made.records)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_that_is_not_there_tells_how_to_get_it(task: str, tmp_path: Path) -> None:
+    card = registry.task(task)
+    with pytest.raises(DataMissing) as caught:
+        find_dataset(task, card, tmp_path, {})
+    text = str(caught.value)
+    assert all(word in text for word in (card.title, card.licence, card.page, "--phantom", f"bench data check {task}"))
+
+
+# Broken phantoms --------------------------------------------------------------------------------------
+
+
+def files_of(folder: Path, record: Record) -> tuple[Path, Path]:
+    return folder / record.images[0].path, folder / str(record.label.path)
+
+
+def put_label(folder: Path, record: Record, array: np.ndarray, affine: object = None) -> None:
+    """Write a mask, in the file's own axis order, in the format in which the record's is stored."""
+    _, path = files_of(folder, record)
+    header = read_header(folder, record)
+    if record.label.format == "h5":
+        image = read_image(folder, record).array[0]
+        write_h5(path, {"image": image, "label": array})
+    elif record.label.format == "nrrd":
+        write_nrrd(path, array, affine=affine or header.affine)  # type: ignore[arg-type]
+    else:
+        write_nifti(path, array, affine=affine or header.affine, dtype=array.dtype)  # type: ignore[arg-type]
+
+
+def cut(folder: Path, record: Record) -> None:
+    path, _ = files_of(folder, record)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def stray_value(folder: Path, record: Record) -> None:
+    label = np.zeros(read_header(folder, record).shape, np.uint8)
+    label[2:5, 2:5, 2:5] = 99
+    put_label(folder, record, label)
+
+
+def other_shape(folder: Path, record: Record) -> None:
+    d, h, w = read_header(folder, record).shape
+    put_label(folder, record, np.ones((d - 1, h, w), np.uint8))
+
+
+def half_values(folder: Path, record: Record) -> None:
+    put_label(folder, record, np.full(read_header(folder, record).shape, 0.5, np.float32))
+
+
+BREAKS: dict[Callable[[Path, Record], None], str] = {
+    cut: "files|geometry",
+    stray_value: "labels",
+    other_shape: "geometry",
+    half_values: "labels",
+}
+
+
+@pytest.mark.parametrize("harm", list(BREAKS), ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_broken_phantom_names_the_one_case_that_is_unsound(
+    task: str, harm: Callable[[Path, Record], None], broken: Callable[[str], Path]
+) -> None:
+    folder = broken(task)
+    report, case = harmed(task, folder, harm)
+    assert [found.case for found in report.unsound] == [case] and not report.exit_ok
+    (found,) = report.unsound
+    assert found.check in BREAKS[harm].split("|") and found.problem and found.remedy
+
+
+def harmed(task: str, folder: Path, harm: Callable[[Path, Record], None]) -> tuple[CheckReport, str]:
+    card = registry.task(task)
+    parts = lists(card.protocols["bench"].split, SPLITS)
+    record = next(r for r in card.files.records(folder) if r.case_id == parts.test[0])
+    harm(folder, record)
+    return check(card, folder, parts), record.case_id
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_case_that_a_hand_edited_split_lists_twice_fails_the_hygiene_check(
+    task: str, phantoms: dict[str, Path]
+) -> None:
+    card = registry.task(task)
+    folder = find_dataset(task, card, phantoms[task], {})
+    parts = lists(card.protocols["bench"].split, SPLITS)
+    leaking = Parts((*parts.train, parts.test[0]), parts.val, parts.test)
+    report = check(card, folder, leaking, full=False)
+    assert [(found.case, found.check) for found in report.unsound] == [(parts.test[0], "hygiene")]
+
+
+def test_no_phantom_pool_is_written_where_a_tasks_phantom_belongs() -> None:
+    """Otherwise eight training scans of a corpus would pass for a finished task without test cases."""
+    of_tasks = {registry.task(task).folders[0] for task in TASKS}
+    of_pools = {member.folders[0] for key in CORPORA for member in registry.corpus(key).members}
+    assert not of_tasks & of_pools
+
+
+# Corpora ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", CORPORA)
+def test_every_member_of_every_corpus_writes_a_phantom_that_is_found_and_read(key: str, tmp_path: Path) -> None:
+    card = registry.corpus(key)
+    assert card.key == key and card.licence and card.page and card.notes
+    for member in card.members:
+        ids = list(read_list(SPLITS, *member.cases)[:2]) if member.cases else ["a0001", "a0002"]
+        member.files.write_phantom(tmp_path / member.folders[0], ids, "smoke")
+    for member in card.members:
+        folder = locate(member.files, member.key, member.folders, tmp_path, {})
+        assert folder == tmp_path / member.folders[0]
+        records = member.files.records(folder)
+        assert {r.source for r in records} == {"phantom"} and len(records) == 2
+        assert read_image(folder, records[0]).array.dtype == np.int16
+        assert len(orientation_name(read_header(folder, records[0]).affine)) == 3
+        if member.cases:
+            assert {r.case_id for r in records} <= set(read_list(SPLITS, *member.cases))

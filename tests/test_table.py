@@ -1,0 +1,369 @@
+"""A table averages what may be averaged, parts what may not be compared, and obeys no word of a record."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+import random
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from bench.contracts.errors import SpecError
+from bench.contracts.record import Cell
+from bench.store import Store
+from bench.table import FORMS, Entry, TableModel, render, render_table, table, table_as_json, to_rich
+from tests.cells import make_cell, make_rows
+
+
+def seeds(dices: list[float], **words: Any) -> list[Cell]:
+    return [make_cell(seed=seed, dice=dice, **words) for seed, dice in enumerate(dices)]
+
+
+def entries(model: TableModel) -> list[Entry]:
+    return [made for section in model.sections for row in section.rows for made in row.entries if made]
+
+
+def only(cells: list[Cell], metric: str = "dice") -> Entry:
+    (made,) = entries(table(cells, metric=metric))
+    return made
+
+
+# --- means ---
+
+
+def test_an_entry_is_the_mean_and_sample_deviation_over_seeds_and_folds_in_percent() -> None:
+    cells = [
+        make_cell(seed=s, fold=f, dice=d) for (s, f), d in zip([(0, 0), (1, 0), (0, 1)], [0.8, 0.82, 0.84], strict=True)
+    ]
+    made = only(cells)
+    assert made.mean == pytest.approx(82.0)
+    assert made.sd == pytest.approx(2.0)
+    assert (made.runs, made.marks, made.cases) == (3, (), "")
+
+
+def test_distances_stay_in_their_unit_and_the_least_is_best() -> None:
+    cells = [make_cell(method=m, scores={"hd95": d}) for m, d in (("ar", 3.0), ("mim", 5.0), ("spad", 4.0))]
+    model = table(cells, metric="hd95")
+    assert model.sections[0].unit == "mm"
+    assert not model.higher_is_better
+    assert [(made.mean, made.rank) for made in entries(model)] == [(3.0, 1), (5.0, 0), (4.0, 2)]
+
+
+def test_a_single_run_has_no_deviation_and_a_mark() -> None:
+    made = only([make_cell()])
+    assert math.isnan(made.sd)
+    assert made.marks == ("single",)
+
+
+def test_only_what_is_defined_is_averaged_and_the_rest_is_marked_counted_and_not_ranked() -> None:
+    cells = [
+        *seeds([0.9, math.nan], counts={"n_failed": 2, "n_empty_truth": 0, "false_positive_mm3": 9}),
+        *seeds([0.8, 0.8], method="ar"),
+    ]
+    model = table(cells)
+    ar, mim = entries(model)
+    assert (mim.mean, mim.runs, mim.rank) == (90.0, 2, 0)
+    assert mim.marks == ("undefined",)
+    assert ar.rank == 0
+    assert model.sections[0].notes == ("mim own btcv r0.25: n_failed 4",)
+
+
+def test_a_score_that_is_nowhere_defined_is_said_to_be_so() -> None:
+    made = only([make_cell(dice=math.nan)])
+    assert math.isnan(made.mean)
+    assert "undefined (1)†¶" in render(table([make_cell(dice=math.nan)]), "md")
+
+
+# --- what may not be mixed ---
+
+
+@pytest.mark.parametrize(
+    "word", [{"source": "phantom"}, {"protocol": "mim"}, {"preset": "full"}, {"average": "case_then_class"}]
+)
+def test_sources_protocols_presets_and_orders_of_averaging_never_share_a_section(word: dict[str, str]) -> None:
+    model = table([make_cell(), make_cell(method="ar", **word)])
+    assert len(model.sections) == 2
+    assert [made.rank for made in entries(model)] == [0, 0]
+
+
+def test_millimetres_and_voxels_never_share_a_section_of_distances() -> None:
+    cells = [make_cell(), make_cell(method="ar", distance_unit="voxels")]
+    assert [section.unit for section in table(cells, metric="hd95").sections] == ["mm", "voxels"]
+    assert len(table(cells, metric="dice").sections) == 1
+
+
+def test_phantoms_come_last_under_their_name_in_every_form() -> None:
+    model = table([make_cell(source="phantom"), make_cell()])
+    assert [section.source for section in model.sections] == ["real", "phantom"]
+    for form in set(FORMS) - {"csv"}:
+        assert "PHANTOM DATA" in render(model, form, width=200)
+    assert ",phantom," in render(model, "csv")
+
+
+@pytest.mark.parametrize("word", [{"corpus": "mim-10k"}, {"variant": "align_byol"}, {"partial": "4 cases"}])
+def test_corpora_variants_and_partial_sets_have_rows_of_their_own(word: dict[str, str]) -> None:
+    model = table([make_cell(), make_cell(**word)])
+    assert len(model.sections[0].rows) == 2
+    assert len({(row.method, row.corpus, row.setting) for row in model.sections[0].rows}) == 2
+
+
+def test_a_setting_of_the_command_line_has_a_row_of_its_own_and_one_without_effect_has_not() -> None:
+    words = ["", " --set mask_ratio=0.75", " --set workers=4 --set seed=3"]
+    cells = [make_cell(seed=i, command=f"bench run --method mim{word}") for i, word in enumerate(words)]
+    rows = table(cells).sections[0].rows
+    assert [(row.setting, row.entries[0].runs if row.entries[0] else 0) for row in rows] == [
+        ("", 2),
+        ("mask_ratio=0.75", 1),
+    ]
+
+
+def test_configs_that_differ_are_parted_by_what_differs_and_by_nothing_that_decides_no_result() -> None:
+    def config(mask_ratio: float, workers: int, seed: int) -> dict[str, dict[str, float]]:
+        return {"pretrain": {"mask_ratio": mask_ratio, "workers": workers, "seed": seed}}
+
+    cells = [make_cell(seed=i, config=config(*c)) for i, c in enumerate([(0.6, 0, 0), (0.6, 4, 1), (0.75, 0, 2)])]
+    rows = table(cells).sections[0].rows
+    assert [row.setting for row in rows] == ["pretrain.mask_ratio=0.6", "pretrain.mask_ratio=0.75"]
+    assert [row.entries[0].runs for row in rows if row.entries[0]] == [2, 1]
+
+
+def test_a_part_of_the_test_cases_is_shown_as_n_of_n_and_wins_nothing() -> None:
+    model = table([make_cell(n=4, dice=0.99), make_cell(method="ar", dice=0.8), make_cell(method="spad", dice=0.7)])
+    ar, mim, spad = entries(model)
+    assert mim.cases == "4 of 6"
+    assert "partial" in mim.marks
+    assert only([make_cell(partial="20 of 30")]).cases == ""
+    assert (ar.rank, mim.rank, spad.rank) == (1, 0, 0)
+    for form in FORMS:
+        assert "4 of 6" in render(model, form, width=200)
+
+
+@pytest.mark.parametrize("second", [{"seed": 0, "key": "f" * 64}, {"seed": 1, "content_hash": "other"}])
+def test_one_seed_twice_or_changed_data_is_marked_and_wins_nothing(second: dict[str, Any]) -> None:
+    model = table([make_cell(), make_cell(**second, dice=0.9), make_cell(method="ar", dice=0.1)])
+    ar, mim = entries(model)
+    assert "mixed" in mim.marks
+    assert (ar.rank, mim.rank) == (0, 0)
+
+
+def test_folds_may_have_data_of_their_own() -> None:
+    assert "mixed" not in only([make_cell(fold=0, content_hash="a"), make_cell(fold=1, content_hash="b")]).marks
+
+
+# --- ranks ---
+
+
+def test_what_is_equal_as_shown_is_equal_in_rank() -> None:
+    cells = [make_cell(method=m, dice=d) for m, d in (("a", 0.80001), ("b", 0.80002), ("c", 0.7), ("d", 0.6))]
+    assert [made.rank for made in entries(table(cells))] == [1, 1, 2, 0]
+
+
+def test_one_alone_is_not_the_best_and_of_two_none_is_second() -> None:
+    assert only([make_cell()]).rank == 0
+    assert [made.rank for made in entries(table([make_cell(), make_cell(method="ar", dice=0.1)]))] == [0, 1]
+
+
+def test_each_task_and_ratio_has_its_own_best() -> None:
+    words = itertools.product(("ar", "mim"), ("btcv", "msd04"), (0.25, 1.0))
+    best = {("ar", "btcv", 0.25), ("mim", "btcv", 1.0), ("mim", "msd04", 0.25), ("ar", "msd04", 1.0)}
+    cells = [make_cell(method=m, task=t, ratio=r, dice=0.9 if (m, t, r) in best else 0.5) for m, t, r in words]
+    section = table(cells).sections[0]
+    won = {
+        (row.method, column.task, column.ratio)
+        for row in section.rows
+        for column, made in zip(section.columns, row.entries, strict=True)
+        if made and made.rank == 1
+    }
+    assert won == best
+
+
+def test_a_method_that_misses_organs_does_not_win_by_distance() -> None:
+    cells = [
+        make_cell(method="ar", scores={"hd95": 1.0}, counts={"n_failed": 1}),
+        make_cell(method="mim", scores={"hd95": 3.0}),
+        make_cell(method="spad", scores={"hd95": 4.0}),
+    ]
+    assert [made.rank for made in entries(table(cells, metric="hd95"))] == [0, 1, 0]
+
+
+# --- names ---
+
+
+def test_a_table_is_named_by_a_task_a_method_or_all() -> None:
+    cells = [make_cell(), make_cell(method="ar", variant="no_contrast"), make_cell(task="msd07", target="organ")]
+    counts = {
+        name: len(entries(table(cells, name))) for name in ("all", "btcv", "mim", "msd07@organ", "ar@no_contrast")
+    }
+    assert counts == {"all": 3, "btcv": 2, "mim": 2, "msd07@organ": 1, "ar@no_contrast": 1}
+
+
+def test_an_unknown_name_metric_form_or_an_empty_store_is_told_with_what_is_possible() -> None:
+    with pytest.raises(SpecError, match="Did you mean 'btcv'"):
+        table([make_cell()], "btvc")
+    with pytest.raises(SpecError, match="Found: dice, hd95"):
+        table([make_cell()], metric="auc")
+    with pytest.raises(SpecError, match="Possible: rich, md, latex, html, csv"):
+        render(table([make_cell()]), "pdf")
+    with pytest.raises(SpecError, match="no results yet"):
+        table([])
+
+
+# --- forms ---
+
+GRID = [
+    make_cell(method=m, task=t, ratio=r, seed=s, dice=0.7 + i / 50 + s / 200)
+    for i, (m, t, r) in enumerate(itertools.product(("ar", "mim", "spad"), ("btcv", "msd04"), (0.1, 0.25, 1.0)))
+    for s in range(2)
+]
+
+
+def test_the_same_store_gives_the_same_bytes_in_any_order(tmp_path: Any) -> None:
+    shuffled = random.Random(0).sample(GRID, len(GRID))
+    for cell in shuffled:
+        Store(tmp_path).write(cell, make_rows(cases=1))
+    for form in FORMS:
+        texts = {render(table(cells), form) for cells in (GRID, shuffled)} | {render_table(tmp_path, form=form)}
+        assert len(texts) == 1
+
+
+def test_a_program_gets_the_table_as_plain_values(tmp_path: Any) -> None:
+    Store(tmp_path).write(make_cell(), make_rows())
+    told = json.loads(json.dumps(table_as_json(tmp_path, "mim"), allow_nan=False))
+    (made,) = told["sections"][0]["rows"][0]["entries"]
+    assert (made["mean"], made["sd"], made["runs"], made["marks"]) == (80.0, None, 1, ["single"])
+    assert told["sections"][0]["columns"] == [{"task": "btcv", "ratio": 0.25}]
+    assert told["sections"][0]["source"] == "real"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_entry_stands_in_every_form(form: str) -> None:
+    model = table(GRID)
+    shown = render(model, form, width=80)
+    for made in entries(model):
+        assert (f"{made.mean:.10g}" if form == "csv" else f"{made.mean:.2f}") in shown
+
+
+def test_best_is_bold_and_second_underlined_in_each_form_that_can() -> None:
+    model = table([make_cell(method=m, dice=d) for m, d in (("a", 0.8), ("b", 0.7), ("c", 0.6))])
+    assert "**80.00**" in render(model, "md")
+    assert "<u>70.00</u>" in render(model, "md")
+    assert r"\textbf{80.00}" in render(model, "latex")
+    assert r"\underline{70.00}" in render(model, "latex")
+    assert "<b>80.00</b>" in render(model, "html")
+    assert "<u>70.00</u>" in render(model, "html")
+    assert "**80.00** (1)†" in render(model, "rich")
+    assert " _70.00_ (1)†" in render(model, "rich")
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="standard", width=100)
+    console.print(to_rich(model, 100))
+    assert isinstance(console.file, io.StringIO)
+    assert "\x1b[1m80.00" in console.file.getvalue()
+    assert "\x1b[4m70.00" in console.file.getvalue()
+
+
+def test_a_terminal_is_never_written_over_its_edge() -> None:
+    for width in (80, 100, 160):
+        assert max(map(len, render(table(GRID), "rich", width=width).splitlines())) <= width
+
+
+def test_csv_holds_numbers_that_can_be_read_back() -> None:
+    lines = list(csv.DictReader(io.StringIO(render(table(GRID, "mim"), "csv"))))
+    assert len(lines) == 6
+    first = next(line for line in lines if (line["task"], line["ratio"]) == ("btcv", "0.1"))
+    dices = [c.scores["dice"] or 0 for c in GRID if (c.method, c.task, c.ratio) == ("mim", "btcv", 0.1)]
+    assert float(first["mean"]) == pytest.approx(50 * sum(dices))
+    assert float(first["sd"]) == pytest.approx(100 * abs(dices[0] - dices[1]) / math.sqrt(2))
+    assert (first["runs"], first["unit"], first["source"]) == ("2", "%", "real")
+
+
+# --- hostile words ---
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    '=HYPERLINK("http://evil","x")',
+    "+1+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(1)",
+    "\t=1+1",
+    "\\input{/etc/passwd}",
+    "$\\write18{rm}$",
+    "100% & more_of #1 ^~{}",
+    "[link=http://evil]x[/link]",
+    "[bold red]x[/]",
+    "a|b",
+    "**bold** `code` [x](javascript:alert(1))",
+    "line\nbreak\r\n| x | y |",
+    "\x1b[31mred\x1b]0;title\x07",
+    "\u202egnp.exe",
+    "*starred",
+    "{{ 7*7 }}",
+    "x" * 5000,
+]
+FIELDS = ("method", "variant", "task", "target", "protocol", "preset", "corpus", "partial", "average")
+
+
+def poisoned(word: str) -> TableModel:
+    changes: dict[str, Any] = dict.fromkeys(FIELDS, word) | {"scores": {word: 0.5}, "counts": {f"n_{word}": 3}}
+    changes["command"] = f"bench run --set {word}=1"
+    cells = [make_cell(seed=seed, **changes, config={"p": {word: word if seed else 1}}) for seed in range(3)]
+    return table(cells, metric=word)
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would obey."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found |= {tag, *(name for name, _ in attrs)}
+
+
+PLAIN = Tags()
+PLAIN.feed(render(table([*seeds([0.1, 0.2]), make_cell(seed=7, config={}, counts={"n_x": 1})]), "html"))
+COMMANDS = set(re.findall(r"\\[a-zA-Z]+", render(table(seeds([0.1, 0.2])), "latex")))
+SAFE_COMMANDS = COMMANDS | {
+    r"\textbackslash", r"\textasciicircum", r"\textasciitilde", r"\textless", r"\textgreater", r"\textbar",
+    r"\textquotedbl", r"\dag", r"\ddag", r"\S", r"\P", r"\textbf", r"\underline", r"\_",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", HOSTILE)
+def test_no_word_of_a_record_is_obeyed(word: str) -> None:
+    model = poisoned(word)
+    shown = {form: render(model, form, width=200) for form in FORMS}
+    for text in shown.values():
+        assert not set(text) & set("\x1b\x07\r\t\u202e")
+        assert len(text) < 20_000
+
+    tags = Tags()
+    tags.feed(shown["html"])
+    assert tags.found <= PLAIN.found
+
+    assert set(re.findall(r"\\[a-zA-Z]+", shown["latex"])) <= SAFE_COMMANDS
+    body = re.sub(r"\\[&%$#_{}]|\\\\$", "", shown["latex"], flags=re.M)
+    depth = list(itertools.accumulate((letter == "{") - (letter == "}") for letter in body))
+    assert min(depth) >= 0
+    assert depth[-1] == 0
+    assert set(re.findall(r"\$[^$]*\$", body)) <= {r"$\pm$"}
+    assert not re.search(r"^\s*[\[*]", shown["latex"], re.M)
+    widths = {len(re.findall(r"(?<!\\)&", line)) for line in shown["latex"].splitlines() if line.endswith(r"(2) \\")}
+    assert len(widths) <= 1
+
+    rows = [line for line in shown["md"].splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+    assert not re.search(r"<(?!/?u>)", shown["md"])
+    assert not re.search(r"(?<!\\)`|(?<!\\)\]\(|(?<!\\)://", shown["md"])
+
+    lines = list(csv.reader(io.StringIO(shown["csv"])))
+    assert {len(line) for line in lines} == {18}
+    assert not [text for line in lines for text in line if re.match(r"\s*[=+@-]", text)]

@@ -1,0 +1,83 @@
+"""Two processes (gloo, CPU) that share out one batch train what one process trains."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.train.toys import Toy, lines, trained
+from tests.train.two_ranks import CONFIG
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    folder = tmp_path_factory.mktemp("ranks")
+    inherited = {name: value for name, value in os.environ.items() if name not in ("LOCAL_RANK", "WORLD_SIZE")}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "train" / "two_ranks.py"), str(folder)],
+        env={**inherited, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, [torch.load(folder / f"rank_{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def trainable(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if name.startswith(("body", "head"))}
+
+
+def test_two_ranks_hold_the_same_weights_and_buffers_to_the_bit(both: tuple[Path, list[dict[str, Any]]]) -> None:
+    first, second = both[1]
+    for training, state in first["states"].items():
+        for name, value in state.items():
+            assert torch.equal(value, second["states"][training][name]), (training, name)
+
+
+@pytest.mark.parametrize("training", ["plain", "resumed"])
+def test_two_ranks_with_uneven_shares_equal_one_process(
+    both: tuple[Path, list[dict[str, Any]]], tmp_path: Path, training: str
+) -> None:
+    alone = Toy(noisy=False)
+    changes: dict[str, Any] = {"evaluate": alone.score} if training == "plain" else {}
+    if training == "resumed":
+        changes = {"after_step": lambda progress: None}
+    trained(tmp_path, alone, CONFIG, **changes)
+    found = trainable(both[1][0]["states"][training])
+    assert set(found) == set(trainable(alone.state_dict()))
+    for name, value in found.items():
+        assert torch.allclose(value, alone.state_dict()[name], rtol=0.0, atol=1e-6), name
+    for one, two in zip(lines(tmp_path), lines(both[0] / training), strict=True):
+        assert one["step"] == two["step"]
+        for number in ("loss", "rebuild", "follow", "grad_norm"):
+            assert number not in one or one[number] == pytest.approx(two[number], rel=1e-4)
+
+
+def test_only_the_first_rank_writes(both: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, (first, second) = both
+    assert sorted(path.name for path in (folder / "plain").iterdir()) == ["checkpoint.pt", "log.jsonl"]
+    assert [line["step"] for line in lines(folder / "plain")] == [3, 6, 9, 12, 12]
+    assert first["facts"]["plain"]["final_sha256"] == second["facts"]["plain"]["final_sha256"]
+    assert first["facts"]["resumed_from"] == second["facts"]["resumed_from"] == 8
+
+
+def test_trouble_on_one_rank_is_met_by_both_together(both: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, (first, second) = both
+    facts = first["facts"]["shaken"]
+    assert facts["notes"] == ("out of memory at step 1: micro-batch halved from 3 to 1",)
+    assert facts["micro_batch"] == second["facts"]["shaken"]["micro_batch"] == 1
+    assert facts["skipped_steps"] == second["facts"]["shaken"]["skipped_steps"] == 1
+    skipped = next(line for line in lines(folder / "shaken") if "skipped" in line)
+    assert skipped["step"] == 3
+    assert len(skipped["cases"]) == 5

@@ -1,0 +1,167 @@
+"""A training killed anywhere and started again ends with the same bits as one that was never disturbed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.contracts.errors import StoreError
+from bench.train import checkpoint
+from bench.train.job import Job, Trained
+from bench.train.loop import train
+from tests.train.toys import CPU, SETTINGS, Toy, job, lines, trained, weights
+
+# 12 steps of 6 samples in micro-batches of 4 and 2, with a running average, evaluations and a best one to keep
+CONFIG = replace(SETTINGS, micro_batch=4, ema_decay=0.8)
+
+
+def evaluated(folder: Path, workers: int = 0) -> Job:
+    model = Toy()
+    config = replace(CONFIG, workers=workers)
+    return job(folder, model, config, evaluate=model.score, evaluate_every=5, keep_best=True)
+
+
+def killed(made: Job, at_update: int) -> None:
+    """Run a job in another process that is killed (SIGKILL) inside the given update of that process, counted from 1."""
+    child = os.fork()
+    if child == 0:  # pragma: no cover - the other process
+        try:
+            calls = iter(range(1, 1000))
+
+            def after_step(progress: float) -> None:
+                if next(calls) == at_update:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                made.after_step(progress)
+
+            train(replace(made, after_step=after_step), CPU)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def in_another_process(deed: Callable[[], object]) -> int:
+    child = os.fork()
+    if child == 0:  # pragma: no cover - the other process
+        try:
+            deed()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, list[dict[str, object]]]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return train(evaluated(folder), CPU), lines(folder, timed=False)
+
+
+def agree(folder: Path, found: Trained, undisturbed: tuple[Trained, list[dict[str, object]]]) -> None:
+    expected, log = undisturbed
+    assert found.final_sha256 == expected.final_sha256
+    assert found.initial_sha256 == expected.initial_sha256 != found.final_sha256
+    assert (found.best_step, found.best_score) == (expected.best_step, expected.best_score)
+    assert found.samples_seen == expected.samples_seen == 72
+    assert lines(folder, timed=False) == log
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "resumed"),
+    [(1, 4, 0), (6, 5, 8), (5, 8, 8), (12, 1, 8), (9, 4, 8), (7, 6, 8)],
+    ids=str,
+)
+def test_two_kills_and_other_workers_after_each_leave_no_trace(
+    tmp_path: Path, undisturbed: tuple[Trained, list[dict[str, object]]], first: int, second: int, resumed: int
+) -> None:
+    killed(evaluated(tmp_path), first)
+    killed(evaluated(tmp_path, workers=1), second)
+    found = train(evaluated(tmp_path, workers=2), CPU)
+    assert found.resumed_from == resumed
+    agree(tmp_path, found, undisturbed)
+
+
+def test_a_kill_during_the_second_checkpoints_write_falls_back_to_the_first(
+    tmp_path: Path, undisturbed: tuple[Trained, list[dict[str, object]]]
+) -> None:
+    def run_and_die() -> None:
+        write, calls = torch.save, iter(range(1, 100))
+
+        def save(state: object, file: object) -> None:
+            write(state, file)
+            if next(calls) == 2:
+                file.truncate(1000)  # type: ignore[attr-defined]
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        torch.save = save
+        train(evaluated(tmp_path), CPU)
+
+    assert in_another_process(run_and_die) == -signal.SIGKILL
+    assert (tmp_path / "checkpoint.pt.partial").exists()
+    found = train(evaluated(tmp_path), CPU)
+    assert found.resumed_from == 4
+    agree(tmp_path, found, undisturbed)
+
+
+def test_a_finished_training_started_again_runs_no_step_and_ends_the_same(
+    tmp_path: Path, undisturbed: tuple[Trained, list[dict[str, object]]]
+) -> None:
+    train(evaluated(tmp_path), CPU)
+    again = train(evaluated(tmp_path), CPU)
+    assert again.resumed_from == again.steps == 12
+    agree(tmp_path, again, undisturbed)
+
+
+def test_the_process_of_the_test_and_another_process_agree(
+    tmp_path: Path, undisturbed: tuple[Trained, list[dict[str, object]]]
+) -> None:
+    assert in_another_process(lambda: train(evaluated(tmp_path), CPU)) == 0
+    agree(tmp_path, train(evaluated(tmp_path), CPU), undisturbed)
+
+
+def test_a_checkpoint_holds_every_state(tmp_path: Path) -> None:
+    train(evaluated(tmp_path), CPU)
+    state = checkpoint.load(tmp_path / "checkpoint.pt")
+    assert set(state) == {
+        "format", "key", "phase", "standing", "model", "optimisers", "average", "scaler", "random",
+    }  # fmt: skip
+    assert state["standing"]["best_state"].keys() == state["model"].keys()
+    assert set(state["random"]) == {"torch", "cuda", "python", "numpy"}
+    assert len(state["optimisers"]) == 1
+    assert state["optimisers"][0]["state"][0]["exp_avg"].abs().sum() > 0
+
+
+def test_a_checkpoint_of_another_key_is_refused_and_its_log_left_alone(tmp_path: Path) -> None:
+    trained(tmp_path, config=replace(SETTINGS, steps=4))
+    before = (tmp_path / "log.jsonl").read_text()
+    with pytest.raises(StoreError, match=r"belongs to key key, phase 'toy'; asked for key other"):
+        trained(tmp_path, config=replace(SETTINGS, steps=4), key="other")
+    assert (tmp_path / "log.jsonl").read_text() == before
+
+
+def test_a_damaged_checkpoint_stops_the_start(tmp_path: Path) -> None:
+    trained(tmp_path, config=replace(SETTINGS, steps=4))
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(StoreError, match="damaged"):
+        trained(tmp_path, config=replace(SETTINGS, steps=4))
+
+
+def test_a_network_that_has_changed_since_is_told_so(tmp_path: Path) -> None:
+    trained(tmp_path, config=replace(SETTINGS, steps=4))
+    wider = Toy()
+    wider.head = torch.nn.Linear(16, 9)
+    with pytest.raises(StoreError, match="do not fit the network"):
+        trained(tmp_path, wider, replace(SETTINGS, steps=4))
+
+
+def test_another_key_gives_another_training(tmp_path: Path) -> None:
+    one, other = Toy(), Toy()
+    trained(tmp_path / "one", one)
+    trained(tmp_path / "other", other, key="other")
+    assert any(not torch.equal(a, b) for a, b in zip(weights(one).values(), weights(other).values(), strict=True))
