@@ -38,7 +38,7 @@ class TaskCases:
     @property
     def partial(self) -> str:
         """`n of N` where cases are missing, else ''."""
-        everything = sum(len(part) for part in (self.listed.train, self.listed.val, self.listed.test))
+        everything = len(self.listed.everything())
         return f"{everything - len(self.missing)} of {everything}" if self.missing else ""
 
     def pick(self, case_ids: Sequence[str]) -> list[Record]:
@@ -137,7 +137,7 @@ def _files(record: Record) -> list[str]:
 
 
 def _half_download(spec: RunSpec, folder: Path, missing: Sequence[str], listed: Parts) -> DataMissing:
-    total = len(listed.train) + len(listed.val) + len(listed.test)
+    total = len(listed.everything())
     shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
     return DataMissing(
         f"{len(missing)} of the {total} cases that the split names are not in {folder}: {shown}.",

@@ -14,13 +14,13 @@ import numpy as np
 
 from bench.contracts.errors import DataMissing
 from bench.figure_canvas import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, new_figure, save
-from bench.figure_cases import CaseImages, best_median_worst, draw_extremes, rank_cases
+from bench.figure_cases import CaseImages, best_median_worst, rank_cases
 from bench.figure_overlays import overlays
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["CaseImages", "best_median_worst", "curves", "draw_extremes", "overlays", "rank_cases"]
+__all__ = ["CaseImages", "best_median_worst", "curves", "overlays", "rank_cases"]
 
 Values = np.ndarray[Any, Any]
 COLOURS = (ORANGE, SKY, PURPLE, VERMILION, BLUE, YELLOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
@@ -66,9 +67,15 @@ def _invented(key: str) -> list[str]:
     return [f"{key}_{number:04d}" for number in range(1, CORPUS["mini"] + 1)]
 
 
+def _written(folder: Path) -> set[str]:
+    """The case ids that a finished phantom holds."""
+    mark = folder / "PHANTOM.json"
+    return set(json.loads(mark.read_text(encoding="utf-8"))["cases"]) if mark.exists() else set()
+
+
 def _write_once(layout: Layout, folder: Path, ids: list[str], size: Size, progress: Progress | None) -> Path:
     with only_one(folder):
-        if not (folder / "PHANTOM.json").exists():
+        if not set(ids) <= _written(folder):
             shown = progress or Silent()
             shown.start(f"phantom {folder.name}", 1)
             layout.write_phantom(folder, ids, size)

@@ -20,7 +20,8 @@ from bench.corpora import cached_corpus
 from bench.data.cache import CachedCases
 from bench.data.digest import sha256_of_folder
 from bench.data.manifest import Manifest, build, write
-from bench.figure import CaseImages, best_median_worst, curves, rank_cases
+from bench.figure import curves
+from bench.figure_cases import CaseImages, best_median_worst, rank_cases
 from bench.keys import plain, short
 from bench.phantom_data import phantoms_for
 from bench.predict import predict

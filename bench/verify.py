@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from bench.case_rows import CaseRow, values_by_place
 from bench.contracts.errors import DataMissing, StoreError
@@ -20,15 +19,16 @@ from bench.store import Store
 TOLERANCE = 1e-9
 SHOWN = 3
 Verdict = Literal["ok", "differs", "absent"]
-Rescore = Callable[[], Sequence[CaseRow] | None]
-HashFiles = Callable[[Sequence[Path]], str]
+Rescore = Callable[[Cell], Sequence[CaseRow] | None]
+Rehash = Callable[[], str | None]
+Summarise = Callable[[Cell, Sequence[CaseRow]], Mapping[str, float | None]]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at, what came of it, and in what it differs or why it is absent."""
+    """One thing looked at (`cases`, `predictions`, `scores`, `rescored`, ...), what came of it, and why."""
 
-    what: str
+    name: str
     verdict: Verdict
     detail: str = ""
 
@@ -41,7 +41,7 @@ class VerifyReport:
     checks: tuple[Check, ...]
 
     @property
-    def ok(self) -> bool:
+    def holds(self) -> bool:
         """True when nothing differs; what is absent does not count."""
         return all(check.verdict != "differs" for check in self.checks)
 
@@ -50,42 +50,31 @@ class VerifyReport:
         """True when every check could be made."""
         return all(check.verdict != "absent" for check in self.checks)
 
-    def lines(self) -> list[tuple[str, str, str]]:
-        """What, verdict and detail of each check, for a person."""
-        return [(check.what, check.verdict, check.detail) for check in self.checks]
-
-    def as_json(self) -> dict[str, Any]:
-        """The report as plain values, for a program."""
-        checks = [{"what": check.what, "verdict": check.verdict, "detail": check.detail} for check in self.checks]
-        return {"cell": self.cell, "ok": self.ok, "complete": self.complete, "checks": checks}
-
 
 def verify(
-    cell: Cell | str,
+    cell_name: str,
     store: Store,
-    predictions: Path | None,
-    model: Path | None,
-    hash_files: HashFiles,
     rescore: Rescore,
+    *,
+    rehash: Mapping[str, Rehash] | None = None,
+    summarise: Summarise | None = None,
 ) -> VerifyReport:
-    """Check a stored cell, given or by name. Raises StoreError when there is no readable cell of that name.
+    """Check a stored cell. Raises StoreError when there is no readable cell of that name.
 
-    Checks: the sha256 of the per-case Parquet; means and class means in the JSON against those of the stored rows;
-    `hash_files` of the NIfTI files in the folder `predictions`; the digest of `model.safetensors` in the folder
-    `model`; and the stored rows against those that `rescore()` gives. None, an empty folder, and a `rescore` that
-    returns None or raises DataMissing are absent; a StoreError of `rescore` is a difference. Numbers are equal when
-    they differ by at most 1e-9 or are both undefined.
+    `rehash` maps a name in `cell.hashes` (weights, predictions) to what hashes it now, None where it is gone; the rows'
+    Parquet (`cases`) needs none. `summarise(cell, rows)` averages stored rows as the protocol does, to be compared with
+    the scores in the JSON. `rescore(cell)` scores the stored predictions again; None or DataMissing means that they or
+    the truth are not there, a StoreError that they give something else. Numbers are equal when they differ by at most
+    1e-9 or are both undefined.
     """
-    held = store.read(cell) if isinstance(cell, str) else cell
-    rows = _stored_rows(store, held.name)
-    checks = (
-        _check_hash("per-case rows", held.hashes.get("cases"), lambda: store.cases_sha256(held.name)),
-        _check_means(held, rows),
-        _check_hash("predictions", held.hashes.get("predictions"), lambda: _hash_of_folder(predictions, hash_files)),
-        _check_hash("weights", held.hashes.get("finetune:final"), lambda: _hash_of_model(model)),
-        _check_rescored(held, rows, rescore),
+    cell = store.read(cell_name)
+    known: dict[str, Rehash] = {**(rehash or {}), "cases": lambda: store.cases_sha256(cell_name)}
+    recorded = {"cases": "", **cell.hashes}
+    rows = _stored_rows(store, cell_name)
+    checks = [_check_hash(name, recorded[name], known.get(name)) for name in sorted(recorded)]
+    return VerifyReport(
+        cell_name, (*checks, _check_scores(cell, rows, summarise), _check_rescored(cell, rows, rescore))
     )
-    return VerifyReport(held.name, checks)
 
 
 def compare(stored: Sequence[CaseRow], again: Sequence[CaseRow], name: str = "") -> list[str]:
@@ -103,80 +92,55 @@ def compare(stored: Sequence[CaseRow], again: Sequence[CaseRow], name: str = "")
     ]
 
 
-def _check_hash(what: str, recorded: str | None, again: Callable[[], str | None]) -> Check:
+def _check_hash(name: str, recorded: str, again: Rehash | None) -> Check:
+    if again is None:
+        return Check(name, "absent", "recorded only; nothing here can hash it again")
     try:
         found = again()
     except StoreError as error:
-        return Check(what, "differs", str(error))
+        return Check(name, "differs", str(error))
     if found is None:
-        return Check(what, "absent", "not there (any more)")
-    if recorded is None:
-        return Check(what, "differs", "the cell records no hash of them")
+        return Check(name, "absent", "no longer there")
+    if not recorded:
+        return Check(name, "differs", "the cell records no hash of it")
     if found != recorded:
-        return Check(what, "differs", f"sha256 {recorded[:16]} recorded, {found[:16]} found")
-    return Check(what, "ok")
+        return Check(name, "differs", f"sha256 {recorded[:16]} recorded, {found[:16]} found")
+    return Check(name, "ok")
 
 
-def _check_means(cell: Cell, rows: Sequence[CaseRow] | None) -> Check:
+def _check_scores(cell: Cell, rows: Sequence[CaseRow] | None, summarise: Summarise | None) -> Check:
     if rows is None:
-        return Check("means", "absent", "no readable rows to average")
-    from bench.score import summarise  # loads torch on its way
-
-    means, class_means = summarise(rows, cell.average)
-    recorded = _flat(cell.scores, cell.class_scores)
-    found = _flat(means, class_means)
-    return _told(
-        "means",
-        [
-            f"{' / '.join(place)}: {recorded.get(place)!r} recorded, {found.get(place)!r} found"
-            for place in {**recorded, **found}
-            if place not in recorded or place not in found or not _equal(recorded[place], found[place])
-        ],
-    )
-
-
-def _flat(
-    means: Mapping[str, float | None], class_means: Mapping[str, Mapping[str, float | None]]
-) -> dict[tuple[str, ...], float]:
-    """Means by (metric,) and (class, metric); undefined ones NaN."""
-    every: dict[tuple[str, ...], float | None] = {(metric,): value for metric, value in means.items()}
-    every |= {(name, metric): value for name, by_metric in class_means.items() for metric, value in by_metric.items()}
-    return {place: math.nan if value is None else value for place, value in every.items()}
+        return Check("scores", "absent", "no readable rows to average")
+    if summarise is None:
+        return Check("scores", "absent", "nothing given that averages rows")
+    means = summarise(cell, rows)
+    differing = [
+        f"{metric}: {cell.scores.get(metric)!r} recorded, {means.get(metric)!r} found"
+        for metric in sorted({*cell.scores, *means})
+        if not _equal(_number(cell.scores.get(metric)), _number(means.get(metric)))
+    ]
+    return _told("scores", differing)
 
 
 def _check_rescored(cell: Cell, rows: Sequence[CaseRow] | None, rescore: Rescore) -> Check:
     if rows is None:
-        return Check("scored again", "absent", "no readable rows to compare with")
+        return Check("rescored", "absent", "no readable rows to compare with")
     try:
-        again = rescore()
+        again = rescore(cell)
     except DataMissing as error:
-        return Check("scored again", "absent", str(error))
+        return Check("rescored", "absent", str(error))
     except StoreError as error:
-        return Check("scored again", "differs", str(error))
+        return Check("rescored", "differs", str(error))
     if again is None:
-        return Check("scored again", "absent", "predictions or truth are not there")
-    return _told("scored again", compare(rows, again, cell.name))
+        return Check("rescored", "absent", "predictions or truth are not there")
+    return _told("rescored", compare(rows, again, cell.name))
 
 
-def _told(what: str, differing: Sequence[str]) -> Check:
+def _told(name: str, differing: Sequence[str]) -> Check:
     if not differing:
-        return Check(what, "ok")
+        return Check(name, "ok")
     more = f"; and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-    return Check(what, "differs", "; ".join(differing[:SHOWN]) + more)
-
-
-def _hash_of_folder(folder: Path | None, hash_files: HashFiles) -> str | None:
-    files = sorted(folder.glob("*.nii.gz")) if folder and folder.is_dir() else []
-    return hash_files(files) if files else None
-
-
-def _hash_of_model(folder: Path | None) -> str | None:
-    path = folder / "model.safetensors" if folder else None
-    if path is None or not path.is_file():
-        return None
-    from bench.train.checkpoint import load_weights, sha256_of_weights  # loads torch: only where there are weights
-
-    return sha256_of_weights(load_weights(path)[0])
+    return Check(name, "differs", "; ".join(differing[:SHOWN]) + more)
 
 
 def _stored_rows(store: Store, name: str) -> tuple[CaseRow, ...] | None:
@@ -185,6 +149,10 @@ def _stored_rows(store: Store, name: str) -> tuple[CaseRow, ...] | None:
         return store.rows(name)
     except StoreError:
         return None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _equal(one: float, other: float) -> bool:

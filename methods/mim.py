@@ -345,8 +345,8 @@ SMALL = MiMConfig(
 )
 TINY = dataclasses.replace(
     SMALL,
-    crop=(32, 32, 32),  # ours
-    input_shape=(32, 32, 32),  # ours, 2 x 2 x 2 tokens, 5 of 8 hidden
+    crop=(32, 32, 48),  # ours
+    input_shape=(32, 32, 48),  # ours, 2 x 2 x 3 tokens, 8 hidden and 4 visible
     widths=(6, 12, 24, 48),  # ours
     depths=(1, 1, 1, 1),  # ours
     heads=2,  # ours

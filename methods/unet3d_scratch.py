@@ -18,21 +18,23 @@ from bench.nets.unet3d import Norm, UNet3D
 class UNet3DConfig(MethodConfig):
     widths: tuple[int, ...] = (64, 128, 256, 512)  # released network, channels at strides 1, 2, 4, 8
     norm: Norm = "batch"  # released network; batch | batch_statistics | instance
+    stem_stride: int = 1  # released network, step of the first convolution
 
     def multiple(self) -> Shape3:
-        """Every max-pool halves."""
-        side = 2 ** (len(self.widths) - 1)
+        """The stem's step, then every max-pool halves."""
+        side = self.stem_stride * 2 ** (len(self.widths) - 1)
         return (side, side, side)
 
 
 def build_encoder(config: UNet3DConfig, sight: Sight) -> UNet3D:
     """The contracting half of the U-Net with new weights."""
-    return UNet3D(sight, widths=config.widths, norm=config.norm)
+    return UNet3D(sight, widths=config.widths, norm=config.norm, stem_stride=config.stem_stride)
 
 
 SMALL = UNet3DConfig(
     crop=(48, 64, 48),  # ours
-    widths=(8, 16, 32, 64, 128),  # ours
+    widths=(16, 32, 64, 128),  # ours
+    stem_stride=2,  # ours, full resolution costs a CPU five times as much
     norm="instance",  # ours, batches of four are too few for statistics
 )
 TINY = UNet3DConfig(

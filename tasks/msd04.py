@@ -35,7 +35,7 @@ BENCH = Protocol(
         crops_per_volume=1,  # the whole volume is one input
         positive_share=0.0,
         flip_axes=(0,),  # left/right; a flip of axis 1 would swap what the two labels mean
-        rotate_degrees=10.0,
+        rotate_degrees=(10.0, 10.0, 10.0),
         zoom=(0.9, 1.1),
         evaluate_every=500,
     ),

@@ -2,6 +2,8 @@
 
 Each case is one file named by what decides its content, so a changed recipe or file never meets an old entry. Any
 number of processes may prepare the same case: each writes its own file and the last rename wins with the same content.
+
+Longer than 250 lines because those who prepare and those who read must agree on names, trust and damage of entries.
 """
 
 from __future__ import annotations

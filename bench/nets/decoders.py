@@ -36,7 +36,7 @@ def build_decoder(name: str, *, encoder: Encoder, in_channels: int, classes: int
         from bench.nets.unet3d import UNet3D, UNetDecoder
 
         norm = encoder.norm if isinstance(encoder, UNet3D) else "instance"
-        return UNetDecoder(channels, strides, classes=classes, norm=norm)
+        return UNetDecoder(channels, strides, in_channels=in_channels, classes=classes, norm=norm)
     raise SpecError(
         f"No decoder '{name}'. {nearest(name, DECODERS)}Possible: {', '.join(DECODERS)}.",
         remedy="Correct `decoder` on the method's card.",

@@ -23,25 +23,29 @@ Norm = Literal["batch", "batch_statistics", "instance"]
 class UNet3D(Encoder):
     """Conv pairs, each after the first behind a 2x2x2 max-pool; pair i gives `widths[i]` channels.
 
+    `stem_stride` is the step of the very first convolution: 1 in the paper, 2 where a CPU must be spared full resolution.
+
     `norm`: `batch` keeps running statistics; `batch_statistics` takes those of the batch in evaluation too, as the
     released code does; `instance` knows no batch. `pooled` is the mean of the deepest map.
     """
 
-    def __init__(self, sight: Sight, *, widths: tuple[int, ...] = (64, 128, 256, 512), norm: Norm = "batch") -> None:
+    def __init__(
+        self, sight: Sight, *, widths: tuple[int, ...] = (64, 128, 256, 512), norm: Norm = "batch", stem_stride: int = 1
+    ) -> None:
         super().__init__()
         self.norm: Norm = norm
         inputs = (sight.channels, *widths[:-1])
         self.pairs = nn.ModuleList(
-            conv_pair(below, max(here // 2, 1) if level == 0 else below, here, norm)
+            conv_pair(below, max(here // 2, 1) if level == 0 else below, here, norm, stem_stride if level == 0 else 1)
             for level, (below, here) in enumerate(zip(inputs, widths, strict=True))
         )
         self.pool = nn.MaxPool3d(2)
         self.channels = widths
-        self.strides = tuple((2**level,) * 3 for level in range(len(widths)))
+        self.strides = tuple((stem_stride * 2**level,) * 3 for level in range(len(widths)))
         self.pooled_width = widths[-1]
 
     def forward(self, volume: Tensor) -> Features:
-        factor = 2 ** (len(self.pairs) - 1)
+        factor = self.strides[-1][0]
         if any(side % factor for side in volume.shape[2:]):
             raise SpecError(
                 f"This U-Net needs sides that are multiples of {factor}, found {tuple(volume.shape[2:])}.",
@@ -61,24 +65,36 @@ class UNet3D(Encoder):
 
 
 class UNetDecoder(nn.Module):
-    """Transposed convolution, concatenation with the next finer map, conv pair; needs a map at stride 1."""
+    """Transposed convolution, concatenation with the next finer map, conv pair, up to the finest map; 1x1x1 to classes.
 
-    def __init__(self, channels: Sequence[int], strides: Sequence[Shape3], *, classes: int, norm: Norm) -> None:
+    Where the finest map is coarser than the volume, one more transposed convolution goes up to the volume, which stands in
+    for the missing map.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], strides: Sequence[Shape3], *, in_channels: int, classes: int, norm: Norm
+    ) -> None:
         super().__init__()
-        if tuple(strides[0]) != (1, 1, 1):
-            raise SpecError(
-                f"A U-Net decoder needs a map at stride 1, the finest here has {strides[0]}.",
-                remedy="Choose decoder unetr or swin_unetr for this encoder.",
-            )
         steps = list(zip(channels[:-1], channels[1:], strides[:-1], strides[1:], strict=True))[::-1]
         self.ups = nn.ModuleList(_doubling(below, fine, coarse) for _, below, fine, coarse in steps)
         self.pairs = nn.ModuleList(conv_pair(below + here, here, here, norm) for here, below, _, _ in steps)
-        self.out = nn.Conv3d(channels[0], classes, 1)
+        self.full: nn.Module | None = None
+        width = channels[0]
+        if tuple(strides[0]) != (1, 1, 1):
+            half = max(width // 2, 1)
+            self.full = nn.ConvTranspose3d(width, half, kernel_size=strides[0], stride=strides[0])
+            self.last = nn.Sequential(
+                nn.Conv3d(half + in_channels, half, 3, padding=1), _norm(norm, half), nn.ReLU(inplace=True)
+            )
+            width = half
+        self.out = nn.Conv3d(width, classes, 1)
 
     def forward(self, volume: Tensor, maps: list[Tensor]) -> Tensor:
         x = maps[-1]
         for up, pair, skip in zip(self.ups, self.pairs, reversed(maps[:-1]), strict=True):
             x = pair(torch.cat((up(x), skip), 1))
+        if self.full is not None:
+            x = self.last(torch.cat((self.full(x), volume), 1))
         return self.out(x)
 
 
@@ -87,11 +103,11 @@ def _doubling(channels: int, fine: Shape3, coarse: Shape3) -> nn.Module:
     return nn.ConvTranspose3d(channels, channels, kernel_size=(d, h, w), stride=(d, h, w))
 
 
-def conv_pair(channels: int, middle: int, out: int, norm: Norm) -> nn.Sequential:
-    """Twice convolution 3x3x3, normalisation, ReLU."""
+def conv_pair(channels: int, middle: int, out: int, norm: Norm, stride: int = 1) -> nn.Sequential:
+    """Twice convolution 3x3x3 (the first with `stride`), normalisation, ReLU."""
     parts: list[nn.Module] = []
-    for below, here in ((channels, middle), (middle, out)):
-        parts += [nn.Conv3d(below, here, 3, padding=1), _norm(norm, here), nn.ReLU(inplace=True)]
+    for below, here, step in ((channels, middle, stride), (middle, out, 1)):
+        parts += [nn.Conv3d(below, here, 3, stride=step, padding=1), _norm(norm, here), nn.ReLU(inplace=True)]
     return nn.Sequential(*parts)
 
 

@@ -49,14 +49,18 @@ class LabelledCrop:
         (case,) = sample
         volume, label, inside = self._whole(corpus, case) if self.whole_volume else self._box(corpus, case, rng)
         label = np.asarray(self.values, np.uint8)[label]
-        flips = [a for a in self.recipe.flip_axes if rng.random() < self.recipe.flip_probability]
+        chance = rng.random(8)  # drawn at once, so that switching one variation off leaves the others' numbers
+        flips = [a for a in self.recipe.flip_axes if chance[a] < self.recipe.flip_probability]
+        quarters = 1 + int(3 * chance[4]) if chance[3] < self.recipe.rot90_probability else 0
         return {
-            "volume": np.ascontiguousarray(np.flip(volume, [a + 1 for a in flips])),
-            "label": np.ascontiguousarray(np.flip(label, flips)),
-            "inside": np.ascontiguousarray(np.flip(inside, flips)),
-            "turn": turn_matrix(self.recipe.rotate_degrees, self.recipe.zoom, rng),
-            "gain": rng.uniform(-1, 1, 1).astype(np.float32) * self.recipe.intensity_scale + np.float32(1),
-            "offset": rng.uniform(-1, 1, 1).astype(np.float32) * self.recipe.intensity_shift,
+            "volume": _mirrored(volume, flips, quarters),
+            "label": _mirrored(label, flips, quarters),
+            "inside": _mirrored(inside, flips, quarters),
+            "turn": turn_matrix(self.recipe, rng),
+            "gain": _around(1.0, self.recipe.intensity_scale, chance[5] < self.recipe.intensity_scale_probability, rng),
+            "offset": _around(
+                0.0, self.recipe.intensity_shift, chance[6] < self.recipe.intensity_shift_probability, rng
+            ),
         }
 
     def _whole(self, corpus: Any, case: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -66,9 +70,10 @@ class LabelledCrop:
 
     def _box(self, corpus: Any, case: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         positive = rng.random() < self.recipe.positive_share
+        among = [stored for stored, index in enumerate(self.values) if index]
         size = corpus.shape(case)
         start = (
-            foreground_start(corpus, case, self.shape, positive, rng)
+            foreground_start(corpus, case, self.shape, positive, rng, balanced=self.recipe.balanced_classes, among=among)
             if positive
             else uniform_start(size, self.shape, rng)
         )
@@ -77,12 +82,31 @@ class LabelledCrop:
         return corpus.read(case, start, self.shape), corpus.read_label(case, start, self.shape), inside
 
 
-def turn_matrix(degrees: float, zoom: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
-    """A rotation about the three axes by uniform angles in +-degrees, times a uniform zoom, as (3, 3) float32 from output
-    to input voxels. Always draws four numbers, so that switching one off leaves the others' values."""
-    a, b, c = np.deg2rad(degrees) * rng.uniform(-1, 1, 3)
-    factor = rng.uniform(*zoom) if zoom[0] < zoom[1] else rng.random() * 0 + zoom[0]
-    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
-    about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
-    about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
+def turn_matrix(recipe: FineTuneConfig, rng: np.random.Generator) -> np.ndarray:
+    """A rotation about the three axes by uniform angles, times a uniform zoom, as (3, 3) float32 from output to input voxels.
+
+    Always draws six numbers, so that switching one variation off leaves the others' values.
+    """
+    angles = np.deg2rad(recipe.rotate_degrees) * rng.uniform(-1, 1, 3) * (rng.random() < recipe.rotate_probability)
+    low, high = recipe.zoom
+    factor = low + (high - low) * rng.random()
+    factor = factor if rng.random() < recipe.zoom_probability else 1.0
+    (cos_a, cos_b, cos_c), (sin_a, sin_b, sin_c) = np.cos(angles), np.sin(angles)
+    about_x = np.array([[1, 0, 0], [0, cos_a, -sin_a], [0, sin_a, cos_a]])
+    about_y = np.array([[cos_b, 0, sin_b], [0, 1, 0], [-sin_b, 0, cos_b]])
+    about_z = np.array([[cos_c, -sin_c, 0], [sin_c, cos_c, 0], [0, 0, 1]])
     return (about_x @ about_y @ about_z / factor).astype(np.float32)
+
+
+def _mirrored(array: np.ndarray, flips: Sequence[int], quarters: int) -> np.ndarray:
+    """The last three axes flipped and turned by quarters about the third; the shape must survive an odd quarter."""
+    lead = array.ndim - 3
+    flipped = np.flip(array, [axis + lead for axis in flips])
+    if quarters % 2 and array.shape[lead] != array.shape[lead + 1]:
+        quarters += 1  # a crop that is not square can only be turned by halves
+    return np.ascontiguousarray(np.rot90(flipped, quarters, (lead, lead + 1)))
+
+
+def _around(middle: float, reach: float, on: bool, rng: np.random.Generator) -> np.ndarray:
+    drawn = rng.uniform(-reach, reach, 1)
+    return (middle + drawn * on).astype(np.float32)

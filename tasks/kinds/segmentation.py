@@ -32,6 +32,7 @@ from tasks.kinds.dice_ce import dice_ce
 from tasks.kinds.vary import turn
 
 suffix = ".nii.gz"
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class SegmentationNet(nn.Module):
@@ -76,12 +77,13 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
         entropy, overlap = dice_ce(net(batch["volume"]), batch["label"], batch["inside"])
         return {"cross_entropy": entropy, "dice": overlap}
 
-    return Phase("finetune", recipe, VolumesThenCrops(crops), views, (Turn("all", loss),))
+    splits = not any(isinstance(part, BATCH_NORMS) for part in net.modules())
+    return Phase("finetune", recipe, VolumesThenCrops(crops), views, (Turn("all", loss),), splits_batch=splits)
 
 
 def prepare(setup: Setup) -> Callable[[Batch], Batch]:
     """On the device: network range, rotation and zoom, gain and offset; padding stays 0."""
-    turned = setup.recipe.rotate_degrees > 0 or setup.recipe.zoom != (1.0, 1.0)
+    turned = any(setup.recipe.rotate_degrees) or setup.recipe.zoom != (1.0, 1.0)
 
     def apply(batch: Batch) -> Batch:
         volume = to_network_range(batch["volume"], setup.sight.intensity)

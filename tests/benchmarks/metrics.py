@@ -16,16 +16,12 @@ Time    one thread, medians. Beside every MONAI run ours is run in the same proc
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from bench.data.atomic import write_text
+from tests.benchmarks.measured import machine, timed
 from tests.benchmarks.organ_maps import CLASSES, SPACING_MM, truth_and_copy, with_islands
 
 TOLERANCE_MM = 2.0
@@ -144,24 +141,6 @@ def measure(tool: str, case: str, folder: Path, runs: int) -> dict[str, Any]:
     }
 
 
-def timed(call: Callable[[], Any]) -> tuple[Any, float, float]:
-    """Result, seconds, and MiB by which the kernel's high-water mark rose above what was resident before."""
-    Path("/proc/self/clear_refs").write_text("5")
-    before = status_kib("VmRSS")
-    begin = time.perf_counter()
-    result = call()
-    seconds = time.perf_counter() - begin
-    return result, seconds, (status_kib("VmHWM") - before) / 1024
-
-
-def status_kib(field: str) -> int:
-    """A number from the kernel's account of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1])
-    raise LookupError(field)
-
-
 def write_cases(folder: Path) -> list[tuple[str, str]]:
     """Write the label maps and return the plan: pairs of case and tool."""
     truth, copy = truth_and_copy()
@@ -209,22 +188,6 @@ def farthest(mine: Values, theirs: Values) -> dict[str, float]:
     return dict(zip(METRICS, gaps.max(axis=0).tolist(), strict=True))
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    models = [
-        line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    names = ("numpy", "scipy", "torch", "monai")
-    return {
-        "cpu": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in names},
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-    }
-
-
 def table(found: dict[str, dict[str, Any]]) -> str:
     """The figures for a reader."""
     lines = [f"{'case/tool':22} {'seconds':>9} {'times ours':>11} {'peak MiB':>9}  note"]
@@ -249,7 +212,7 @@ def main() -> None:
         tool, case, folder = asked.worker
         print(json.dumps(measure(tool, case, Path(folder), asked.runs)))
         return
-    about = machine()
+    about = machine(("numpy", "scipy", "torch", "monai"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         plan = write_cases(folder)

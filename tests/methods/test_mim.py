@@ -16,9 +16,10 @@ from methods.mim import METHOD, REF_CODE, SMALL, TINY, Level, MiM, MiMConfig, bu
 from methods.parts.alignment import cosine_gap, info_nce
 
 SIGHT = Sight(1, (32, 32, 32), None, Intensity("hu"))
+CUBE = dataclasses.replace(TINY, crop=(32, 32, 32), input_shape=(32, 32, 32))  # 2 x 2 x 2 tokens, 5 hidden
 
 
-def made(config: MiMConfig = TINY, **changes: Any) -> MiM:
+def made(config: MiMConfig = CUBE, **changes: Any) -> MiM:
     torch.manual_seed(0)
     return MiM(dataclasses.replace(config, **changes), SIGHT)
 
@@ -358,7 +359,7 @@ def test_all_terms_stand_by_default_and_averaging_divides_them() -> None:
 
 @torch.no_grad()
 def test_next_level_may_come_from_visible_tokens() -> None:
-    method = made(**METHOD.variants["next_level_unmasked"], children=3)
+    method = made(TINY, **METHOD.variants["next_level_unmasked"])
     one, two, _ = method.look(crops(method)["volume"])
     assert not any(bool(level.hidden.gather(1, level.chosen).any()) for level in (one, two))  # type: ignore[arg-type]
 

@@ -48,13 +48,12 @@ def test_first_losses_are_1_25_and_one_pass_costs_32_and_15_gflop() -> None:
     noise = torch.rand(1, 1, 96, 96, 96)
     smooth = nn.functional.interpolate(torch.rand(1, 1, 5, 5, 5), size=(96, 96, 96), mode="trilinear")
     for volume in (noise, smooth):
-        hidden, _ = method.hide(1, volume.device, 3)
-        with FlopCounterMode(display=False) as encoding:
-            seen = method.encoder.tokens(volume, keep=~hidden)
-        with FlopCounterMode(display=False) as decoding:
-            method.decoder(seen, hidden)
-        assert round(encoding.get_total_flops() / 1e9) == 32  # attention's own products are not counted on a CPU
-        assert round(decoding.get_total_flops() / 1e9) == 15
         level = method.see(volume, number=3)
         assert level.features.shape == (1, 216, 576) and level.rebuilt.shape == (1, 216, 4096)
-        assert float(method.rebuild_error(level)) == pytest.approx(1 + 2 * 576 / (576 + 4096), abs=0.02)
+        assert float(method.rebuild_error(level)) == pytest.approx(1 + 2 * 576 / (576 + 4096), abs=0.01)
+    with FlopCounterMode(display=False) as encoding:
+        seen = method.encoder.tokens(noise, keep=~level.hidden)
+    with FlopCounterMode(display=False) as decoding:
+        method.decoder(seen, level.hidden)
+    assert round(encoding.get_total_flops() / 1e9) == 32  # attention's own products are not counted on a CPU
+    assert round(decoding.get_total_flops() / 1e9) == 15

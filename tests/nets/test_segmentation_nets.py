@@ -262,8 +262,15 @@ def test_an_unknown_decoder_and_unfitting_maps_are_named() -> None:
         build_decoder("unetr", encoder=swin, in_channels=1, classes=2)
     with pytest.raises(SpecError, match="five maps"):
         build_decoder("swin_unetr", encoder=vit, in_channels=1, classes=2)
-    with pytest.raises(SpecError, match="map at stride 1"):
-        build_decoder("unet", encoder=vit, in_channels=1, classes=2)
+
+
+def test_a_u_net_with_a_strided_stem_answers_on_the_volumes_own_grid() -> None:
+    encoder = UNet3D(sight((16, 16, 32)), widths=(4, 8), norm="instance", stem_stride=2)
+    volume = torch.randn(1, 1, 16, 16, 32)
+    maps = encoder(volume).maps
+    assert [tuple(m.shape[2:]) for m in maps] == [(8, 8, 16), (4, 4, 8)]
+    assert encoder.strides == ((2, 2, 2), (4, 4, 4))
+    assert build_decoder("unet", encoder=encoder, in_channels=1, classes=3)(volume, maps).shape == (1, 3, 16, 16, 32)
 
 
 def parameters(module: nn.Module) -> int:
