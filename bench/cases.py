@@ -88,10 +88,10 @@ def find_cases(spec: RunSpec, card: SegmentationTask, root: Path | None, environ
     source: Source = next(iter(records.values())).source if records else "real"
     if missing and not (spec.partial or source == "phantom"):
         raise _half_download(spec, folder, missing, listed)
+    if source == "phantom":
+        listed = here  # a phantom is whole as it is
     subset = nested(listed.train, spec.ratio, count=protocol.split.count, subsets=listed.subsets)
     train = tuple(case for case in subset if case in labelled)
-    if source == "phantom" and not train:
-        train = nested(here.train, spec.ratio, count=protocol.split.count)
     for name, part, wanted in (("training", train, subset), ("test", here.test, listed.test)):
         if not part:
             raise DataMissing(
@@ -106,7 +106,7 @@ def find_cases(spec: RunSpec, card: SegmentationTask, root: Path | None, environ
         here=here,
         train=train,
         n_train_listed=len(subset),
-        missing=tuple(missing),
+        missing=() if source == "phantom" else tuple(missing),
         source=source,
     )
 

@@ -204,6 +204,7 @@ def resolve(words: Words) -> Chain:
         metrics=setup.protocol.metrics,
         average=setup.protocol.average,
         unit=setup.protocol.distance_unit,
+        ratio=spec.ratio,  # two ratios may name the same cases of a partial download; each is a cell of its own
     )
     return Chain(words=words, blueprint=plan, keys=keys, sight=sight)
 

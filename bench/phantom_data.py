@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
@@ -73,7 +73,7 @@ def _written(folder: Path) -> set[str]:
     return set(json.loads(mark.read_text(encoding="utf-8"))["cases"]) if mark.exists() else set()
 
 
-def _write_once(layout: Layout, folder: Path, ids: list[str], size: Size, progress: Progress | None) -> Path:
+def _write_once(layout: Layout, folder: Path, ids: Sequence[str], size: Size, progress: Progress | None) -> Path:
     with only_one(folder):
         if not set(ids) <= _written(folder):
             shown = progress or Silent()

@@ -15,7 +15,7 @@ from bench import pretrain as pretrain_room
 from bench import registry
 from bench.cases import cached
 from bench.chain import Chain, find, resolve
-from bench.contracts.record import Cell
+from bench.contracts.record import SCHEMA_CELL, Cell
 from bench.corpora import cached_corpus
 from bench.data.cache import CachedCases
 from bench.data.digest import sha256_of_folder
@@ -66,8 +66,9 @@ def run(spec: RunSpec, place: Place) -> Cell:
     predict_tests(chain, place, cases)
     scores = score_tests(chain, place, cases)
     cell = make_cell(chain, place, scores, manifest_of(chain, place))
+    written = store.write(cell, scores.rows)
     draw(chain, place, cases, scores)
-    return store.write(cell, scores.rows)
+    return written
 
 
 def task_volumes(chain: Chain, place: Place) -> CachedCases:
@@ -105,7 +106,7 @@ def finetune(chain: Chain, place: Place, cases: CachedCases, encoder: Path | Non
         spec.method,
         plan.architecture,
         plan.setup,
-        registry.kind(chain.words.task.kind),  # type: ignore[arg-type]
+        registry.kind(chain.words.task.kind),
         cases,
         {"train": here.train, "val": here.here.val, "test": here.here.test},
         encoder,
@@ -186,7 +187,7 @@ def make_cell(chain: Chain, place: Place, scores: Scores, manifest: Manifest) ->
     configs = {**plan.phases, "architecture": plan.architecture, "finetune": setup.recipe, "predict": setup.inference}
     corpus_notes = words.corpus.notes if words.corpus else ()
     return Cell(
-        schema="bench-cell/1",
+        schema_=SCHEMA_CELL,
         name=cell_name(
             method=spec.method,
             variant=spec.variant,
@@ -213,7 +214,7 @@ def make_cell(chain: Chain, place: Place, scores: Scores, manifest: Manifest) ->
         pretrain_seed=next((c.seed for c in plan.phases.values()), 0),
         fold=spec.fold,
         source=cases.source,
-        partial=cases.partial if cases.source == "real" else "",
+        partial=cases.partial,
         metrics=setup.protocol.metrics,
         classes=setup.classes,
         scores=_nullable(scores.means),
@@ -272,7 +273,7 @@ def _departures(chain: Chain, training: Mapping[str, Mapping[str, Any]]) -> tupl
     """What departs from the paper, what was missing, and what training had to change on the way."""
     cases = chain.words.cases
     told = list(chain.blueprint.differs)
-    if cases.missing and cases.source == "real":
+    if cases.missing:
         told.append(f"{cases.partial} cases of the split; {len(cases.train)} of {cases.n_train_listed} training cases")
     if cases.source == "phantom":
         told.append("phantom data")

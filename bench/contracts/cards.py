@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 
 def recorded(default: Value) -> Value:
     """A config field that stands in the record and not in the key, because it does not decide the result."""
-    return field(default=default, metadata={"decides": False})  # type: ignore[no-any-return]
+    return field(default=default, metadata={"decides": False})
 
 
 @dataclass(frozen=True)

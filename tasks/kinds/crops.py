@@ -101,7 +101,7 @@ def turn_matrix(recipe: FineTuneConfig, rng: np.random.Generator) -> np.ndarray:
 def _mirrored(array: np.ndarray, flips: Sequence[int], quarters: int) -> np.ndarray:
     """The last three axes flipped and turned by quarters about the third; the shape must survive an odd quarter."""
     lead = array.ndim - 3
-    flipped = np.flip(array, [axis + lead for axis in flips])
+    flipped = np.flip(array, tuple(axis + lead for axis in flips))
     if quarters % 2 and array.shape[lead] != array.shape[lead + 1]:
         quarters += 1  # a crop that is not square can only be turned by halves
     return np.ascontiguousarray(np.rot90(flipped, quarters, (lead, lead + 1)))
