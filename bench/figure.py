@@ -88,6 +88,8 @@ def _draw_losses(panel: Axes, name: str, lines: Sequence[dict[str, Any]]) -> Non
     finite = drawn[np.isfinite(drawn)]
     if finite.size and finite.min() > 0 and finite.max() > 30 * finite.min():
         panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")  # mathtext is off, so powers would show as code
+        panel.yaxis.set_minor_formatter(lambda value, _: "")
     panel.set_title(name or "training", loc="left", fontweight="bold")
     panel.set_ylabel("loss")
     panel.legend(loc="best", fontsize=8)

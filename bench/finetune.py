@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from bench.keys import plain
 from bench.train.checkpoint import load_weights, save_weights
 from bench.train.loop import Hardware, Job, train
 from bench.train.progress import Progress
+from bench.train.ranks import is_first, meet
 from bench.train.schedule import layer_groups
 from bench.train.seeds import reseed_torch
 
@@ -54,14 +56,16 @@ def finetune(
     progress: Progress | None = None,
 ) -> Path:
     """Train on `parts["train"]`, select on `parts["val"]` where the recipe says so; return the file of model weights."""
-    with only_one(folder):
+    with only_one(folder) if is_first() else nullcontext():
         if not (folder / "trained.json").exists():
             folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / "cases.json", {part: list(ids) for part, ids in parts.items()})
-            write_json(folder / "config.json", {"key": key, "config": plain(dataclasses.asdict(setup.recipe))})
+            if is_first():
+                write_json(folder / "cases.json", {part: list(ids) for part, ids in parts.items()})
+                write_json(folder / "config.json", {"key": key, "config": plain(dataclasses.asdict(setup.recipe))})
             model = build_model(card, name, config, setup, kind, setup.recipe.seed)
             adopted = adopt_weights(model, weights, foreign=foreign) if weights else None
             _train(model, setup, kind, cases, parts, adopted, key, folder, hardware, progress)
+    meet()
     return folder / "model.safetensors"
 
 
@@ -122,6 +126,8 @@ def _train(
         hardware,
         progress,
     )
+    if not is_first():
+        return
     save_weights(folder / "model.safetensors", model.state_dict(), {"key": key})
     taken = dataclasses.asdict(adopted) | {"summary": adopted.summary()} if adopted else {}
     write_json(folder / "trained.json", dataclasses.asdict(result) | {"adopted": taken})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bench.keys import plain
 from bench.train.checkpoint import load_weights, save_weights
 from bench.train.loop import Hardware, Job, train
 from bench.train.progress import Progress
+from bench.train.ranks import is_first, meet
 from bench.train.seeds import reseed_torch
 
 
@@ -51,9 +53,10 @@ def pretrain(
         )
     for phase in method.phases:
         folder = folders[phase.name]
-        with only_one(folder):
+        with only_one(folder) if is_first() else nullcontext():
             if not (folder / "trained.json").exists():
                 _run_phase(method, phase.name, configs, corpus, keys[phase.name], folder, hardware, progress)
+        meet()
         method.load_state_dict(load_weights(folder / "method.safetensors")[0])
     return folders[method.phases[-1].name] / "encoder.safetensors"
 
@@ -94,6 +97,8 @@ def _run_phase(
         hardware,
         progress,
     )
+    if not is_first():
+        return
     save_weights(folder / "method.safetensors", method.state_dict(), {"key": key})
     save_weights(folder / "encoder.safetensors", method.encoder.state_dict(), {"key": key})
     write_json(folder / "trained.json", dataclasses.asdict(result))

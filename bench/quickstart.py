@@ -27,6 +27,7 @@ def quickstart(place: Place, say: Callable[[str], None] | None = None) -> list[d
                 corpus = "" if method.endswith("_scratch") else "own"
                 spec = make_spec(method=method, task=task, ratio=ratio, preset="tiny", corpus=corpus, phantom=True)
                 cell = run(spec, place)
+                assert cell is not None  # one process
                 told.append(outcome(cell, place.results))
                 tell(f"{spec.words()}\n  -> dice {cell.scores['dice'] or float('nan'):.3f} over {cell.n} cases")
     tell("")

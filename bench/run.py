@@ -32,6 +32,7 @@ from bench.store import Store, cell_name
 from bench.train.checkpoint import load_weights
 from bench.train.loop import Hardware
 from bench.train.progress import Progress
+from bench.train.ranks import is_first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +55,11 @@ def resolve_at(spec: RunSpec, place: Place) -> Chain:
     return resolve(find(spec, place.environ, phantoms))
 
 
-def run(spec: RunSpec, place: Place) -> Cell:
-    """Run whatever is not there yet and return the cell. A finished cell is returned as it stands."""
+def run(spec: RunSpec, place: Place) -> Cell | None:
+    """Run whatever is not there yet and return the cell. A finished cell is returned as it stands.
+
+    Of several processes that train one model together, only the first predicts, scores and records; the others return None.
+    """
     chain = resolve_at(spec, place)
     store = Store(place.results)
     if (done := store.find(chain.key)) is not None:
@@ -63,6 +67,8 @@ def run(spec: RunSpec, place: Place) -> Cell:
     cases = task_volumes(chain, place)
     encoder = pretrain(chain, place)
     finetune(chain, place, cases, encoder)
+    if not is_first():
+        return None
     predict_tests(chain, place, cases)
     scores = score_tests(chain, place, cases)
     cell = make_cell(chain, place, scores, manifest_of(chain, place))
@@ -92,7 +98,7 @@ def pretrain(chain: Chain, place: Place) -> Path | None:
         pretrain_room.pretrain(
             plan.method, spec.method, plan.phases, corpus, chain.sight, keys, folders, place.hardware, place.progress
         )
-        for name, folder in folders.items():
+        for name, folder in folders.items() if is_first() else ():
             curves(folder / "log.jsonl", folder / "curves.png", title=f"{spec.method} {name}")
     return last / "encoder.safetensors"
 
@@ -116,7 +122,8 @@ def finetune(chain: Chain, place: Place, cases: CachedCases, encoder: Path | Non
         hardware=place.hardware,
         progress=place.progress,
     )
-    curves(folder / "log.jsonl", folder / "curves.png", title=f"{spec.method} on {spec.task}, fine-tuning")
+    if is_first():
+        curves(folder / "log.jsonl", folder / "curves.png", title=f"{spec.method} on {spec.task}, fine-tuning")
     return path
 
 

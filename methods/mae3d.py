@@ -115,7 +115,7 @@ SMALL = MAE3DConfig(
     decoder_width=96,  # ours
     decoder_depth=2,  # ours
     decoder_heads=3,  # ours
-    precision="fp32",  # ours
+    precision="bf16",  # ours
     workers=0,  # ours
     checkpoint_every=100,  # ours
 )

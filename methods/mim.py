@@ -356,6 +356,7 @@ TINY = dataclasses.replace(
     projection_hidden=32,  # ours
     projection_out=32,  # ours
     steps=12,  # ours
+    precision="fp32",  # ours
     lr=1e-3,  # ours
     warmup_steps=2,  # ours
     checkpoint_every=6,  # ours

@@ -33,7 +33,7 @@ def build_encoder(config: UNet3DConfig, sight: Sight) -> UNet3D:
 
 SMALL = UNet3DConfig(
     crop=(48, 64, 48),  # ours
-    widths=(16, 32, 64, 128),  # ours
+    widths=(32, 64, 128, 256),  # ours
     stem_stride=2,  # ours, full resolution costs a CPU five times as much
     norm="instance",  # ours, batches of four are too few for statistics
 )

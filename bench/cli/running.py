@@ -158,7 +158,9 @@ def run(
     from bench.run import run as run_one
 
     place = _place(results, device, json, devices)
-    cells = [run_one(spec, place) for spec in specs]
+    cells = [cell for spec in specs if (cell := run_one(spec, place)) is not None]
+    if not cells:  # a further process of several: the first one tells
+        return
     told = [outcome(cell, results) for cell in cells]
     if json:
         print_json(told if len(told) > 1 else told[0])
@@ -281,6 +283,8 @@ def quickstart(
 def _place(results: Path, device: str, as_json: bool, devices: int = 1) -> Any:
     import os
 
+    if devices > 1 and "LOCAL_RANK" not in os.environ:
+        _one_process_per_device(devices)
     from bench.cli.console import progress_for
     from bench.run import Place
     from bench.train.loop import Hardware
@@ -293,3 +297,12 @@ def _place(results: Path, device: str, as_json: bool, devices: int = 1) -> Any:
         hardware=Hardware(device=device, devices=devices),
         progress=progress_for(as_json),
     )
+
+
+def _one_process_per_device(devices: int) -> None:
+    """Start this very command once per device under torch's own launcher, in place of this process."""
+    import os
+    import sys
+
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
+    os.execv(sys.executable, [sys.executable, "-m", *launcher, "-m", "bench.cli", *sys.argv[1:]])

@@ -118,17 +118,30 @@ class FineTuneConfig(PhaseConfig):
     def sized(self, preset: str) -> FineTuneConfig:
         """This recipe at a preset: `small` learns in minutes on a CPU, `tiny` in seconds; the rest keeps the paper's length."""
         if preset == "small":
-            length = {
-                "steps": 500,
-                "batch_size": 4,
-                "crops_per_volume": min(2, self.crops_per_volume),
-                "warmup_steps": 25,
-                "evaluate_every": 100,
-            }
-            return dataclasses.replace(self, lr=max(self.lr, 1e-3), checkpoint_every=100, **length)  # type: ignore[arg-type]
+            return dataclasses.replace(
+                self,
+                steps=500,
+                batch_size=4,
+                crops_per_volume=min(2, self.crops_per_volume),
+                warmup_steps=25,
+                lr=2e-3,
+                precision="bf16",
+                evaluate_every=100,
+                checkpoint_every=100,
+            )
         if preset == "tiny":
-            length = {"steps": 12, "batch_size": 2, "crops_per_volume": 1, "warmup_steps": 2, "evaluate_every": 6}
-            return dataclasses.replace(self, lr=max(self.lr, 1e-3), checkpoint_every=6, log_every=2, **length)  # type: ignore[arg-type]
+            return dataclasses.replace(
+                self,
+                steps=12,
+                batch_size=2,
+                crops_per_volume=1,
+                warmup_steps=2,
+                lr=2e-3,
+                precision="fp32",
+                evaluate_every=6,
+                checkpoint_every=6,
+                log_every=2,
+            )
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -45,3 +46,14 @@ def gathered(own: Any, world: int) -> list[Any]:
     if world > 1:
         torch.distributed.all_gather_object(everyone, own)
     return everyone
+
+
+def is_first() -> bool:
+    """True in the process that writes files: the only one, or rank 0 of several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def meet() -> None:
+    """Wait until every rank is here, so that what rank 0 wrote can be read. Nothing to wait for with one process."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
