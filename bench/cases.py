@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import registry
 from bench.contracts.cards import Protocol, SegmentationTask
-from bench.contracts.errors import DataMissing, SpecError, nearest
+from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
 from bench.data.checks import CheckReport, check, check_intensity
@@ -79,7 +79,7 @@ def find_cases(spec: RunSpec, card: SegmentationTask, root: Path | None, environ
             f"The protocol '{spec.protocol}' of '{spec.task}' has one split and no fold {spec.fold}.", case=spec.task
         )
     folder = find_dataset(spec.task, card, root, environ)
-    records = {record.case_id: record for record in card.files.records(folder)}
+    records = _by_case(card.files.records(folder))
     listed = lists(protocol.split, registry.splits_folder(), spec.fold)
     labelled = {case for case, record in records.items() if record.label.kind != "none"}
     here, missing = present(listed, labelled)
@@ -129,6 +129,20 @@ def cached(
     )
     used = dict.fromkeys((*cases.here.train, *cases.here.val, *cases.here.test))
     return prepare(cases.folder, cases.pick(tuple(used)), recipe, cache, progress=progress)
+
+
+def _by_case(records: Sequence[Record]) -> dict[str, Record]:
+    """Records by case id; DataUnsound where two images bear one id, because nobody could say which one was used."""
+    found: dict[str, Record] = {}
+    for record in records:
+        other = found.setdefault(record.case_id, record)
+        if other is not record:
+            raise DataUnsound(
+                f"two images on disk bear this id: '{other.images[0].path}' and '{record.images[0].path}'.",
+                case=record.case_id,
+                remedy="Keep one of them.",
+            )
+    return found
 
 
 def _files(record: Record) -> list[str]:

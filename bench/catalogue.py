@@ -150,7 +150,7 @@ def count_parameters(card: MethodCard) -> dict[str, int]:
     tables = [
         b
         for key, b in whole.named_buffers()
-        if b.is_floating_point() and not key.endswith(("running_mean", "running_var"))
+        if b.is_floating_point() and b.dim() and not key.endswith(("running_mean", "running_var"))
     ]
     return {
         "encoder": sum(p.numel() for p in encoder.parameters() if p.requires_grad),

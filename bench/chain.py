@@ -100,8 +100,8 @@ def blueprint(spec: RunSpec) -> Blueprint:
     protocol = protocol_of(task, spec.task, spec.protocol)
     target = target_of(task, spec.task, spec.target, protocol)
     trained = phases(chosen_preset(method, spec))
-    recipe = dataclasses.replace(protocol.recipe, **method.finetune).sized(spec.preset)
-    recipe = dataclasses.replace(recipe, seed=spec.seed)
+    recipe = protocol.recipe.sized(spec.preset)
+    recipe = dataclasses.replace(recipe, **{"seed": spec.seed, **method.finetune.get(spec.preset, {})})
     configs: dict[str, Any] = {**trained, "finetune": recipe, "predict": protocol.inference.sized(spec.preset)}
     no_training = frozenset(f.name for f in dataclasses.fields(PhaseConfig))
     lent = {} if method.build and not spec.weights else dict.fromkeys(trained, no_training)
@@ -190,23 +190,29 @@ def resolve(words: Words) -> Chain:
         content=content_hash(cases.folder, cases.pick((*cases.train, *selecting))),
         before=before,
     )
-    keys["predict"] = key_of(
+    keys |= keys_of_tests(spec, setup, cases, keys["finetune"])
+    return Chain(words=words, blueprint=plan, keys=keys, sight=sight)
+
+
+def keys_of_tests(spec: RunSpec, setup: Any, cases: TaskCases, finetune_key: str) -> dict[str, str]:
+    """The keys of prediction and score after a fine-tuning: they need the test cases and neither method nor corpus."""
+    predict = key_of(
         room="predict",
-        before=keys["finetune"],
+        before=finetune_key,
         inference=setup.inference,
         grid=setup.protocol.score_grid,
         test=cases.here.test,
         content=content_hash(cases.folder, cases.pick(cases.here.test)),
     )
-    keys["score"] = key_of(
+    score = key_of(
         room="score",
-        before=keys["predict"],
+        before=predict,
         metrics=setup.protocol.metrics,
         average=setup.protocol.average,
         unit=setup.protocol.distance_unit,
         ratio=spec.ratio,  # two ratios may name the same cases of a partial download; each is a cell of its own
     )
-    return Chain(words=words, blueprint=plan, keys=keys, sight=sight)
+    return {"predict": predict, "score": score}
 
 
 def _file_key(weights: str) -> str:

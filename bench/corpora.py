@@ -50,13 +50,20 @@ def corpus_word(spec: RunSpec) -> str:
         return "file"
     card = next((c for c in registry.describe(registry.METHODS) if c["name"] == spec.method), {})
     own = card.get("corpus", "none")
-    if own == "none" and spec.corpus not in ("", "none"):
+    asked = spec.corpus or ("folder" if spec.corpus_root else "")
+    if own == "none" and asked not in ("", "none"):
         raise SpecError(
-            f"The method '{spec.method}' does not pre-train, so it takes no corpus, found '{spec.corpus}'.",
+            f"The method '{spec.method}' does not pre-train, so it takes no corpus, found '{asked}'.",
             case=spec.method,
-            remedy="Leave --corpus out.",
+            remedy="Leave --corpus and --corpus-root out.",
         )
-    return "folder" if spec.corpus_root and not spec.corpus else spec.corpus or own
+    if spec.corpus_root and asked in ("own", "none"):
+        raise SpecError(
+            f"--corpus {asked} lies nowhere of its own, so it takes no --corpus-root, found '{spec.corpus_root}'.",
+            case=spec.method,
+            remedy="Leave --corpus-root out, or say --corpus folder.",
+        )
+    return asked or own
 
 
 def find_corpus(
@@ -116,11 +123,12 @@ def named_corpus(
     members = [(member, _member(member, root, environ, phantoms)) for member in card.members]
     found = [(folder, records) for _, (folder, records) in members if folder and records]
     absent = [member.key for member, (folder, records) in members if not (folder and records)]
-    if not found or (absent and not partial and phantoms is None):
+    half = [] if partial or phantoms else [line for m, (_, records) in members if (line := _half(m, records))]
+    if not found or ((absent or half) and not partial and phantoms is None):
         raise DataMissing(
-            f"The pre-training corpus '{key}' ({card.printed:,} volumes; {card.page or card.title}) lacks {', '.join(absent)}.",
+            f"The pre-training corpus '{key}' ({card.printed:,} volumes; {card.page or card.title}) lacks {', '.join([*absent, *half])}.",
             case=key,
-            remedy="Next: --corpus own (the task's own training volumes), --corpus-root DIR where it lies elsewhere, "
+            remedy="--corpus own (the task's own training volumes), --corpus-root DIR where it lies elsewhere, "
             "--weights FILE for a trained encoder, --partial for the members at hand, or --phantom to try without data.",
         )
     everything = [record for _, records in found for record in records]
@@ -176,6 +184,16 @@ def _member(
         wanted = set(read_list(registry.splits_folder(), *member.cases))
         records = [record for record in records if record.case_id in wanted]
     return folder, tuple(records)
+
+
+def _half(member: CorpusMember, records: tuple[Record, ...]) -> str:
+    """What a member that is there lacks of its list of cases, in words; '' when it is whole or has no list."""
+    if not (member.cases and records):
+        return ""
+    here = {record.case_id for record in records}
+    missing = [case for case in read_list(registry.splits_folder(), *member.cases) if case not in here]
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    return f"{len(missing)} volumes of {member.key} ({', '.join(missing[:3])}{more})" if missing else ""
 
 
 def describe_corpus(card: CorpusCard) -> str:

@@ -18,7 +18,7 @@ from bench.contracts.errors import BenchError
 from bench.data.find import locate
 
 NEEDED_GIB = 5
-NEED = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)[^;]*?(?:>=(?P<least>[0-9.]+))?(?:[,<].*)?$")
+NAME, LEAST = re.compile(r"[A-Za-z0-9_.-]+"), re.compile(r">=\s*([0-9.]+)")
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,16 @@ def _python() -> Check:
 
 
 def _packages() -> list[Check]:
-    needs = [m for text in requires("ssl3d-bench") or [] if "extra ==" not in text and (m := NEED.match(text))]
-    found = [check for m in needs if (check := _package(m["name"], m["least"])) is not None]
+    needs = [text for text in requires("ssl3d-bench") or [] if "extra ==" not in text]
+    found = [check for text in needs if (check := _package(*_need(text))) is not None]
     return found or [Check("ok", "packages", f"{len(needs)} installed, none older than asked")]
+
+
+def _need(text: str) -> tuple[str, str | None]:
+    """`torch<3,>=2.11` -> ("torch", "2.11"); None where no least version is asked."""
+    name, least = NAME.match(text), LEAST.search(text.partition(";")[0])
+    assert name is not None
+    return name[0], least[1] if least else None
 
 
 def _package(name: str, least: str | None) -> Check | None:

@@ -13,7 +13,7 @@ from bench.chain import Chain
 from bench.contracts.errors import SpecError
 from bench.data.atomic import write_json
 from bench.forecast import Forecast, forecast
-from bench.spec import RunSpec
+from bench.spec import RunSpec, make_spec
 
 SCHEMA = "bench-plan/1"
 
@@ -64,12 +64,27 @@ def read_plan(path: Path) -> list[RunSpec]:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found.get("schema") != SCHEMA:
             raise ValueError(f"schema {found.get('schema')!r}, expected {SCHEMA!r}")
-        cells = [{**cell, "settings": tuple(tuple(s) for s in cell["settings"])} for cell in found["cells"]]
-        return [RunSpec(**cell) for cell in cells]
+        specs = [_spec(cell) for cell in found["cells"]]
+        if not specs:
+            raise ValueError("it names no cell")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SpecError(
             f"Not a plan: {error}.", case=str(path), remedy="Write one: bench plan ... --out plan.json"
         ) from error
+    return specs
+
+
+def _spec(cell: dict[str, Any]) -> RunSpec:
+    """One cell of a plan, its words checked as if they were typed: a person may have edited the file."""
+    words = {**cell, "method": _at(cell["method"], cell["variant"]), "task": _at(cell["task"], cell["target"])}
+    settings = tuple(f"{phase}.{key}={value}" if phase else f"{key}={value}" for phase, key, value in cell["settings"])
+    for part in ("variant", "target", "settings"):
+        words.pop(part)
+    return make_spec(settings=settings, **words)
+
+
+def _at(name: str, part: str) -> str:
+    return f"{name}@{part}" if part else name
 
 
 def _cell_line(chain: Chain, place: Any) -> JobLine:
@@ -83,10 +98,10 @@ def _cell_line(chain: Chain, place: Any) -> JobLine:
 
 def _what(chain: Chain, room: str) -> str:
     spec = chain.words.spec
-    method = f"{spec.method}@{spec.variant}" if spec.variant else spec.method
+    method = _at(spec.method, spec.variant)
     if room.startswith("pretrain"):
         return f"{method} {spec.preset} on {chain.words.corpus_word}"
-    return f"{method} {spec.preset} {spec.task} {spec.protocol} r{spec.ratio:g} s{spec.seed}"
+    return f"{method} {spec.preset} {_at(spec.task, spec.target)} {spec.protocol} r{spec.ratio:g} s{spec.seed}"
 
 
 def _number(value: float | None) -> str:

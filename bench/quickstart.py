@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,8 @@ def quickstart(place: Place, say: Callable[[str], None] | None = None) -> list[d
                 cell = run(spec, place)
                 assert cell is not None  # one process
                 told.append(outcome(cell, place.results))
-                tell(f"{spec.words()}\n  -> dice {cell.scores['dice'] or float('nan'):.3f} over {cell.n} cases")
+                dice = cell.scores["dice"]
+                tell(f"{spec.words()}\n  -> dice {math.nan if dice is None else dice:.3f} over {cell.n} cases")
     tell("")
     tell(render_table(place.results, "all", "dice", "rich"))
     tell(_next_steps(place, time.monotonic() - begun))

@@ -43,8 +43,12 @@ def specs_of(
     *, method: str, task: str, ratio: str, settings: list[str], seed: int, repeats: int, **words: object
 ) -> list[RunSpec]:
     """Every combination of methods, tasks, ratios and seeds, in the order typed."""
+    from bench.contracts.errors import SpecError
     from bench.spec import make_spec
 
+    for option, typed in (("--method", method), ("--task", task), ("--ratio", ratio)):
+        if not _list(typed):
+            raise SpecError(f"{option} names nothing, found '{typed}'.", remedy="bench list methods, bench list tasks")
     return [
         make_spec(method=m, task=t, ratio=float(r), settings=tuple(settings), seed=seed + k, **words)
         for m in _list(method)

@@ -120,7 +120,7 @@ class FineTuneConfig(PhaseConfig):
         if preset == "small":
             return dataclasses.replace(
                 self,
-                steps=500,
+                steps=600,
                 batch_size=4,
                 crops_per_volume=min(2, self.crops_per_volume),
                 warmup_steps=25,
@@ -285,7 +285,7 @@ class MethodCard:
 
     `build` None means no pre-training. Presets are configs, or a mapping of phase name to config where a method has
     several phases. `variants` maps a name to the fields it changes. `decoder` names the segmentation decoder in
-    `bench.nets.decoders`. `finetune` holds recipe fields that the method's own paper sets for every task.
+    `bench.nets.decoders`. `finetune` maps a preset to the recipe fields that this method needs otherwise than its tasks say.
     """
 
     title: str
@@ -303,7 +303,7 @@ class MethodCard:
     dims: frozenset[int] | set[int] = frozenset({3})
     corpus: str = "none"
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    finetune: Mapping[str, Any] = field(default_factory=dict)
+    finetune: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     licence: str = ""
 
 
