@@ -21,6 +21,8 @@ from bench.data.volumes import label_map, quick_fingerprint
 from bench.spec import RunSpec
 from bench.train.progress import Progress
 
+SHOWN = 100  # missing ids named in one error; `bench data check` names all
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskCases:
@@ -152,7 +154,7 @@ def _files(record: Record) -> list[str]:
 
 def _half_download(spec: RunSpec, folder: Path, missing: Sequence[str], listed: Parts) -> DataMissing:
     total = len(listed.everything())
-    shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+    shown = ", ".join(missing[:SHOWN]) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else "")
     return DataMissing(
         f"{len(missing)} of the {total} cases that the split names are not in {folder}: {shown}.",
         case=spec.task,

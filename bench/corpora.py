@@ -49,7 +49,8 @@ def corpus_word(spec: RunSpec) -> str:
     if spec.weights:
         return "file"
     card = next((c for c in registry.describe(registry.METHODS) if c["name"] == spec.method), {})
-    own = card.get("corpus", "none")
+    # a card from elsewhere is not read as text
+    own = registry.method(spec.method).corpus if "origin" in card else card.get("corpus", "none")
     asked = spec.corpus or ("folder" if spec.corpus_root else "")
     if own == "none" and asked not in ("", "none"):
         raise SpecError(
@@ -125,8 +126,9 @@ def named_corpus(
     absent = [member.key for member, (folder, records) in members if not (folder and records)]
     half = [] if partial or phantoms else [line for m, (_, records) in members if (line := _half(m, records))]
     if not found or ((absent or half) and not partial and phantoms is None):
+        lacking = ", ".join([*absent, *half])
         raise DataMissing(
-            f"The pre-training corpus '{key}' ({card.printed:,} volumes; {card.page or card.title}) lacks {', '.join([*absent, *half])}.",
+            f"The pre-training corpus '{key}' ({card.printed:,} volumes; {card.page or card.title}) lacks {lacking}.",
             case=key,
             remedy="--corpus own (the task's own training volumes), --corpus-root DIR where it lies elsewhere, "
             "--weights FILE for a trained encoder, --partial for the members at hand, or --phantom to try without data.",

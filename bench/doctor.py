@@ -98,6 +98,8 @@ def _disk(results: Path) -> Check:
 
 def _writable(results: Path) -> Check:
     folder = next(p for p in (results.absolute(), *results.absolute().parents) if p.exists())
+    if not folder.is_dir():
+        return Check("bad", "results", str(results), f"A file stands at {folder}: --results DIR.")
     good = os.access(folder, os.W_OK)
     return Check(
         "ok" if good else "bad",

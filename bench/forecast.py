@@ -1,4 +1,4 @@
-"""What a job would cost before it is started: counted FLOPs and bytes, or the measured speed of a like job. Says which."""
+"""What a job would cost before it is run: from counted FLOPs, or from its own log once it was started. Says which."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Forecast:
 
 
 def forecast(chain: Chain, room: str, state: str, place: Any) -> Forecast:
-    """Forecast one training job: from a finished or started like job on disk, else by counting."""
+    """Forecast one training job: what is left of a started one at the speed of its log, else by counting."""
     if state == "done":
         return Forecast(0.0, None, None, "done")
     plan = chain.blueprint
@@ -37,9 +37,10 @@ def forecast(chain: Chain, room: str, state: str, place: Any) -> Forecast:
     micro = config.micro_batch or config.batch_size
     memory = (parameters * 16 + saved * micro) / 2**30
     log = place.folder(room.partition(":")[0], chain.keys[room]) / "log.jsonl"
-    speed = _measured_speed(log)
+    speed, step = _measured_speed(log)
     if speed:
-        return Forecast(config.steps * config.batch_size / speed / 3600, memory, disk, "this job's own log")
+        left = max(0, config.steps - step)
+        return Forecast(left * config.batch_size / speed / 3600, memory, disk, f"its own log, {left:,} steps left")
     rate = _rate(torch_device(place.hardware).type) * SHARE_OF_PEAK
     return Forecast(
         3 * flops * config.steps * config.batch_size / rate / 3600,
@@ -95,12 +96,13 @@ def _cost(chain: Chain, *, pretraining: bool) -> tuple[int, float, float]:
     return sum(p.numel() for p in net.parameters()), float(counter.get_total_flops()), float(sum(saved))
 
 
-def _measured_speed(log: Path) -> float:
-    """Samples per second of a log's last line that has them; 0 when there is none."""
+def _measured_speed(log: Path) -> tuple[float, int]:
+    """Samples per second of a log's last line that has them, and its step; (0, 0) when there is none."""
     if not log.exists():
-        return 0.0
+        return 0.0, 0
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.strip().endswith("}")]
-    return next((float(line["samples_per_s"]) for line in reversed(lines) if line.get("samples_per_s")), 0.0)
+    last: dict[str, Any] = next((line for line in reversed(lines) if line.get("samples_per_s")), {})
+    return float(last.get("samples_per_s", 0.0)), int(last.get("step", 0))
 
 
 def _cache_bytes(chain: Chain) -> float:

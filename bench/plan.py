@@ -47,7 +47,8 @@ def make_plan(specs: Sequence[RunSpec], place: Any) -> list[JobLine]:
             if room in ("predict", "score") or key in jobs:
                 continue
             folder = place.folder(room.partition(":")[0], key)
-            state = "done" if (folder / "trained.json").exists() else "started" if folder.exists() else "to do"
+            begun = (folder / "log.jsonl").exists()
+            state = "done" if (folder / "trained.json").exists() else "started" if begun else "to do"
             jobs[key] = JobLine(room, _what(chain, room), key, state, forecast(chain, room, state, place))
         jobs[chain.key] = _cell_line(chain, place)
     return list(jobs.values())
@@ -100,7 +101,8 @@ def _what(chain: Chain, room: str) -> str:
     spec = chain.words.spec
     method = _at(spec.method, spec.variant)
     if room.startswith("pretrain"):
-        return f"{method} {spec.preset} on {chain.words.corpus_word}"
+        of_task = f" ({spec.task})" if chain.words.corpus_word == "own" else ""
+        return f"{method} {spec.preset} on {chain.words.corpus_word}{of_task}"
     return f"{method} {spec.preset} {_at(spec.task, spec.target)} {spec.protocol} r{spec.ratio:g} s{spec.seed}"
 
 

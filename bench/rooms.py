@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,31 +12,37 @@ from typing import Any
 
 from bench import registry
 from bench.case_rows import CaseRow
-from bench.chain import blueprint, chosen_preset
+from bench.cases import cached, content_hash, find_cases
+from bench.chain import blueprint, chosen_preset, keys_of_tests
 from bench.contracts.cards import Sight, phases
 from bench.contracts.errors import DataMissing, SpecError, StoreError, nearest
 from bench.contracts.record import Cell
 from bench.corpora import CorpusCases, cached_corpus, folder_corpus, named_corpus
+from bench.data.atomic import write_json
 from bench.data.cache import prepare
 from bench.data.digest import sha256_of_folder
 from bench.data.preparation import CacheRecipe
+from bench.figure import curves
 from bench.finetune import build_model
 from bench.keys import key_of
-from bench.phantom_data import write_corpus
+from bench.phantom_data import phantoms_for, write_corpus
 from bench.predict import predict
 from bench.pretrain import pretrain
-from bench.run import Place, finetune, resolve_at, score_tests, task_volumes
+from bench.run import Place, finetune, resolve_at, task_volumes
 from bench.run import pretrain as pretrain_for
-from bench.score import summarise
+from bench.score import score, summarise
 from bench.spec import RunSpec, apply_settings, make_spec
 from bench.store import Store
 from bench.train.checkpoint import load_weights, sha256_of_weights
 from bench.train.hardware import Hardware
+from bench.train.ranks import is_first
 from bench.verify import VerifyReport, verify
+
+PREDICTED = "predicted.json"
 
 
 def pretrain_alone(*, method: str, task: str, folder: str, place: Place, **words: Any) -> dict[str, Any]:
-    """Pre-train on a corpus or a folder of volumes; returns the paths of encoder, log and curves, and the key.
+    """Pre-train on a corpus or a folder of volumes; returns the paths of encoder and log (`curves.png` beside it), and the key.
 
     With a task the result is found again by `bench run` on that task; without one the corpus must be named or be a folder.
     """
@@ -46,13 +53,11 @@ def pretrain_alone(*, method: str, task: str, folder: str, place: Place, **words
         if encoder is None:
             raise SpecError(f"The method '{spec.method}' does not pre-train.", case=spec.method)
         return _told(encoder, chain.keys[f"pretrain:{list(chain.blueprint.phases)[-1]}"])
-    name, _, variant = method.partition("@")
-    spec = RunSpec(method=name, task="", variant=variant, preset=words["preset"])
-    card = registry.method(name)
+    spec = make_spec(method=method, task="", preset=words["preset"], settings=words["settings"])
+    name, card = spec.method, registry.method(spec.method)
     if card.build is None:
         raise SpecError(f"The method '{name}' does not pre-train.", case=name)
-    settings = make_spec(method=name, task="", settings=words["settings"]).settings
-    configs = apply_settings(phases(chosen_preset(card, spec)), settings)
+    configs = apply_settings(phases(chosen_preset(card, spec)), spec.settings)
     corpus = _corpus_alone(card.corpus, words["corpus"], folder, words, place)
     sight = Sight(corpus.channels, next(iter(configs.values())).crop, corpus.spacing_mm, corpus.intensity)
     keys, before = {}, ""
@@ -72,6 +77,8 @@ def pretrain_alone(*, method: str, task: str, folder: str, place: Place, **words
     folders = {phase: place.folder("pretrain", key) for phase, key in keys.items()}
     volumes = cached_corpus(corpus, place.cache, place.progress)
     encoder = pretrain(card, name, configs, volumes, sight, keys, folders, place.hardware, place.progress)
+    for phase, path in folders.items() if is_first() else ():
+        curves(path / "log.jsonl", path / "curves.png", title=f"{name} {phase}")
     return _told(encoder, before)
 
 
@@ -84,24 +91,35 @@ def finetune_alone(spec: RunSpec, place: Place) -> dict[str, Any]:
 
 
 def predict_folder(cell: str, images: Path, out: Path, place: Place) -> list[str]:
-    """Apply a stored cell's model to every volume of a folder; label maps lie on each volume's own grid."""
-    found = find_cell(cell, place.results)
+    """Apply a stored cell's model to every volume of a folder; label maps lie on each volume's own grid.
+
+    A second call goes on where the first stopped. Raises StoreError when `out` holds label maps that are not this cell's.
+    """
+    found, results = find_cell(cell, place.results)
+    place = dataclasses.replace(place, results=results)
     layout = registry.layout("nifti_folder").NiftiFolder()
     records = layout.records(images) if images.is_dir() else []
     if not records:
         raise DataMissing(
             f"No volume (.nii, .nii.gz) in '{images}'.", remedy="Point --images at the folder that holds them."
         )
-    plan = blueprint(spec_of(found))
+    spec = spec_of(found)
+    plan = blueprint(spec)
     weights = place.folder("finetune", found.keys["finetune"]) / "model.safetensors"
     if not weights.exists():
         raise DataMissing(
             f"The model of this cell is not at {weights}.", case=found.name, remedy=f"Make it again: {found.command}"
         )
     kind: Any = registry.kind(plan.setup.task.kind)
-    spec = spec_of(found)
     model = build_model(plan.method, spec.method, plan.architecture, plan.setup, kind, plan.setup.recipe.seed)
-    model.load_state_dict(load_weights(weights)[0])
+    try:
+        model.load_state_dict(load_weights(weights)[0])
+    except RuntimeError as error:
+        raise StoreError(
+            f"The weights do not fit the network that this code builds for the cell ({str(error).splitlines()[-1].strip()}).",
+            case=found.name,
+            remedy=f"Check out the commit in the record, or make the model again: {found.command}",
+        ) from error
     protocol = plan.setup.protocol
     recipe = CacheRecipe(
         spacing_mm=protocol.spacing_mm,
@@ -111,26 +129,20 @@ def predict_folder(cell: str, images: Path, out: Path, place: Place) -> list[str
     )
     cases = prepare(images, records, recipe, place.cache, progress=place.progress)
     ids = [record.case_id for record in records]
+    told = {record.case_id: content_hash(images, [record]) for record in records}
+    _keep_own(out, [out / f"{case}{kind.suffix}" for case in ids], found.keys["predict"], told)
     return [str(path) for path in predict(model, plan.setup, kind, cases, ids, out, place.hardware, place.progress)]
 
 
 def verify_cell(cell: str, results: Path, root: str, environ: Mapping[str, str]) -> VerifyReport:
     """Re-hash what a cell left and re-score it from its predictions, where those and the truth are on disk."""
-    found = find_cell(cell, results)
-    place = Place(results=results, cache=results / "cache", environ=environ, hardware=Hardware(device="cpu"))
+    found, results = find_cell(cell, results)
+    cache = Path(environ.get("BENCH_CACHE") or results / "cache")
+    place = Place(results=results, cache=cache, environ=environ, hardware=Hardware(device="cpu"))
     predictions = place.folder("predict", found.keys["predict"]) / "predictions"
 
     def rescore(stored: Cell) -> Sequence[CaseRow] | None:
-        if not predictions.is_dir():
-            return None
-        chain = resolve_at(dataclasses.replace(spec_of(stored), root=root), place)
-        if chain.key != stored.key:
-            raise StoreError(
-                "The data or the code now give another key, so old and new scores cannot be compared.",
-                case=stored.name,
-                remedy=f"Check out the commit in the record, and check the data: bench data check {stored.task}",
-            )
-        return score_tests(chain, place, task_volumes(chain, place)).rows
+        return _rescored(stored, predictions, root, place) if predictions.is_dir() else None
 
     def summary(stored: Cell, rows: Sequence[CaseRow]) -> dict[str, float | None]:
         return {
@@ -153,15 +165,59 @@ def weights_digest(folder: Path) -> str | None:
     return None
 
 
-def find_cell(name: str, results: Path) -> Cell:
-    """A stored cell by name, by the path of its JSON, or by the start of its key; StoreError with the nearest names."""
+def _rescored(stored: Cell, predictions: Path, root: str, place: Place) -> Sequence[CaseRow]:
+    """The stored predictions scored again. Only the test cases are looked for: neither corpus nor weights are needed."""
+    spec = dataclasses.replace(spec_of(stored), root=root)
+    phantoms = phantoms_for(spec, place.results) if spec.phantom else None
+    card, where = registry.task(spec.task), phantoms or (Path(root) if root else None)
+    cases = find_cases(spec, card, where, {} if phantoms else place.environ)
+    setup = blueprint(spec).setup
+    if keys_of_tests(spec, setup, cases, stored.keys["finetune"])["score"] != stored.key:
+        raise StoreError(
+            "The test cases, or how this code predicts and scores them, have changed since, so old and new scores cannot be "
+            "compared.",
+            case=stored.name,
+            remedy=f"Check out the commit in the record, and check the data: bench data check {stored.task}",
+        )
+    tests = dataclasses.replace(cases, here=dataclasses.replace(cases.here, train=(), val=()))
+    volumes = cached(tests, card, setup.protocol, place.cache)
+    kind: Any = registry.kind(card.kind)
+    return score(setup, kind, cases.folder, cases.pick(cases.here.test), volumes, predictions).rows
+
+
+def _keep_own(out: Path, files: Sequence[Path], key: str, images: Mapping[str, str]) -> None:
+    """Leave in `out` what an earlier call of the same cell predicted from the same images; refuse what is not its own."""
+    mark = out / PREDICTED
+    before: dict[str, Any] = {"key": "", "images": {}}
+    if mark.is_file():
+        before = json.loads(mark.read_text(encoding="utf-8"))
+    present = {path: case for case, path in zip(images, files, strict=True) if path.exists()}
+    if present and before["key"] != key:
+        first = next(iter(present))
+        raise StoreError(
+            f"'{first.name}' in {out} is not a prediction of this cell.",
+            case=present[first],
+            remedy="Give another folder to --out, or move the label maps away.",
+        )
+    for path, case in present.items():
+        if before["images"].get(case) != images[case]:
+            path.unlink()  # the image behind it has changed
+    kept = before["images"] if before["key"] == key else {}
+    write_json(mark, {"key": key, "images": {**kept, **images}})
+
+
+def find_cell(name: str, results: Path) -> tuple[Cell, Path]:
+    """A stored cell by name, by the path of its JSON, or by the start of its key, and the results folder that holds it.
+
+    Raises StoreError with the nearest names.
+    """
     path = Path(name)
     stem = path.stem if path.suffix == ".json" else name
-    store = Store(path.parent.parent if path.suffix == ".json" and path.is_file() else results)
-    cells = store.cells()
+    results = path.parent.parent if path.suffix == ".json" and path.is_file() else results
+    cells = Store(results).cells()
     for cell in cells:
         if cell.name == stem or (len(name) >= 8 and cell.key.startswith(name)):
-            return cell
+            return cell, results
     raise StoreError(
         f"No cell '{name}' in {results}. {nearest(stem, [cell.name for cell in cells])}".strip(),
         case=name,

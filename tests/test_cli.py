@@ -77,7 +77,8 @@ def test_help_lists_and_a_run_without_data_load_nothing_heavy(tmp_path: Path) ->
 def test_checking_real_files_loads_nothing_heavy(tmp_path: Path) -> None:
     make = f"run_words(['phantom', 'make', 'msd04', '--size', 'smoke', '--out', {str(tmp_path)!r}])"
     subprocess.run([sys.executable, "-c", f"from bench.cli import run_words\n{make}"], check=True, capture_output=True)
-    code = f"from bench.cli import run_words\ncode = run_words(['data', 'check', 'msd04', '--root', {str(tmp_path)!r}, '--json'])\nassert code == 0, code"
+    words = ["data", "check", "msd04", "--root", str(tmp_path), "--json"]
+    code = f"from bench.cli import run_words\nassert run_words({words!r}) == 0"
     assert [m for m in heavy_after(code) if m != "scipy.ndimage"] == []
 
 
@@ -131,3 +132,39 @@ def test_a_mistake_without_json_is_two_short_lines(capsys: pytest.CaptureFixture
     assert run_words(["run", "--method", "mae3", "--task", "btcv"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["Error: mae3: No method 'mae3'. Did you mean 'mae3d'?", "Next:  All of them: bench list methods"]
+
+
+def test_stopping_by_hand_is_told_in_one_line_and_with_its_own_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.catalogue.listing", stop)
+    assert run_words(["list", "tasks"]) == 130
+    assert "Repeat the command to resume." in capsys.readouterr().err
+    assert run_words(["list", "tasks", "--json"]) == 130
+    assert json.loads(capsys.readouterr().err)["error"] == "Stopped"
+
+
+def test_our_own_fault_keeps_its_traceback_and_is_no_fault_of_the_users(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr("bench.catalogue.listing", fail)
+    with pytest.raises(ZeroDivisionError):
+        run_words(["list", "tasks"])
+    assert run_words(["list", "tasks", "--json"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback") and json.loads(lines[-1])["error"] == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize("title", ["a [bold]title[/bold]", "[red]"])
+def test_text_in_a_table_is_shown_as_it_is(title: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from bench.cli.console import print_table
+
+    print_table(title, ("[x]",), [("[/y]",)])
+    shown = capsys.readouterr().out
+    assert title in shown and "[/y]" in shown and "[x]" in shown

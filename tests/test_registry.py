@@ -37,7 +37,7 @@ def test_a_new_file_counts_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_card_that_is_no_python_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torn.py").write_text("x = 1\nMETHOD = MethodCard(title=\n")
     monkeypatch.setattr(registry, "package_folder", lambda package: tmp_path)
-    with pytest.raises(PluginBroken, match="torn.py"):
+    with pytest.raises(PluginBroken, match=r"torn\.py"):
         registry.describe(registry.Shelf("method", "elsewhere2", "METHOD", "bench.none"))
 
 

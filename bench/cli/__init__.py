@@ -95,4 +95,4 @@ def _tell(error: str, case: str, message: str, remedy: str, *, as_json: bool) ->
     head = f"{case}: " if case and not message.startswith(case) else ""
     print(f"Error: {head}{message}", file=sys.stderr)
     if remedy:
-        print(f"Next:  {remedy}", file=sys.stderr)
+        print(remedy.lstrip("\n") if remedy.startswith("\n") else f"Next:  {remedy}", file=sys.stderr)

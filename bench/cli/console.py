@@ -32,6 +32,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     console.print(table)
 
 
+def shown(value: float | None) -> str:
+    """A score for a person: four digits, or the word for a number that no case defines."""
+    return "undefined" if value is None or math.isnan(value) else f"{value:.4f}"
+
+
 def progress_for(as_json: bool) -> Progress:
     """Bars on a terminal, plain lines on standard error elsewhere."""
     if sys.stderr.isatty() and not as_json:

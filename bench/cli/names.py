@@ -45,9 +45,11 @@ def show(
     plain = {k: v for k, v in found.items() if k != "config"}
     print_table(str(found.get("title", name)), ("", ""), [(k, _shown(v)) for k, v in plain.items()])
     for phase, values in found.get("config", {}).items():
-        print_table(
-            f"{phase} ({preset})", ("key", "value", "source"), [(k, v["value"], v["source"]) for k, v in values.items()]
-        )
+        if "schema" in found:  # a stored cell holds values, its method's card their sources
+            print_table(phase, ("key", "value"), list(values.items()))
+            continue
+        rows = [(key, v["value"], v["source"]) for key, v in values.items()]
+        print_table(f"{phase} ({preset})", ("key", "value", "source"), rows)
 
 
 def doctor(json: Json = False, results: Results = RESULTS) -> None:

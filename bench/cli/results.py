@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -27,20 +28,26 @@ def score(
     truth: Annotated[Path, typer.Option(help="Folder of reference label maps with the same names.")],
     metrics: Annotated[str, typer.Option(help="Metric ids joined by commas.")] = "dice,hd,hd95,assd,nsd@2mm",
     spacing_from: Annotated[str, typer.Option(help="truth, prediction, or voxels (distances in voxels).")] = "truth",
-    classes: Annotated[str, typer.Option(help="Labels to score, joined by commas; default: all that occur.")] = "",
+    classes: Annotated[
+        str,
+        typer.Option(help="Labels to score, joined by commas; others are background. Default: all in the truth."),
+    ] = "",
     json: Json = False,
 ) -> None:
-    from bench.cli.console import print_json, print_table
+    from bench.cli.console import print_json, print_table, shown
     from bench.score_folders import score_folders
 
-    rows, means, notes = score_folders(predictions, truth, metrics.split(","), spacing_from, classes)
+    asked = [word.strip() for word in metrics.split(",") if word.strip()]
+    rows, means, notes = score_folders(predictions, truth, asked, spacing_from, classes)
     if json:
         print_json([{"case": r.case, "class": r.class_, "metric": r.metric, "value": r.value} for r in rows])
+        for note in notes:
+            print(note, file=sys.stderr)
         return
     print_table(
         f"{len({r.case for r in rows})} cases",
         ("class", *means),
-        [(name, *[f"{means[m][name]:.4f}" for m in means]) for name in next(iter(means.values()), {})],
+        [(name, *[shown(means[m][name]) for m in means]) for name in next(iter(means.values()), {})],
     )
     for note in notes:
         print(note)

@@ -289,7 +289,7 @@ def _place(results: Path, device: str, as_json: bool, devices: int = 1) -> Any:
     from bench.run import Place
     from bench.train.loop import Hardware
 
-    cache = Path(os.environ.get("BENCH_CACHE", results / "cache"))
+    cache = Path(os.environ.get("BENCH_CACHE") or results / "cache")
     return Place(
         results=results,
         cache=cache,

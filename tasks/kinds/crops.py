@@ -73,7 +73,9 @@ class LabelledCrop:
         among = [stored for stored, index in enumerate(self.values) if index]
         size = corpus.shape(case)
         start = (
-            foreground_start(corpus, case, self.shape, positive, rng, balanced=self.recipe.balanced_classes, among=among)
+            foreground_start(
+                corpus, case, self.shape, positive, rng, balanced=self.recipe.balanced_classes, among=among
+            )
             if positive
             else uniform_start(size, self.shape, rng)
         )

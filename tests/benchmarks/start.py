@@ -16,8 +16,8 @@ from bench.data.atomic import write_json
 from bench.provenance import provenance
 
 COMMANDS = (["--help"], ["run", "--help"], ["list", "methods", "--json"], ["list", "tasks"])
-EAGER = "import torch, monai.networks.nets, lightning_fabric, pandas, sklearn.metrics; from bench.cli import run_words; run_words({words!r})"
 LAZY = "from bench.cli import run_words; run_words({words!r})"
+EAGER = "import torch, monai.networks.nets, lightning_fabric, pandas, sklearn.metrics; " + LAZY
 
 
 def seconds(code: str) -> float:

@@ -96,4 +96,6 @@ def test_a_perfect_prediction_costs_nothing_and_an_absent_class_costs_one() -> N
     logits = torch.full((1, 3, *SHAPE), -100.0).scatter_(1, label[:, None].long(), 100.0)
     entropy, overlap = dice_ce(logits, label, inside)
     assert entropy.item() == 0.0
-    assert overlap.item() == pytest.approx(1 / 3, abs=1e-6)  # two classes perfect, the third neither there nor predicted
+    assert overlap.item() == pytest.approx(
+        1 / 3, abs=1e-6
+    )  # two classes perfect, the third neither there nor predicted

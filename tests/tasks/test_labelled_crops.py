@@ -264,7 +264,9 @@ def test_zooming_by_three_shows_the_middle_third_three_times_as_large() -> None:
     _, large, _ = turned(array, np.eye(3) / 3)
     _, small, inside = turned(array, np.eye(3) * 2)
     assert int(large.sum()) == 15**3  # offset k / 3 lies in a voxel of the cube for k in -7..7
-    assert int(small.sum()) == 3**3 and int(inside.sum()) == 17**3  # 2 k lies in the cube for -1..1, in the volume for -8..8
+    assert (
+        int(small.sum()) == 3**3 and int(inside.sum()) == 17**3
+    )  # 2 k lies in the cube for -1..1, in the volume for -8..8
 
 
 @pytest.mark.parametrize("seed", range(4))

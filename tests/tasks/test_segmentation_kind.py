@@ -229,7 +229,7 @@ def test_distances_are_in_mm_unless_the_protocol_measured_voxels(tmp_path: Path)
     for unit in ("mm", "voxels"):
         setup = setup_of(distance_unit=unit, metrics=("hd",))
         found = kind.score_case(setup, tmp_path, record, prepared(tmp_path, record, setup), tmp_path / "guess.nii.gz")
-        hd[unit] = dict((name, value) for name, _, value in found.rows)["tail"]
+        hd[unit] = {name: value for name, _, value in found.rows}["tail"]
     assert hd == {"mm": 3.0, "voxels": 1.0}
 
 

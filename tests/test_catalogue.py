@@ -1,0 +1,135 @@
+"""What there is, as lists and cards: every value that `bench show` prints has a source, and every count is counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import registry
+from bench.catalogue import show_method
+from bench.contracts.cards import PRESETS
+from bench.contracts.errors import SpecError
+from bench.doctor import examine
+from tests.command_line import bench
+
+METHODS = registry.names(registry.METHODS)
+TASKS = registry.names(registry.TASKS)
+CORPORA = registry.names(registry.CORPORA)
+PRETRAINED = [card["name"] for card in registry.describe(registry.METHODS) if card.get("corpus", "none") != "none"]
+
+
+def test_mim_has_the_parameters_of_its_paper_and_a_source_for_every_value() -> None:
+    shown = bench("show", "mim", "--json").value
+    assert shown["parameters"]["encoder"] == 33_891_600 and shown["parameters"]["total"] == 89_901_072
+    assert shown["parameters"]["frozen"] > 0
+    assert set(shown["parameters"]) == {"encoder", "total", "frozen"}
+    assert shown["kind"] == "method" and shown["config"]["pretrain"]["steps"]["value"] == 45_000
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", METHODS)
+def test_every_value_of_every_method_at_every_preset_has_a_source(name: str, preset: str) -> None:
+    if getattr(registry.method(name), preset) is None:
+        with pytest.raises(SpecError, match=f"no preset '{preset}'"):
+            show_method(name, "", preset)
+        return
+    shown = show_method(name, "", preset)
+    values = [(phase, key, value) for phase, config in shown["config"].items() for key, value in config.items()]
+    assert len(values) > 15
+    assert [(phase, key) for phase, key, value in values if not value["source"].strip()] == []
+    assert shown["parameters"]["total"] >= shown["parameters"]["encoder"] > 0
+    assert preset in shown["presets"]
+
+
+def test_a_value_that_a_preset_or_a_variant_changed_says_so() -> None:
+    steps = show_method("mim", "", "tiny")["config"]["pretrain"]["steps"]
+    assert steps["value"] == 12 and steps["source"].startswith("preset tiny")
+    assert not show_method("mim", "", "full")["config"]["pretrain"]["steps"]["source"].startswith("preset")
+    plain, variant = show_method("mim")["config"], show_method("mim", "align_byol")["config"]
+    assert plain != variant
+
+
+@pytest.mark.parametrize("name", [*METHODS, *TASKS, *CORPORA])
+def test_everything_can_be_shown_to_a_person_and_to_a_program(name: str) -> None:
+    shown = bench("show", name, "--json").value
+    assert shown["name"] == name and shown["title"] and shown["kind"]
+    told = bench("show", name)
+    assert told.code == 0 and shown["title"] in told.out
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_shows_its_protocols_tree_licence_and_page(name: str) -> None:
+    shown = bench("show", name, "--json").value
+    assert shown["tree"] and shown["licence"] and shown["page"] and shown["classes"]
+    for protocol in shown["protocols"].values():
+        assert protocol["split"]["origin"] and protocol["metrics"] and protocol["recipe"]["steps"] > 0
+
+
+def test_what_is_not_there_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+    assert "Did you mean 'btcv'" in bench("show", "btvc", "--json").error["message"]
+    assert "Did you mean 'small'" in bench("show", "mim", "--preset", "smal", "--json").error["message"]
+    assert "Did you mean 'align_byol'" in bench("show", "mim@align_biol", "--json").error["message"]
+
+
+def test_a_stored_cell_is_shown_as_it_was_recorded(tmp_path: Path) -> None:
+    from bench.store import Store
+    from tests.cells import make_cell, make_rows
+
+    cell = Store(tmp_path).write(make_cell(), make_rows())
+    assert bench("show", cell.name, "--results", tmp_path, "--json").value["key"] == cell.key
+    assert bench("show", cell.name, "--results", tmp_path).code == 0
+
+
+@pytest.mark.parametrize("sort", ["methods", "tasks", "corpora", "tables"])
+def test_lists_for_a_person_count_and_name_everything(sort: str) -> None:
+    rows = bench("list", sort, "--json").value
+    told = bench("list", sort)
+    assert told.out.startswith(f"{len(rows)} {sort}")
+    assert all(str(row["name"]) in told.out for row in rows)
+
+
+def test_list_rows_hold_what_the_cards_hold() -> None:
+    methods = {row["name"]: row for row in bench("list", "methods", "--json").value}
+    assert set(methods) == set(METHODS) and all(row["title"] and row["paper"] for row in methods.values())
+    assert sorted(name for name, row in methods.items() if row["corpus"] != "none") == sorted(PRETRAINED)
+    tasks = {row["name"]: row for row in bench("list", "tasks", "--json").value}
+    assert all(set(row["protocols"]) == set(registry.task(name).protocols) for name, row in tasks.items())
+
+
+def test_the_doctor_tells_one_line_per_finding_and_never_fails_for_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    monkeypatch.delenv("nnUNet_raw", raising=False)
+    found = bench("doctor", "--results", tmp_path, "--json").value
+    assert {"Python", "packages", "device", "disk", "results", "data"} <= {check["what"] for check in found}
+    assert all(set(check) == {"mark", "what", "found", "remedy"} for check in found)
+    assert all(check["remedy"] for check in found if check["mark"] != "ok")
+    assert bench("doctor", "--results", tmp_path).code == 0
+
+
+def test_the_doctor_finds_data_and_a_package_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import doctor
+    from bench.phantom_data import write_task
+
+    folder = write_task("msd04", "smoke", tmp_path)
+    found = {check.what: check for check in examine({"BENCH_DATA": str(tmp_path)}, tmp_path)}
+    assert found["msd04"].found == str(folder) and "btcv" not in found
+    have = dict.fromkeys(("torch", "numpy"), "1.0.1")
+    monkeypatch.setattr(doctor, "requires", lambda _: ["torch<3,>=2.11", "numpy>=1.0", 'pynrrd>=9; extra == "nrrd"'])
+    monkeypatch.setattr(doctor, "version", lambda name: have[name])
+    bad = [check for check in examine({}, tmp_path) if check.mark == "bad"]
+    assert [(check.what, check.remedy) for check in bad] == [("torch", "pip install 'torch>=2.11'")]
+
+
+def test_the_doctor_sees_a_file_where_results_should_go(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    answer = bench("doctor", "--results", tmp_path / "file" / "results")
+    assert answer.code == 2 and "A file stands at" in answer.out
+
+
+def test_cards_as_json_hold_no_number_that_json_lacks() -> None:
+    for name in (*METHODS, *TASKS, *CORPORA):
+        json.loads(bench("show", name, "--json").out, parse_constant=pytest.fail)
