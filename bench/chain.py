@@ -67,18 +67,14 @@ class Chain:
         return self.keys["score"]
 
 
-def find(spec: RunSpec, environ: Mapping[str, str], phantoms: Path | None = None) -> Words:
-    """Check names, find the task's cases and the corpus on disk. Imports no method and no torch.
-
-    `phantoms` is a folder of phantoms that stands in for every dataset.
-    """
+def check_words(spec: RunSpec) -> None:
+    """Raise SpecError or DataMissing for words that mean nothing; looks at cards and lists, at no data, imports no method."""
     registry.known(registry.METHODS, spec.method)
     offered = registry.variants(spec.method)
     if spec.variant and offered and spec.variant not in offered:
         raise _no_variant(spec, offered)
     task = registry.task(spec.task)
-    protocol = protocol_of(task, spec.task, spec.protocol)
-    target_of(task, spec.task, spec.target, protocol)
+    target_of(task, spec.task, spec.target, protocol_of(task, spec.task, spec.protocol))
     word = corpus_word(spec)
     if word not in ("none", "file", "own", "folder"):
         registry.known(registry.CORPORA, word)
@@ -86,10 +82,20 @@ def find(spec: RunSpec, environ: Mapping[str, str], phantoms: Path | None = None
         raise DataMissing(
             f"No file '{spec.weights}'.", case=spec.method, remedy="Give a .safetensors file to --weights."
         )
+
+
+def find(spec: RunSpec, environ: Mapping[str, str], phantoms: Path | None = None) -> Words:
+    """Check the words, find the task's cases and the corpus on disk. Imports no method and no torch.
+
+    `phantoms` is a folder of phantoms that stands in for every dataset.
+    """
+    check_words(spec)
+    task = registry.task(spec.task)
+    protocol = protocol_of(task, spec.task, spec.protocol)
     root = phantoms or (Path(spec.root) if spec.root else None)
     cases = find_cases(spec, task, root, {} if phantoms else environ)
     corpus = find_corpus(spec, task, protocol, cases, environ, phantoms)
-    return Words(spec=spec, task=task, cases=cases, corpus=corpus, corpus_word=word)
+    return Words(spec=spec, task=task, cases=cases, corpus=corpus, corpus_word=corpus_word(spec))
 
 
 def blueprint(spec: RunSpec) -> Blueprint:

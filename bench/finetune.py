@@ -58,12 +58,12 @@ def finetune(
     """Train on `parts["train"]`, select on `parts["val"]` where the recipe says so; return the file of model weights."""
     with only_one(folder) if is_first() else nullcontext():
         if not (folder / "trained.json").exists():
+            model = build_model(card, name, config, setup, kind, setup.recipe.seed)
+            adopted = adopt_weights(model, weights, foreign=foreign) if weights else None
             folder.mkdir(parents=True, exist_ok=True)
             if is_first():
                 write_json(folder / "cases.json", {part: list(ids) for part, ids in parts.items()})
                 write_json(folder / "config.json", {"key": key, "config": plain(dataclasses.asdict(setup.recipe))})
-            model = build_model(card, name, config, setup, kind, setup.recipe.seed)
-            adopted = adopt_weights(model, weights, foreign=foreign) if weights else None
             _train(model, setup, kind, cases, parts, adopted, key, folder, hardware, progress)
     meet()
     return folder / "model.safetensors"

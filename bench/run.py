@@ -14,7 +14,7 @@ from bench import finetune as finetune_room
 from bench import pretrain as pretrain_room
 from bench import registry
 from bench.cases import cached
-from bench.chain import Chain, find, resolve
+from bench.chain import Chain, check_words, find, resolve
 from bench.contracts.record import SCHEMA_CELL, Cell
 from bench.corpora import cached_corpus
 from bench.data.cache import CachedCases
@@ -51,6 +51,7 @@ class Place:
 
 def resolve_at(spec: RunSpec, place: Place) -> Chain:
     """Find data (phantoms are written where asked for), then resolve; nothing is trained."""
+    check_words(spec)
     phantoms = phantoms_for(spec, place.results, place.progress) if spec.phantom else None
     return resolve(find(spec, place.environ, phantoms))
 
@@ -284,6 +285,8 @@ def _departures(chain: Chain, training: Mapping[str, Mapping[str, Any]]) -> tupl
         told.append(f"{cases.partial} cases of the split; {len(cases.train)} of {cases.n_train_listed} training cases")
     if cases.source == "phantom":
         told.append("phantom data")
+    if chain.blueprint.setup.recipe.selection == "best_val" and not cases.here.val:
+        told.append("no validation case is at hand: the last weights are taken, not the best")
     return (*told, *(note for t in training.values() for note in t.get("notes", ())))
 
 

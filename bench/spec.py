@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -40,10 +41,13 @@ class RunSpec:
         """The run as a command line that repeats it, results folder and device left out."""
         parts = ["bench run", f"--method {_at(self.method, self.variant)}", f"--task {_at(self.task, self.target)}"]
         parts += [f"--protocol {self.protocol}"] if self.protocol != "bench" else []
-        parts += [f"--ratio {self.ratio:g}", f"--preset {self.preset}"]
+        parts += [f"--ratio {self.ratio:.12g}", f"--preset {self.preset}"]
         parts += [f"--corpus {self.corpus}"] if self.corpus else []
         parts += [f"--seed {self.seed}"] + ([f"--fold {self.fold}"] if self.fold else [])
-        parts += [f"--set {phase + '.' if phase else ''}{key}={value}" for phase, key, value in self.settings]
+        parts += [
+            f"--set {shlex.quote(f'{phase}.{key}={value}' if phase else f'{key}={value}')}"
+            for phase, key, value in self.settings
+        ]
         parts += ["--weights FILE"] if self.weights else []
         parts += ["--corpus-root DIR"] if self.corpus_root else []
         parts += ["--partial"] if self.partial else []

@@ -186,7 +186,7 @@ def test_presets_share_one_config_class_and_the_same_phases(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(CARDS))
 def test_variants_and_recipes_change_fields_that_exist(name: str) -> None:
-    from bench.contracts.cards import FineTuneConfig
+    from bench.contracts.cards import PRESETS, FineTuneConfig
 
     card = CARDS[name]
     fields = {f.name for config in phases(card.full).values() for f in dataclasses.fields(config)}
@@ -196,7 +196,9 @@ def test_variants_and_recipes_change_fields_that_exist(name: str) -> None:
         else:
             assert set(changes) <= fields, variant
             assert changes == {} or dataclasses.replace(card.full, **changes) != card.full, variant
-    assert set(card.finetune) <= {f.name for f in dataclasses.fields(FineTuneConfig)}
+    assert set(card.finetune) <= set(PRESETS)
+    for preset, changes in card.finetune.items():
+        assert set(changes) <= {f.name for f in dataclasses.fields(FineTuneConfig)}, preset
 
 
 @pytest.mark.parametrize("name", sorted(CARDS))

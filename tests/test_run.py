@@ -399,7 +399,7 @@ def fresh(done: Done, tmp_path: Path) -> Path:
 
 
 def trained_in(results: Path) -> list[str]:
-    return [name for name in files_of(results) if name.endswith((".safetensors", ".pt", "trained.json", ".nii"))]
+    return [name for name in files_of(results) if name.endswith((".safetensors", ".pt", "trained.json"))]
 
 
 def test_weights_from_a_file_take_the_place_of_pre_training(done: Done, fresh: Path) -> None:

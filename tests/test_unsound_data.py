@@ -18,7 +18,7 @@ from bench.data.volumes import write_nifti
 from bench.phantom_data import task_ids
 from bench.spec import make_spec
 from bench.store import Store
-from tests.command_line import bench
+from tests.command_line import Answer, bench
 
 TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=1", "--set", "finetune.evaluate_every=0")
 
@@ -51,7 +51,7 @@ def part(name: str, k: int = 0) -> str:
     return str(getattr(parts, name)[k])
 
 
-def run(root: Path, results: Path, *words: str):  # type: ignore[no-untyped-def]
+def run(root: Path, results: Path, *words: str) -> Answer:
     task = ("run", "--method", "unet3d_scratch", "--task", "msd04", "--root", root, "--results", results, "--json")
     return bench(*task, *TINY, *words)
 

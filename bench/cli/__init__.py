@@ -30,6 +30,8 @@ results.attach(app)
 
 _CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
+STOPPED = 130
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
@@ -47,14 +49,7 @@ def run_words(words: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        _tell(
-            "Stopped",
-            "",
-            "Stopped by hand; what was finished is kept.",
-            "Repeat the command to resume.",
-            as_json=as_json,
-        )
-        return 130
+        code = STOPPED
     except _CLICK_ERROR as error:
         return _tell_usage(error, as_json=as_json)
     except Exception as error:
@@ -71,6 +66,9 @@ def run_words(words: list[str]) -> int:
             as_json=True,
         )
         return 1
+    if code == STOPPED:  # Typer turns the interruption into an exit code of its own accord
+        told = "Stopped by hand; what was finished is kept."
+        _tell("Stopped", "", told, "Repeat the command to resume.", as_json=as_json)
     return code if isinstance(code, int) else 0
 
 

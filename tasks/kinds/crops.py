@@ -105,7 +105,7 @@ def _mirrored(array: np.ndarray, flips: Sequence[int], quarters: int) -> np.ndar
     lead = array.ndim - 3
     flipped = np.flip(array, tuple(axis + lead for axis in flips))
     if quarters % 2 and array.shape[lead] != array.shape[lead + 1]:
-        quarters += 1  # a crop that is not square can only be turned by halves
+        quarters = 2  # a crop that is not square can only be turned by halves
     return np.ascontiguousarray(np.rot90(flipped, quarters, (lead, lead + 1)))
 
 

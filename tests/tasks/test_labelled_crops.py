@@ -123,8 +123,7 @@ def test_a_crop_that_is_not_square_keeps_its_shape_and_is_turned_by_halves() -> 
     corpus = Labels({"a": labels((6, 4, 5))})
     recipe = dataclasses.replace(EVERYTHING, flip_probability=0.0, rot90_probability=1.0)
     seen = {shown(crop((6, 4, 5), recipe), corpus, seed)["label"].tobytes() for seed in range(40)}
-    array = corpus.labels["a"]
-    assert seen == {array.tobytes(), np.ascontiguousarray(np.rot90(array, 2)).tobytes()}
+    assert seen == {np.ascontiguousarray(np.rot90(corpus.labels["a"], 2)).tobytes()}
 
 
 def test_axes_that_are_not_to_be_flipped_never_are() -> None:
