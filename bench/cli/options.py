@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,6 +37,15 @@ Results = Annotated[Path, typer.Option(help="Where results go.")]
 
 
 RESULTS = Path("results")
+RUN_WORDS = (
+    "method", "task", "ratio", "settings", "seed", "repeats", "fold", "preset", "protocol",
+    "corpus", "corpus_root", "weights", "phantom", "partial", "root",
+)  # fmt: skip
+
+
+def words_of(given: dict[str, Any]) -> dict[str, Any]:
+    """Of a command's own arguments those that describe runs, as `specs_of` takes them."""
+    return {name: str(given[name]) if name == "ratio" else given[name] for name in RUN_WORDS if name in given}
 
 
 def specs_of(

@@ -67,18 +67,7 @@ def plan(
     out: Annotated[Path | None, typer.Option(help="Write the plan here for `bench run --plan`.")] = None,
     json: o.Json = False,
 ) -> None:
-    words: dict[str, Any] = {
-        "fold": fold,
-        "preset": preset,
-        "protocol": protocol,
-        "corpus": corpus,
-        "corpus_root": corpus_root,
-        "weights": weights,
-        "phantom": phantom,
-        "partial": partial,
-        "root": root,
-    }
-    specs = o.specs_of(method=method, task=task, ratio=ratio, settings=settings, seed=seed, repeats=repeats, **words)
+    specs = o.specs_of(**o.words_of(locals()))
     from bench.cli.console import print_json, print_table
     from bench.plan import make_plan, write_plan
 
@@ -129,20 +118,7 @@ def run(
             remedy="For example: bench run --method mim --task btcv --ratio 0.25",
         )
     if plan is None:
-        words: dict[str, Any] = {
-            "fold": fold,
-            "preset": preset,
-            "protocol": protocol,
-            "corpus": corpus,
-            "corpus_root": corpus_root,
-            "weights": weights,
-            "phantom": phantom,
-            "partial": partial,
-            "root": root,
-        }
-        specs = o.specs_of(
-            method=method, task=task, ratio=str(ratio), settings=settings, seed=seed, repeats=repeats, **words
-        )
+        specs = o.specs_of(**o.words_of(locals()))
     else:
         from bench.plan import read_plan
 
@@ -235,18 +211,7 @@ def finetune(
     from bench.cli.console import print_json
     from bench.rooms import finetune_alone
 
-    words: dict[str, Any] = {
-        "fold": fold,
-        "preset": preset,
-        "protocol": protocol,
-        "corpus": corpus,
-        "corpus_root": corpus_root,
-        "weights": weights,
-        "phantom": phantom,
-        "partial": partial,
-        "root": root,
-    }
-    (spec,) = o.specs_of(method=method, task=task, ratio=str(ratio), settings=settings, seed=seed, repeats=1, **words)
+    (spec,) = o.specs_of(**o.words_of(locals()), repeats=1)
     found = finetune_alone(spec, _place(results, device, json, devices))
     print_json(found) if json else print(f"Model: {found['model']}\nLog:   {found['log']}\nNext:  {spec.words()}")
 
