@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +41,7 @@ def quickstart(place: Place, say: Callable[[str], None] | None = None) -> list[d
 
 def _next_steps(place: Place, seconds: float) -> str:
     results = place.results
+    activate = "" if shutil.which("bench") else "  source .venv/bin/activate\n"
     return f"""Done in {seconds:.0f} s.
 
 Where things are
@@ -48,7 +50,7 @@ Where things are
   {results}/runs/            encoders, models, logs, curves.png, predictions, overlays
 
 What to type next
-  bench table msd04 --results {results} --format md
+{activate}  bench table msd04 --results {results} --format md
   bench show mim
   bench run --method mim --task msd04 --ratio 0.25 --preset small --corpus own --root DIR   (real data: bench show msd04)
 """

@@ -20,6 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.case_rows import CaseRow
+from bench.data.atomic import write_json
+from bench.provenance import provenance
 from bench.store import Store
 from tests.cells import make_cell
 
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?")
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--rows", type=int, default=100)
+    parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         store = Store(Path(asked.folder or temporary))
@@ -71,6 +74,8 @@ def main() -> None:
     }
     print(f"one scan is {report['ratio']} times as fast as {report['cells']} files one by one")
     print(json.dumps(report))
+    if asked.out:
+        write_json(asked.out, report | {"machine": provenance()})
 
 
 if __name__ == "__main__":
