@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench import registry
 from bench.cases import TaskCases, content_hash
-from bench.contracts.cards import CorpusCard, CorpusMember, Intensity, Layout, Protocol, SegmentationTask, Spacing
+from bench.contracts.cards import CorpusMember, Intensity, Layout, Protocol, SegmentationTask, Spacing
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
@@ -196,8 +196,3 @@ def _half(member: CorpusMember, records: tuple[Record, ...]) -> str:
     missing = [case for case in read_list(registry.splits_folder(), *member.cases) if case not in here]
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
     return f"{len(missing)} volumes of {member.key} ({', '.join(missing[:3])}{more})" if missing else ""
-
-
-def describe_corpus(card: CorpusCard) -> str:
-    """One line for a person: title, printed count, members."""
-    return f"{card.title}: {card.printed:,} volumes in {len(card.members)} sets"

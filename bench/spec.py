@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
-from bench.contracts.cards import PRESETS, FineTuneConfig, Inference
+from bench.contracts.cards import PRESETS
 from bench.contracts.errors import SpecError, nearest
 
 
@@ -169,6 +169,3 @@ def _fields(config: Any) -> set[str]:
 
 def _at(name: str, part: str) -> str:
     return f"{name}@{part}" if part else name
-
-
-RECIPE_PHASES: dict[str, type[Any]] = {"finetune": FineTuneConfig, "predict": Inference}
