@@ -1,11 +1,12 @@
 import dataclasses
 import math
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.contracts.cards import FineTuneConfig, Inference, MethodConfig, PhaseConfig, deciding
+from bench.contracts.cards import FineTuneConfig, Inference, MethodConfig, PhaseConfig, deciding, later
 from bench.contracts.errors import SpecError
 from bench.keys import key_of
 from bench.spec import apply_settings, make_spec, parse_setting, read_value
@@ -94,3 +95,16 @@ def test_what_does_not_decide_a_result_is_in_no_key() -> None:
 def test_a_key_knows_no_order_of_names_and_no_kind_of_sequence() -> None:
     assert key_of(a=1, b=(1, 2)) == key_of(b=[1, 2], a=1)
     assert len(key_of(a=math.pi)) == 64
+
+
+def test_a_later_field_enters_the_key_only_where_it_departs_from_its_default() -> None:
+    @dataclass(frozen=True)
+    class Before:
+        steps: int = 3
+
+    @dataclass(frozen=True)
+    class After(Before):
+        rank: int = later(0)
+
+    assert key_of(config=After()) == key_of(config=Before())
+    assert key_of(config=After(rank=4)) != key_of(config=Before())

@@ -27,6 +27,14 @@ def recorded(default: Value) -> Value:
     return field(default=default, metadata={"decides": False})
 
 
+def later(default: Value) -> Value:
+    """A config field that came after results were stored: it enters the key only where it departs from its default.
+
+    So a new option leaves the keys of every earlier result as they are.
+    """
+    return field(default=default, metadata={"since": default})
+
+
 @dataclass(frozen=True)
 class Intensity:
     """How stored voxels become network input.
@@ -316,6 +324,11 @@ def phases(preset: Any) -> dict[str, MethodConfig]:
 
 
 def deciding(config: Any) -> dict[str, Any]:
-    """The fields of a config that decide the result, as a plain dict."""
+    """The fields of a config that decide the result, as a plain dict; a `later` field only where it departs."""
     chosen: Iterable[dataclasses.Field[Any]] = dataclasses.fields(config)
-    return {f.name: getattr(config, f.name) for f in chosen if f.metadata.get("decides", True)}
+    values = {f.name: getattr(config, f.name) for f in chosen if f.metadata.get("decides", True)}
+    return {f.name: values[f.name] for f in chosen if f.name in values and not _as_before(f, values[f.name])}
+
+
+def _as_before(option: dataclasses.Field[Any], value: Any) -> bool:
+    return "since" in option.metadata and bool(value == option.metadata["since"])
