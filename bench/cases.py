@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import registry
-from bench.contracts.cards import Protocol, SegmentationTask
+from bench.contracts.cards import Protocol, TaskCard
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
@@ -47,7 +47,7 @@ class TaskCases:
         return [self.records[case] for case in case_ids]
 
 
-def protocol_of(card: SegmentationTask, task: str, name: str) -> Protocol:
+def protocol_of(card: TaskCard, task: str, name: str) -> Protocol:
     """The card's protocol of that name; SpecError with those it offers."""
     if name in card.protocols:
         return card.protocols[name]
@@ -57,7 +57,7 @@ def protocol_of(card: SegmentationTask, task: str, name: str) -> Protocol:
     )
 
 
-def target_of(card: SegmentationTask, task: str, asked: str, protocol: Protocol) -> str:
+def target_of(card: TaskCard, task: str, asked: str, protocol: Protocol) -> str:
     """The target asked for, else the protocol's own; SpecError with those the card knows."""
     target = asked or protocol.target
     if target and target not in card.targets:
@@ -69,7 +69,7 @@ def target_of(card: SegmentationTask, task: str, asked: str, protocol: Protocol)
     return target
 
 
-def find_cases(spec: RunSpec, card: SegmentationTask, root: Path | None, environ: Mapping[str, str]) -> TaskCases:
+def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mapping[str, str]) -> TaskCases:
     """Find the dataset and cut the split to it. Reads names and headers, no voxels.
 
     Raises DataMissing when the dataset is absent, when listed cases are missing and `partial` was not asked for, or when a
@@ -120,14 +120,14 @@ def content_hash(folder: Path, records: Sequence[Record]) -> str:
 
 
 def cached(
-    cases: TaskCases, card: SegmentationTask, protocol: Protocol, cache: Path, progress: Progress | None = None
+    cases: TaskCases, card: TaskCard, protocol: Protocol, cache: Path, progress: Progress | None = None
 ) -> CachedCases:
     """Preprocess what the run uses (train, val, test) into the cache and open it."""
     recipe = CacheRecipe(
         spacing_mm=protocol.spacing_mm,
         intensity=protocol.intensity,
         crop_foreground=protocol.crop_foreground,
-        label_values=label_map(len(card.classes), card.label_values),
+        label_values=label_map(len(card.classes), card.label_values) if card.kind == "segmentation" else None,
     )
     used = dict.fromkeys((*cases.here.train, *cases.here.val, *cases.here.test))
     return prepare(cases.folder, cases.pick(tuple(used)), recipe, cache, progress=progress)

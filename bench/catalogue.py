@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.contracts.cards import PRESETS, CorpusCard, Intensity, MethodCard, SegmentationTask, Sight, phases
+from bench.contracts.cards import PRESETS, CorpusCard, Intensity, MethodCard, Sight, TaskCard, phases
 from bench.contracts.errors import SpecError, nearest
 from bench.keys import plain
 
@@ -92,7 +92,7 @@ def show_method(name: str, variant: str = "", preset: str = "full") -> dict[str,
     }
 
 
-def show_task(name: str, card: SegmentationTask) -> dict[str, Any]:
+def show_task(name: str, card: TaskCard) -> dict[str, Any]:
     """A task's card, its protocols resolved."""
     return {
         "name": name,

@@ -17,8 +17,8 @@ from bench.contracts.cards import (
     MethodCard,
     MethodConfig,
     PhaseConfig,
-    SegmentationTask,
     Sight,
+    TaskCard,
     phases,
 )
 from bench.contracts.errors import DataMissing, SpecError, nearest
@@ -32,7 +32,7 @@ class Words:
     """A spec whose data were found; nothing of the method is imported yet."""
 
     spec: RunSpec
-    task: SegmentationTask
+    task: TaskCard
     cases: TaskCases
     corpus: CorpusCases | None
     corpus_word: str
@@ -75,12 +75,26 @@ def check_words(spec: RunSpec) -> None:
         raise _no_variant(spec, offered)
     task = registry.task(spec.task)
     target_of(task, spec.task, spec.target, protocol_of(task, spec.task, spec.protocol))
+    _check_pair(spec, task)
     word = corpus_word(spec)
     if word not in ("none", "file", "own", "folder"):
         registry.known(registry.CORPORA, word)
     if spec.weights and not Path(spec.weights).is_file():
         raise DataMissing(
             f"No file '{spec.weights}'.", case=spec.method, remedy="Give a .safetensors file to --weights."
+        )
+
+
+def _check_pair(spec: RunSpec, task: TaskCard) -> None:
+    """SpecError where a method cannot be shown what a task holds; read from the card's text where the method is ours."""
+    card = next((c for c in registry.describe(registry.METHODS) if c["name"] == spec.method), {})
+    dims = registry.method(spec.method).dims if "origin" in card else card.get("dims", [3])
+    if task.dims not in dims:
+        raise SpecError(
+            f"The method '{spec.method}' takes {' or '.join(f'{d}-D' for d in sorted(dims))} images, "
+            f"'{spec.task}' holds {task.dims}-D ones.",
+            case=spec.method,
+            remedy="Methods and what they take: bench list methods",
         )
 
 

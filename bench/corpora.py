@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench import registry
 from bench.cases import TaskCases, content_hash
-from bench.contracts.cards import CorpusMember, Intensity, Layout, Protocol, SegmentationTask, Spacing
+from bench.contracts.cards import CorpusMember, Intensity, Layout, Protocol, Spacing, TaskCard
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
@@ -69,7 +69,7 @@ def corpus_word(spec: RunSpec) -> str:
 
 def find_corpus(
     spec: RunSpec,
-    task: SegmentationTask,
+    task: TaskCard,
     protocol: Protocol,
     cases: TaskCases,
     environ: Mapping[str, str],
@@ -157,7 +157,7 @@ def cached_corpus(corpus: CorpusCases, cache: Path, progress: Progress | None = 
     return CachedCases.joined(parts)
 
 
-def _own(task: SegmentationTask, protocol: Protocol, cases: TaskCases) -> CorpusCases:
+def _own(task: TaskCard, protocol: Protocol, cases: TaskCases) -> CorpusCases:
     records = tuple(
         record.model_copy(update={"label": type(record.label)()}) for record in cases.pick(cases.here.train)
     )

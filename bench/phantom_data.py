@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from bench import registry
-from bench.contracts.cards import Layout, SegmentationTask
+from bench.contracts.cards import Layout, TaskCard
 from bench.contracts.errors import SpecError, nearest
 from bench.corpora import corpus_word
 from bench.data.lock import only_one
@@ -53,7 +53,7 @@ def write_corpus(name: str, size: Size, root: Path, progress: Progress | None = 
     return written
 
 
-def task_ids(card: SegmentationTask, size: Size) -> list[str]:
+def task_ids(card: TaskCard, size: Size) -> list[str]:
     """The first official ids of each part, over all protocols of the task, so that every protocol's parts have cases."""
     chosen: dict[str, None] = {}
     for protocol in card.protocols.values():

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from bench import DISTRIBUTION
-from bench.contracts.cards import CorpusCard, MethodCard, SegmentationTask
+from bench.contracts.cards import CorpusCard, MethodCard, TaskCard
 from bench.contracts.errors import PluginBroken, SpecError, nearest
 
 
@@ -116,9 +116,9 @@ def method(name: str) -> MethodCard:
     return _card(METHODS, name, MethodCard)
 
 
-def task(name: str) -> SegmentationTask:
+def task(name: str) -> TaskCard:
     """Import a task and return its card. Task cards never import torch."""
-    return _card(TASKS, name, SegmentationTask)
+    return _card(TASKS, name, TaskCard)
 
 
 def corpus(name: str) -> CorpusCard:

@@ -145,9 +145,8 @@ def verify_cell(cell: str, results: Path, root: str, environ: Mapping[str, str])
         return _rescored(stored, predictions, root, place) if predictions.is_dir() else None
 
     def summary(stored: Cell, rows: Sequence[CaseRow]) -> dict[str, float | None]:
-        return {
-            name: None if math.isnan(value) else value for name, value in summarise(rows, stored.average)[0].items()
-        }
+        means, _ = summarise(rows, stored.average, stored.metrics)
+        return {name: None if math.isnan(value) else value for name, value in means.items()}
 
     rehash = {"predictions": lambda: sha256_of_folder(predictions)} | {
         f"{room.removeprefix('pretrain:')}:final": partial(weights_digest, place.folder(room.partition(":")[0], key))

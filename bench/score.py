@@ -13,6 +13,7 @@ from bench.case_rows import CaseRow
 from bench.contracts.errors import DataMissing
 from bench.contracts.kind import Kind, Setup
 from bench.contracts.record import Record
+from bench.metrics.pooled import is_pooled, pooled
 from bench.train.progress import Progress, Silent
 
 
@@ -53,12 +54,17 @@ def score(
         counts.update(scored.counts)
         shown.advance(1)
     shown.finish()
-    means, class_means = summarise(rows, setup.protocol.average)
+    means, class_means = summarise(rows, setup.protocol.average, setup.protocol.metrics)
+    counts.update(undefined_of(rows, setup.protocol.metrics))
     return Scores(tuple(rows), means, class_means, dict(counts))
 
 
-def summarise(rows: Sequence[CaseRow], average: str) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+def summarise(
+    rows: Sequence[CaseRow], average: str, metrics: Sequence[str]
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Means per metric and per class and metric, over defined values only (undefined ones are counted elsewhere).
+
+    A metric of the whole set (AUC) is counted from the evidence among the rows instead; evidence itself is not averaged.
 
     `class_then_case`: over cases per class, then over classes. `case_then_class`: over classes per case, then over cases.
     The two differ when a class is undefined in some case. Nothing defined gives NaN.
@@ -66,18 +72,36 @@ def summarise(rows: Sequence[CaseRow], average: str) -> tuple[dict[str, float], 
     Example: class a scores 1 and 0 in two cases, class b scores 1 in the first only. Class first gives (0.5 + 1) / 2 = 0.75,
     case first gives (1 + 0) / 2 = 0.5.
     """
-    metrics = list(dict.fromkeys(row.metric for row in rows))
-    classes = list(dict.fromkeys(row.class_ for row in rows))
-    class_means = {
-        name: {m: mean([r.value for r in rows if r.class_ == name and r.metric == m]) for m in metrics}
-        for name in classes
-    }
-    if average == "class_then_case":
-        return {m: mean([class_means[name][m] for name in classes]) for m in metrics}, class_means
-    by_case: dict[str, dict[str, list[float]]] = {m: {} for m in metrics}
+    means: dict[str, float] = {}
+    class_means: dict[str, dict[str, float]] = {}
+    for metric in metrics:
+        if is_pooled(metric):
+            whole = pooled(metric, rows)
+            means[metric], by_class = whole.value, dict(whole.by_class)
+        else:
+            means[metric], by_class = _averaged([row for row in rows if row.metric == metric], average)
+        for name, value in by_class.items():
+            class_means.setdefault(name, {})[metric] = value
+    return means, class_means
+
+
+def undefined_of(rows: Sequence[CaseRow], metrics: Sequence[str]) -> dict[str, int]:
+    """How often a metric of the whole set was undefined (a class that no test case has), by name; none where it never was."""
+    found = {f"n_undefined_{name}": pooled(name, rows).undefined for name in metrics if is_pooled(name)}
+    return {name: count for name, count in found.items() if count}
+
+
+def _averaged(rows: Sequence[CaseRow], average: str) -> tuple[float, dict[str, float]]:
+    """The mean of one metric's rows in the protocol's order, and the mean per class over cases."""
+    classes: dict[str, list[float]] = {}
+    cases: dict[str, list[float]] = {}
     for row in rows:
-        by_case[row.metric].setdefault(row.case, []).append(row.value)
-    return {m: mean([mean(values) for values in by_case[m].values()]) for m in metrics}, class_means
+        classes.setdefault(row.class_, []).append(row.value)
+        cases.setdefault(row.case, []).append(row.value)
+    by_class = {name: mean(values) for name, values in classes.items()}
+    if average == "class_then_case":
+        return mean(list(by_class.values())), by_class
+    return mean([mean(values) for values in cases.values()]), by_class
 
 
 def mean(values: Sequence[float]) -> float:

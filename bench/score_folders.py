@@ -75,8 +75,8 @@ def score_folders(
         counts.update(scored.counts())
         doubts.update(f"label {label} counted as background" for label in others)
         doubts.update(_doubts(guess, reference))
-    _, by_class = summarise(rows, "class_then_case")
-    found = dict.fromkeys(row.metric for row in rows)  # as the metrics spell themselves, however they were typed
+    found = tuple(dict.fromkeys(row.metric for row in rows))  # as the metrics spell themselves, however they were typed
+    _, by_class = summarise(rows, "class_then_case", found)
     means = {metric: {name: by_class[name][metric] for name in by_class} for metric in found}
     return rows, means, _notes(counts, doubts, sorted(set(guesses) - set(truths)))
 

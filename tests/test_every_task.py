@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bench import registry
-from bench.contracts.cards import Protocol, SegmentationTask
+from bench.contracts.cards import Protocol, TaskCard
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import Record
 from bench.data import manifest
@@ -43,7 +43,7 @@ def _has(file: str, key: str) -> bool:
         return False
 
 
-def smoke_ids(card: SegmentationTask) -> list[str]:
+def smoke_ids(card: TaskCard) -> list[str]:
     """The first official ids of every protocol's parts: at least 5 for training, 1 for val, 2 for test."""
     chosen: dict[str, None] = {}
     for protocol in card.protocols.values():

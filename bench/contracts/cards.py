@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # pydantic takes 0.07 s, and no card needs it to be read
 Shape3 = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 Value = TypeVar("Value")
+Modality = Literal["CT", "MR", "XR", "US", "FP", "EM", "PATH", "SHAPE"]
 
 
 def recorded(default: Value) -> Value:
@@ -232,20 +233,21 @@ class Layout(Interface):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentationTask:
-    """A task card: no code, only facts. Labels are 1, 2, ... in the order of `classes`; 0 is background.
+class TaskCard:
+    """What every task's card says: no code, only facts. `kind` names the machinery in `tasks/kinds/`.
 
-    `targets` maps a target's name to merged classes: `{"organ": {"liver": ("liver", "tumour")}}`; a class left out is
-    background. `label_values` maps what stands in the files to the labels where they differ (255 -> 1).
+    `classes` are the foreground labels 1, 2, ... of a segmentation, the classes 0, 1, ... of a classification, the findings
+    of a multi-label task, and empty where a task has none. `dims` 2 marks images of one slice.
     """
 
     title: str
     version: int
-    modality: Literal["CT", "MR"]
+    modality: Modality
     files: Layout
     classes: tuple[str, ...]
     protocols: Mapping[str, Protocol]
     channels: int = 1
+    dims: int = 3
     targets: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     label_values: Mapping[int, int] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)  # official number of cases: labelled, unlabelled
@@ -255,7 +257,47 @@ class SegmentationTask:
     page: str = ""
     citation: str = ""
     hu: tuple[float, float] | None = None  # plausible range of stored values, None where they have no unit
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationTask(TaskCard):
+    """Labels are 1, 2, ... in the order of `classes`; 0 is background.
+
+    `targets` maps a target's name to merged classes: `{"organ": {"liver": ("liver", "tumour")}}`; a class left out is
+    background. `label_values` maps what stands in the files to the labels where they differ (255 -> 1).
+    """
+
     kind: str = "segmentation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationTask(TaskCard):
+    """One label per case: 0, 1, ... in the order of `classes`, or with `multilabel` one yes or no per class."""
+
+    multilabel: bool = False
+    kind: str = "classification"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportTask(TaskCard):
+    """A volume in, a report out."""
+
+    kind: str = "report"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTask(TaskCard):
+    """Findings (`classes`) judged by the similarity of a volume to a sentence that affirms and one that denies each."""
+
+    kind: str = "prompts"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalTask(TaskCard):
+    """Reports ask, volumes answer: the rank of each report's own volume in a gallery."""
+
+    kind: str = "retrieval"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,7 +317,7 @@ class CorpusCard:
 
     title: str
     version: int
-    modality: Literal["CT", "MR"]
+    modality: Modality
     members: tuple[CorpusMember, ...]
     printed: int
     intensity: Intensity

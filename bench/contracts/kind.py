@@ -13,7 +13,7 @@ from typing import Protocol as Interface
 
 from torch import nn
 
-from bench.contracts.cards import FineTuneConfig, Inference, Protocol, SegmentationTask, Shape3, Sight, Spacing
+from bench.contracts.cards import FineTuneConfig, Inference, Protocol, Shape3, Sight, Spacing, TaskCard
 from bench.contracts.method import Batch, Encoder, Phase
 from bench.contracts.record import Record
 
@@ -22,7 +22,7 @@ from bench.contracts.record import Record
 class Setup:
     """A task as one run sees it: target, protocol and sizes resolved. `values` maps a stored label to a class index."""
 
-    task: SegmentationTask
+    task: TaskCard
     target: str
     protocol: Protocol
     recipe: FineTuneConfig
@@ -58,7 +58,7 @@ class Kind(Interface):
 
 
 def make_setup(
-    task: SegmentationTask,
+    task: TaskCard,
     target: str,
     protocol: Protocol,
     *,

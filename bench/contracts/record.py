@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench.contracts.cards import Modality
+
 Source = Literal["real", "phantom"]
+ImageFormat = Literal["nifti", "h5", "nrrd", "dicom", "slices", "metaimage", "npz", "png"]
 SCHEMA_MANIFEST = "bench-manifest/1"
 SCHEMA_CELL = "bench-cell/1"
 
@@ -19,22 +22,33 @@ class _Frozen(BaseModel):
 
 
 class ImageFile(_Frozen):
-    """Where one image of a case lies, relative to the dataset's folder. `key` is the dataset inside an h5 file."""
+    """Where one image of a case lies, relative to the dataset's folder.
+
+    `key` is the dataset inside an h5 file or the array inside an npz archive, `index` the place along its first axis; the
+    path of a `dicom` or `slices` image is the folder of its slices, `key` the series where a folder holds several.
+    """
 
     path: str
-    format: Literal["nifti", "h5", "nrrd"]
+    format: ImageFormat
     channel: int = 0
     key: str | None = None
     frame: int | None = None
+    index: int | None = None
 
 
 class LabelFile(_Frozen):
-    """Where the label of a case lies; `kind` none means that the owners withhold it."""
+    """What is known of a case: a mask in a file, a class, one answer per finding, or a report.
 
-    kind: Literal["mask", "none"] = "none"
+    `kind` none means that the owners withhold it. `value` is a class's place in the card's `classes`; `values` hold 1, 0 or
+    -1 (not told) per class. A report lies in the file `path` under `key`; its text travels in `Record.text`.
+    """
+
+    kind: Literal["mask", "class", "multilabel", "report", "none"] = "none"
     path: str | None = None
-    format: Literal["nifti", "h5", "nrrd"] = "nifti"
+    format: Literal["nifti", "h5", "nrrd", "slices", "table"] = "nifti"
     key: str | None = None
+    value: int | None = None
+    values: tuple[int, ...] = ()
 
 
 class Record(_Frozen):
@@ -47,7 +61,7 @@ class Record(_Frozen):
     group: str
     images: tuple[ImageFile, ...]
     label: LabelFile = LabelFile()
-    modality: Literal["CT", "MR"] = "CT"
+    modality: Modality = "CT"
     contrast: str = ""
     shape: tuple[int, ...] | None = None
     spacing: tuple[float, float, float] | None = None
@@ -63,6 +77,7 @@ class Record(_Frozen):
     fingerprint: str = ""
     source: Source = "real"
     meta: dict[str, Any] = Field(default_factory=dict)
+    text: str = Field("", exclude=True, repr=False)  # a report, in memory only: no manifest or cell ever holds it
 
 
 class ManifestHeader(_Frozen):

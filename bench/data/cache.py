@@ -97,7 +97,7 @@ class CachedCases:
         return self._of(case).spacing_mm
 
     def fields(self, case: str) -> Mapping[str, Any]:
-        """`modality` and whatever the record's `meta` holds."""
+        """`modality`, `label` (a class or one answer per class) and `report` where there is one, and the record's `meta`."""
         return self._of(case).fields
 
     def read(self, case: str, start: Shape3, size: Shape3) -> NDArray[Any]:
@@ -248,11 +248,20 @@ def prepare(
             record.dataset,
             entry.meta.placement.crop_shape,
             entry.meta.placement.spacing_mm,
-            {"modality": record.modality, **record.meta},
+            _told(record),
         )
         for record, entry in zip(records, entries, strict=True)
     }
     return CachedCases(known, _sight(entries, recipe))
+
+
+def _told(record: Record) -> Mapping[str, Any]:
+    told: dict[str, Any] = {"modality": record.modality, **record.meta}
+    if record.label.kind == "class":
+        told["label"] = record.label.value
+    elif record.label.kind == "multilabel":
+        told["label"] = record.label.values
+    return told | ({"report": record.text} if record.text else {})
 
 
 def _results(jobs: Sequence[_Job], workers: int) -> Iterator[Entry | DataUnsound]:

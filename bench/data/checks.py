@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Protocol, SegmentationTask
+from bench.contracts.cards import Protocol, TaskCard
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record, Source
 from bench.data.splits import Parts, check_hygiene
@@ -89,9 +89,7 @@ class _Seen:
     remarks: tuple[str, ...]
 
 
-def check(
-    card: SegmentationTask, folder: Path, parts: Parts, *, partial: bool = False, full: bool = True
-) -> CheckReport:
+def check(card: TaskCard, folder: Path, parts: Parts, *, partial: bool = False, full: bool = True) -> CheckReport:
     """Check the listed cases of a dataset's folder: presence, headers and, if `full`, every voxel of image and mask.
 
     Damaged files do not stop it: each becomes an entry of `unsound`. Raises DataUnsound only where the folder cannot be
@@ -173,7 +171,7 @@ def _mode(image: NDArray[Any], between: tuple[float, float]) -> tuple[float, flo
     return float(counts.sum()) / image.size, float(edges[int(counts.argmax())]) + BIN_HU / 2
 
 
-def _look(card: SegmentationTask, folder: Path, record: Record, full: bool) -> _Seen | Unsound:
+def _look(card: TaskCard, folder: Path, record: Record, full: bool) -> _Seen | Unsound:
     """Read one case: what it showed, or what is wrong with it."""
     stage = "files"
     try:
@@ -194,15 +192,41 @@ def _look(card: SegmentationTask, folder: Path, record: Record, full: bool) -> _
                 record.case_id, stage, f"its image {problem}", "Fetch it again, or mend its unit (HU for CT)."
             )
         stage = "labels"
-        label = read_label(folder, record, label_map(len(card.classes), card.label_values)).array
+        present = _classes_of(card, folder, record)
     except (DataUnsound, DataMissing) as error:
         return Unsound(record.case_id, stage, error.message, error.remedy)
-    present = frozenset(int(value) for value in np.flatnonzero(np.bincount(label.ravel())) if value)
-    remarks += [] if present else ["empty mask"]
+    remarks += ["empty mask"] if record.label.kind == "mask" and not present else []
     return _Seen(present, _coarse_digest(image), tuple(remarks))
 
 
-def _image_problem(card: SegmentationTask, image: NDArray[Any]) -> str:
+def _classes_of(card: TaskCard, folder: Path, record: Record) -> frozenset[int]:
+    """The classes that a case shows, as 1, 2, ... in the card's order; DataUnsound for a label that the card does not know."""
+    label = record.label
+    if label.kind == "mask":
+        array = read_label(folder, record, label_map(len(card.classes), card.label_values)).array
+        return frozenset(int(value) for value in np.flatnonzero(np.bincount(array.ravel())) if value)
+    if label.kind == "class":
+        if label.value is None or not 0 <= label.value < len(card.classes):
+            raise DataUnsound(
+                f"its class is {label.value}, expected 0 to {len(card.classes) - 1} ({', '.join(card.classes)}).",
+                case=record.case_id,
+                remedy="Mend the table of labels.",
+            )
+        return frozenset({label.value + 1})
+    if label.kind == "multilabel":
+        if len(label.values) != len(card.classes) or not set(label.values) <= {-1, 0, 1}:
+            raise DataUnsound(
+                f"it has {len(label.values)} answers {sorted(set(label.values))}, expected {len(card.classes)} of 0, 1 or -1.",
+                case=record.case_id,
+                remedy="Mend the table of labels.",
+            )
+        return frozenset(k for k, value in enumerate(label.values, start=1) if value == 1)
+    if label.kind == "report" and not record.text.strip():
+        raise DataUnsound("its report is empty.", case=record.case_id, remedy="Mend the table of reports.")
+    return frozenset()
+
+
+def _image_problem(card: TaskCard, image: NDArray[Any]) -> str:
     if len(image) != card.channels:
         return f"has {len(image)} channels, expected are {card.channels}."
     if image.min() == image.max():
@@ -239,7 +263,7 @@ def _doubled(records: Sequence[Record]) -> list[Unsound]:
 def _unlabelled(named: Mapping[str, Sequence[str]], by_case: Mapping[str, Record]) -> list[Unsound]:
     everything = dict.fromkeys(case for part in named.values() for case in part)
     bare = [case for case in everything if case in by_case and by_case[case].label.kind == "none"]
-    return [Unsound(case, "counts", "its image is there, its mask is not.", "Complete the download.") for case in bare]
+    return [Unsound(case, "counts", "its image is there, its label is not.", "Complete the download.") for case in bare]
 
 
 def _twins(seen: Mapping[str, _Seen], named: Mapping[str, Sequence[str]]) -> list[Unsound]:
@@ -257,7 +281,7 @@ def _twins(seen: Mapping[str, _Seen], named: Mapping[str, Sequence[str]]) -> lis
     return twins
 
 
-def _absent_classes(card: SegmentationTask, seen: Mapping[str, _Seen]) -> list[Unsound]:
+def _absent_classes(card: TaskCard, seen: Mapping[str, _Seen]) -> list[Unsound]:
     shown = frozenset[int]().union(*(what.labels for what in seen.values()))
     absent = [name for number, name in enumerate(card.classes, start=1) if number not in shown]
     return [
@@ -270,7 +294,7 @@ def _apple_double(folder: Path) -> tuple[str, ...]:
 
 
 def _notes(
-    card: SegmentationTask, records: Sequence[Record], seen: Mapping[str, _Seen], labelled: set[str], source: Source
+    card: TaskCard, records: Sequence[Record], seen: Mapping[str, _Seen], labelled: set[str], source: Source
 ) -> list[str]:
     remarks: dict[str, list[str]] = {}
     for case, what in seen.items():
@@ -281,7 +305,7 @@ def _notes(
     if source == "real" and official and len(labelled) > official:
         notes.append(f"{len(labelled)} labelled cases on disk, the owners ship {official}.")
     withheld = sum(record.label.kind == "none" for record in records)
-    return [*notes, *([f"{withheld} cases without a mask are not used."] if withheld else [])]
+    return [*notes, *([f"{withheld} cases without a label are not used."] if withheld else [])]
 
 
 def _summary(unsound: Iterable[Unsound], complete: bool, full: bool) -> dict[str, str]:

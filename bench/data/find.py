@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench.contracts.cards import Layout, SegmentationTask
+from bench.contracts.cards import Layout, TaskCard
 from bench.contracts.errors import DataMissing
 
 EXTRA_LEVELS = 2  # tasks.md B.6: folders of folders that may stand around a dataset
 PLACES = ("BENCH_DATA", "nnUNet_raw")  # asked in this order
 
 
-def find_dataset(key: str, card: SegmentationTask, root: Path | None, environ: Mapping[str, str]) -> Path:
+def find_dataset(key: str, card: TaskCard, root: Path | None, environ: Mapping[str, str]) -> Path:
     """The folder of a task's dataset: below `--root` if given, else below $BENCH_DATA, else below $nnUNet_raw.
 
     Raises DataMissing that says what is missing, how large it is, its licence, where to register, which tree is expected,
@@ -48,7 +48,7 @@ def first_within(root: Path, holds: Callable[[Path], bool], levels: int = EXTRA_
     return next((folder for folder in _walk(root, levels) if holds(folder)), None)
 
 
-def missing_dataset(key: str, card: SegmentationTask, root: Path | None, environ: Mapping[str, str]) -> DataMissing:
+def missing_dataset(key: str, card: TaskCard, root: Path | None, environ: Mapping[str, str]) -> DataMissing:
     """What to tell a person who lacks a task's data: one line of what was sought, then several of how to get on."""
     count = ", ".join(f"{number:,} {what}" for what, number in card.counts.items())
     size = f"{card.gigabytes:g} GB" if card.gigabytes else "size unknown"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bench.contracts.cards import Protocol, SegmentationTask
+from bench.contracts.cards import Protocol, TaskCard
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import ManifestHeader, Record
 from bench.data.atomic import json_text, publish, stage_bytes
@@ -42,7 +42,7 @@ class Manifest:
 
 def build(
     key: str,
-    card: SegmentationTask,
+    card: TaskCard,
     protocol_name: str,
     *,
     folder: Path,
@@ -143,7 +143,7 @@ def read(folder: Path) -> Manifest:
     return Manifest(header, records)
 
 
-def _protocol(key: str, card: SegmentationTask, name: str) -> Protocol:
+def _protocol(key: str, card: TaskCard, name: str) -> Protocol:
     if name not in card.protocols:
         possible = ", ".join(card.protocols)
         raise SpecError(
@@ -162,10 +162,8 @@ def _described(folder: Path, record: Record, values: Mapping[int, int], full: bo
     images = dict.fromkeys(image.path for image in record.images)
     if full:
         image = voxel_fingerprint(read_image(folder, record))
-        label = voxel_fingerprint(read_label(folder, record, values))
     else:
         image = _joined([quick_fingerprint(folder / path) for path in images])
-        label = quick_fingerprint(folder / str(record.label.path))
     return record.model_copy(
         update={
             "shape": header.shape,
@@ -175,9 +173,23 @@ def _described(folder: Path, record: Record, values: Mapping[int, int], full: bo
             "depth_axis": header.depth_axis,
             "anisotropy": header.anisotropy,
             "fingerprint": image,
-            "meta": {**record.meta, "label_fingerprint": label},
+            "meta": {**record.meta, "label_fingerprint": _label_fingerprint(folder, record, values, full)},
         }
     )
+
+
+def _label_fingerprint(folder: Path, record: Record, values: Mapping[int, int], full: bool) -> str:
+    """What a label holds, in short: its file's, or the answer itself; of a report the sha256 of its text."""
+    label = record.label
+    if label.kind == "mask":
+        return (
+            voxel_fingerprint(read_label(folder, record, values))
+            if full
+            else quick_fingerprint(folder / str(label.path))
+        )
+    if label.kind == "report":
+        return f"text:{hashlib.sha256(record.text.encode()).hexdigest()}"
+    return f"{label.kind}:{label.value if label.kind == 'class' else list(label.values)}"
 
 
 def _joined(fingerprints: Sequence[str]) -> str:
@@ -185,6 +197,11 @@ def _joined(fingerprints: Sequence[str]) -> str:
         return fingerprints[0]
     size = sum(int(text.split(":")[1]) for text in fingerprints)
     return f"quick:{size}:{hashlib.sha256(json.dumps(list(fingerprints)).encode()).hexdigest()}"
+
+
+def _label_in_short(record: Record) -> str:
+    label = record.label
+    return str(label.value) if label.kind == "class" else label.path or " ".join(map(str, label.values))
 
 
 def _table(records: Iterable[Record]) -> str:
@@ -201,7 +218,7 @@ def _table(records: Iterable[Record]) -> str:
                 r.split,
                 r.fold,
                 r.order,
-                r.label.path or "",
+                _label_in_short(r),
                 r.images[0].path,
                 *spacing,
                 shape,

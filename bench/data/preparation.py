@@ -63,7 +63,17 @@ def entry_key(folder: Path, record: Record, recipe: CacheRecipe) -> str:
     A window decides what is stored only where it decides the crop. Raises DataMissing where a file is not there.
     """
     labelled = _labelled(record, recipe)
-    files = [[f.channel, f.format, f.key, f.frame, quick_fingerprint(folder / f.path)] for f in record.images]
+    files = [
+        [
+            f.channel,
+            f.format,
+            f.key,
+            f.frame,
+            quick_fingerprint(folder / f.path),
+            *([] if f.index is None else [f.index]),
+        ]
+        for f in record.images
+    ]
     if labelled:
         files.append([record.label.format, record.label.key, quick_fingerprint(folder / str(record.label.path))])
     cropped = recipe.crop_foreground and recipe.intensity.kind == "hu"

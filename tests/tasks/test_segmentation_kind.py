@@ -112,7 +112,7 @@ def scored(folder: Path, mask: np.ndarray, setup: Setup, **case: Any) -> tuple[d
     kind.predict_case(setup, KnowsTheTruth(), cases, record.case_id, path)
     found = kind.score_case(setup, folder, record, cases, path)
     rows = [CaseRow(record.case_id, name, metric, value) for name, metric, value in found.rows]
-    return summarise(rows, "class_then_case")[0], path
+    return summarise(rows, "class_then_case", setup.protocol.metrics)[0], path
 
 
 PERFECT = {"dice": 1.0, "hd95": 0.0, "assd": 0.0, "nsd@1mm": 1.0}

@@ -1,0 +1,89 @@
+"""Metrics of a whole test set, counted from the evidence that cases leave."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from bench.metrics.pooled import is_pooled, pooled
+
+
+@dataclass(frozen=True)
+class Row:
+    case: str
+    class_: str
+    metric: str
+    value: float
+
+
+def single(scores: np.ndarray, truths: Sequence[int]) -> list[Row]:
+    """Evidence of a task with one label per case; classes are a, b, c, ..."""
+    rows = []
+    for i, (line, truth) in enumerate(zip(scores, truths, strict=True)):
+        rows += [Row(f"case{i}", "abcdef"[truth], "truth", 1.0)]
+        rows += [Row(f"case{i}", "abcdef"[k], "score", value) for k, value in enumerate(line)]
+    return rows
+
+
+def several(scores: np.ndarray, truths: np.ndarray) -> list[Row]:
+    """Evidence of a multi-label task."""
+    return [
+        Row(f"case{i}", "abcdef"[k], metric, table[i, k])
+        for metric, table in (("truth", truths), ("score", scores))
+        for i in range(len(scores))
+        for k in range(scores.shape[1])
+    ]
+
+
+def test_the_example_of_the_docstring_holds() -> None:
+    rows = single(np.array([[0.1, 0.9], [0.6, 0.4], [0.4, 0.6]]), [1, 1, 0])
+    assert pooled("auc", rows).value == 0.5
+    assert pooled("acc", rows).value == pytest.approx(1 / 3)
+
+
+def test_a_multi_class_auc_is_the_mean_of_one_against_the_rest() -> None:
+    rng = np.random.default_rng(0)
+    scores, truths = rng.dirichlet(np.ones(3), 40), np.arange(40) % 3
+    found = pooled("auc", single(scores, truths.tolist()))
+    expected = {name: roc_auc_score(truths == k, scores[:, k]) for k, name in enumerate("abc")}
+    assert dict(found.by_class) == pytest.approx(expected)
+    assert found.value == pytest.approx(np.mean(list(expected.values())))
+    assert pooled("auc@micro", single(scores, truths.tolist())).value == pytest.approx(
+        roc_auc_score(np.eye(3)[truths].ravel(), scores.ravel())
+    )
+    assert pooled("acc", single(scores, truths.tolist())).value == accuracy_score(truths, scores.argmax(1))
+
+
+def test_a_class_without_cases_leaves_auc_undefined_and_counted() -> None:
+    found = pooled("auc", single(np.array([[0.2, 0.3, 0.5], [0.5, 0.3, 0.2]]), [2, 0]))
+    assert math.isnan(found.value) and math.isnan(found.by_class["b"])
+    assert found.undefined == 1
+
+
+def test_a_finding_with_one_answer_drops_out_of_the_multi_label_mean_and_is_counted() -> None:
+    scores = np.array([[0.9, 0.1], [0.2, 0.7], [0.6, 0.3]])
+    truths = np.array([[1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    found = pooled("auc", several(scores, truths))
+    assert found.value == 1.0 and math.isnan(found.by_class["b"]) and found.undefined == 1
+
+
+def test_an_answer_that_is_not_told_is_left_out_of_its_class() -> None:
+    scores = np.array([[0.9], [0.2], [0.95]])
+    truths = np.array([[1.0], [0.0], [math.nan]])
+    assert pooled("auc", several(scores, truths)).value == 1.0
+    assert pooled("acc", several(scores, truths)).value == 1.0
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    rng = np.random.default_rng(1)
+    rows = single(rng.dirichlet(np.ones(3), 12), (np.arange(12) % 3).tolist())
+    shuffled = [*rows[::-2], *rows[-2::-2]]
+    assert len(shuffled) == len(rows)
+    assert pooled("auc", shuffled).value == pytest.approx(pooled("auc", rows).value)
+
+
+def test_metrics_of_single_cases_are_not_pooled() -> None:
+    assert not any(is_pooled(name) for name in ("dice", "nsd@2mm", "recall@50"))
