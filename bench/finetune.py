@@ -108,7 +108,8 @@ def _train(
     selects = recipe.selection == "best_val" and bool(parts["val"])
 
     def groups(turn: Turn) -> list[dict[str, Any]]:
-        return layer_groups(kind.layers(model), model, recipe, recipe.layer_decay)
+        *layers, head = kind.layers(model)
+        return layer_groups([*layers, nn.ModuleList([head, *encoder.at_head()])], model, recipe, recipe.layer_decay)
 
     result = train(
         Job(

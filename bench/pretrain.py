@@ -101,4 +101,4 @@ def _run_phase(
         return
     save_weights(folder / "method.safetensors", method.state_dict(), {"key": key})
     save_weights(folder / "encoder.safetensors", method.encoder.state_dict(), {"key": key})
-    write_json(folder / "trained.json", dataclasses.asdict(result))
+    write_json(folder / "trained.json", dataclasses.asdict(result) | {"notes": [*result.notes, *method.told]})

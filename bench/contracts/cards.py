@@ -81,6 +81,7 @@ class PhaseConfig:
     checkpoint_every: int = recorded(500)  # steps
     log_every: int = recorded(10)  # steps
     compile: bool = recorded(False)  # torch.compile
+    decay_all: bool = later(False)  # ours; True decays biases, norms and other 1-D tensors too
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -110,6 +110,10 @@ class Encoder(nn.Module):
         """The modules from input to output, for layer-wise decay. Parameters in none of them count as the first layer."""
         raise NotImplementedError
 
+    def at_head(self) -> list[nn.Module]:
+        """Modules behind the last layer that learn at the head's rate (a final norm). Default: none."""
+        return []
+
     def declared(self) -> frozenset[str]:
         """Names of this encoder's tensors that pre-training must provide. Default: all of them."""
         return frozenset(self.state_dict())
@@ -172,6 +176,7 @@ class Method(nn.Module):
 
     encoder: Encoder
     phases: tuple[Phase, ...]
+    told: tuple[str, ...] = ()  # what the record must tell of this training; set by `fit` (a part the corpus lacks)
 
     def fit(self, corpus: Corpus) -> None:
         """Whatever must be learnt from the corpus before step 0 and saved with the run. Default: nothing."""

@@ -44,8 +44,8 @@ def layer_groups(layers: Sequence[nn.Module], model: nn.Module, config: PhaseCon
     Source: layer-wise decay, Clark et al., ICLR 2020 (ELECTRA), App. A; here by module, not by parameter name.
     `layers` run from input to output and END WITH THE HEAD: the last one takes `config.lr`, the one before it
     `config.lr * decay`, and so on. A parameter in several layers belongs to the first of them; one in no layer counts
-    as the first layer. Frozen parameters are left out; 1-D ones (biases, norms, tokens) take no weight decay. Without
-    layers every parameter takes `config.lr`. Raises SpecError unless 0 < decay <= 1.
+    as the first layer. Frozen parameters are left out; 1-D ones (biases, norms, tokens) take no weight decay unless the
+    config says `decay_all`. Without layers every parameter takes `config.lr`. Raises SpecError unless 0 < decay <= 1.
     """
     if not 0.0 < decay <= 1.0:
         raise SpecError(f"layer_decay must be in (0, 1], found {decay}.", remedy="Choose with `--set layer_decay=1.0`.")
@@ -58,7 +58,8 @@ def layer_groups(layers: Sequence[nn.Module], model: nn.Module, config: PhaseCon
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        index, exempt = owner.get(id(parameter), 0), is_one_dimensional(name, parameter)
+        index = owner.get(id(parameter), 0)
+        exempt = is_one_dimensional(name, parameter) and not config.decay_all
         fresh = {
             "params": [],
             "lr": config.lr * decay ** (last - index),
@@ -80,9 +81,10 @@ def even_groups(parameters: Iterable[nn.Parameter], model: nn.Module, config: Ph
 def is_one_dimensional(name: str, parameter: nn.Parameter) -> bool:
     """True for biases, norms and tokens, which weight decay leaves alone.
 
-    That is a tensor of one axis; or one that is no layer's `weight` and has one axis once those of length 1 are dropped
-    (a class token of shape (1, 1, C)).
+    That is a tensor of one axis; one that is no layer's `weight` and has one axis once those of length 1 are dropped (a
+    class token of shape (1, 1, C)); or a table of learned tokens, which is named `*_tokens` (T, C).
     """
-    if parameter.ndim <= 1:
+    own = name.rpartition(".")[2]
+    if parameter.ndim <= 1 or own.endswith("_tokens"):
         return True
-    return name.rpartition(".")[2] != "weight" and sum(length > 1 for length in parameter.shape) <= 1
+    return own != "weight" and sum(length > 1 for length in parameter.shape) <= 1

@@ -80,6 +80,19 @@ def test_biases_norms_and_tokens_take_no_weight_decay_and_weights_do() -> None:
     assert {group["weight_decay"] for group in groups} == {0.0, 0.5}
 
 
+def test_all_parameters_decay_where_the_config_says_so() -> None:
+    net, config = Net(1), replace(CONFIG, decay_all=True)
+    groups = schedule.layer_groups([*net.layers, net.head], net, config, 0.9)
+    assert {group["weight_decay"] for group in groups} == {0.5}
+    assert sum(len(group["params"]) for group in groups) == sum(p.requires_grad for p in net.parameters())
+
+
+def test_a_table_of_learned_tokens_takes_no_weight_decay() -> None:
+    table = nn.Parameter(torch.zeros(4, 6))
+    assert schedule.is_one_dimensional("entry.special_tokens", table)
+    assert not schedule.is_one_dimensional("entry.table", table)
+
+
 def test_a_parameter_shared_by_two_layers_belongs_to_the_first() -> None:
     shared = nn.Linear(3, 3)
     net = nn.Sequential(shared, shared, nn.Linear(3, 3))
