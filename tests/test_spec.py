@@ -1,12 +1,13 @@
 import dataclasses
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.contracts.cards import FineTuneConfig, Inference, MethodConfig, PhaseConfig, deciding, later
+from bench.contracts.cards import FineTuneConfig, Inference, MethodConfig, PhaseConfig, deciding, from_disk, later
 from bench.contracts.errors import SpecError
 from bench.keys import key_of
 from bench.spec import apply_settings, make_spec, parse_setting, read_value
@@ -108,3 +109,18 @@ def test_a_later_field_enters_the_key_only_where_it_departs_from_its_default() -
 
     assert key_of(config=After()) == key_of(config=Before())
     assert key_of(config=After(rank=4)) != key_of(config=Before())
+
+
+def test_a_field_from_disk_enters_the_key_by_its_content_and_not_by_its_path(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Config:
+        weights: str = from_disk("")
+
+    for name, words in (("one", "a"), ("same", "a"), ("other", "b")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_text(words)
+    keys = {name: key_of(config=Config(str(tmp_path / name))) for name in ("one", "same", "other", "absent")}
+    assert keys["one"] == keys["same"]
+    assert len({*keys.values(), key_of(config=Config())}) == 4
+    (tmp_path / "same" / "model.safetensors").write_text("longer")
+    assert key_of(config=Config(str(tmp_path / "same"))) != keys["one"]
