@@ -116,12 +116,13 @@ def blueprint(spec: RunSpec) -> Blueprint:
     """Resolve preset, variant, protocol and settings. Nearest wins: `--set`, the method's card, the protocol."""
     from bench.contracts.kind import make_setup
 
-    method, task = registry.method(spec.method), registry.task(spec.task)
+    method, task = with_decoder(registry.method(spec.method), spec.variant), registry.task(spec.task)
     protocol = protocol_of(task, spec.task, spec.protocol)
     target = target_of(task, spec.task, spec.target, protocol)
     trained = phases(chosen_preset(method, spec))
     recipe = protocol.recipe.sized(spec.preset)
-    recipe = dataclasses.replace(recipe, **{"seed": spec.seed, **method.finetune.get(spec.preset, {})})
+    told = {**method.finetune.get(spec.preset, {}), **_of_finetuning(method, spec, trained)}
+    recipe = dataclasses.replace(recipe, **{"seed": spec.seed, **told})
     configs: dict[str, Any] = {**trained, "finetune": recipe, "predict": protocol.inference.sized(spec.preset)}
     no_training = frozenset(f.name for f in dataclasses.fields(PhaseConfig))
     lent = {} if method.build and not spec.weights else dict.fromkeys(trained, no_training)
@@ -168,6 +169,19 @@ def chosen_preset(method: MethodCard, spec: RunSpec) -> Any:
         for name, c in configs.items()
     }
     return changed if len(changed) > 1 else next(iter(changed.values()))
+
+
+def with_decoder(method: MethodCard, variant: str) -> MethodCard:
+    """The card with the decoder that a variant names, where it names one."""
+    decoder = method.variants.get(variant, {}).get("decoder", method.decoder)
+    return dataclasses.replace(method, decoder=decoder)
+
+
+def _of_finetuning(method: MethodCard, spec: RunSpec, trained: Mapping[str, MethodConfig]) -> dict[str, Any]:
+    """What a variant changes of fine-tuning: fields of a recipe that no phase of pre-training has."""
+    recipe = {f.name for f in dataclasses.fields(FineTuneConfig)}
+    before = {f.name for config in trained.values() for f in dataclasses.fields(config)}
+    return {k: v for k, v in method.variants.get(spec.variant, {}).items() if k in recipe - before}
 
 
 def resolve(words: Words) -> Chain:

@@ -22,7 +22,8 @@ from bench.data.atomic import write_json
 from bench.data.cache import CachedCases
 from bench.data.lock import only_one
 from bench.keys import plain
-from bench.train.checkpoint import load_weights, save_weights
+from bench.nets import lora
+from bench.train.checkpoint import load_weights, save_weights, sha256_of_weights
 from bench.train.loop import Hardware, Job, train
 from bench.train.progress import Progress
 from bench.train.ranks import is_first, meet
@@ -101,6 +102,10 @@ def _train(
     encoder = model.encoder
     assert isinstance(encoder, Encoder)
     encoder.requires_grad_(not recipe.frozen_encoder)
+    notes: tuple[str, ...] = ()
+    if recipe.lora_rank:
+        reseed_torch("lora", setup.task.title, recipe.seed)
+        notes = (lora.adapt(encoder, recipe.lora_rank, recipe.lora_scale),)
     model.train()
     if recipe.frozen_encoder:
         encoder.eval()  # frozen statistics and no dropout, too
@@ -129,6 +134,9 @@ def _train(
     )
     if not is_first():
         return
+    if recipe.lora_rank:
+        lora.merge(encoder)
+        result = dataclasses.replace(result, final_sha256=sha256_of_weights(model), notes=(*notes, *result.notes))
     save_weights(folder / "model.safetensors", model.state_dict(), {"key": key})
     taken = dataclasses.asdict(adopted) | {"summary": adopted.summary()} if adopted else {}
     write_json(folder / "trained.json", dataclasses.asdict(result) | {"adopted": taken})

@@ -21,13 +21,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight, recorded
+from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight, later, recorded
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Losses, Method, one_phase
 from bench.nets.conv3d import PATCH, HybridEncoder, MaskedConvEncoder
 from bench.nets.intensity import to_network_range
 from bench.nets.patches import grid_of, patchify
-from bench.nets.vit3d import init_transformer_
+from bench.nets.vit3d import ViT3D, init_transformer_
 from methods.parts.alignment import cosine_gap, info_nce
 from methods.parts.decoders import TokenDecoder
 from methods.parts.draws import epochs
@@ -48,6 +48,7 @@ class MiMConfig(MethodConfig):
     mask_ratios: tuple[float, float, float] = (0.6, 0.6, 0.6)  # Table II, share of tokens hidden at each level
     children: int = 4  # Table II, gamma, next-level volumes per volume
     next_level_from: Literal["hidden", "visible"] = "hidden"  # Table IX, best row
+    network: Literal["hybrid", "vit"] = later("hybrid")  # Sec. III-D; vit is Table V's UNETR row (ours, unreleased)
     widths: tuple[int, int, int, int] = (48, 96, 192, 384)  # released code, channels of S1..S4
     depths: tuple[int, int, int, int] = (2, 2, 2, 11)  # released code, blocks of S1..S4
     heads: int = 12  # released code, attention heads of S4
@@ -101,7 +102,7 @@ class Level:
 class MiM(Method):
     """Mask in Mask (Sec. III): one crop is 1 + 4 + 16 encoded volumes in three batched encoder calls."""
 
-    encoder: MaskedConvEncoder
+    encoder: MaskedConvEncoder | ViT3D
     progress: Tensor
     block: Tensor
 
@@ -110,14 +111,9 @@ class MiM(Method):
         check(config)
         self.config, self.intensity, self.grid, self.blocks = config, sight.intensity, config.grid(), config.blocks()
         self.deepest = deepest_level(config)
-        self.encoder = MaskedConvEncoder(
-            dataclasses.replace(sight, shape=config.input_shape),
-            widths=config.widths,
-            depths=config.depths,
-            heads=config.heads,
-        )
+        self.encoder = pretraining_encoder(config, dataclasses.replace(sight, shape=config.input_shape))
         self.decoder = TokenDecoder(
-            config.widths[3],
+            self.encoder.width,
             self.grid,
             width=config.decoder_width,
             depth=config.decoder_depth,
@@ -303,10 +299,32 @@ def check(config: MiMConfig) -> None:
         raise SpecError("visible_only needs one candidate per token.", remedy="Set geometry=paper.")
 
 
-def build_encoder(config: MiMConfig, sight: Sight) -> HybridEncoder:
+def pretraining_encoder(config: MiMConfig, sight: Sight) -> MaskedConvEncoder | ViT3D:
+    """The encoder that sees visible tokens only."""
+    if config.network == "vit":
+        return plain_vit(config, sight)
+    return MaskedConvEncoder(sight, widths=config.widths, depths=config.depths, heads=config.heads)
+
+
+def build_encoder(config: MiMConfig, sight: Sight) -> HybridEncoder | ViT3D:
     """The encoder that fine-tuning sees, for volumes of `sight.shape` (multiples of 32)."""
+    if config.network == "vit":
+        return plain_vit(config, sight)
     return HybridEncoder(
         sight, widths=config.widths, depths=config.depths, heads=config.heads, drop_path=config.drop_path
+    )
+
+
+def plain_vit(config: MiMConfig, sight: Sight) -> ViT3D:
+    """UNETR's ViT at the hybrid's size: at full size ViT-B/16, width 768 = 2 x 384, 12 = 11 + 1 blocks, 12 heads."""
+    depth = config.depths[3] + 1
+    return ViT3D(
+        sight,
+        width=2 * config.widths[3],
+        depth=depth,
+        heads=config.heads,
+        patch=PATCH,
+        skips=tuple(dict.fromkeys(max(1, depth * quarter // 4) for quarter in (1, 2, 3, 4))),
     )
 
 
@@ -389,5 +407,10 @@ METHOD = MethodCard(
         "schedule_coarse_to_fine": {"level_schedule": "coarse_to_fine"},
         "schedule_fine_to_coarse": {"level_schedule": "fine_to_coarse"},
         "table_fig9": {"geometry": "table_fig9"},
+        "octant_fix": {"octant_fix": True},
+        "unetr": {"network": "vit", "decoder": "unetr"},
+        "lora_r4": {"lora_rank": 4},
+        "lora_r8": {"lora_rank": 8},
+        "lora_r16": {"lora_rank": 16},
     },
 )

@@ -131,6 +131,8 @@ class FineTuneConfig(PhaseConfig):
     selection: Literal["best_val", "last"] = "best_val"  # ours
     evaluate_every: int = 1_000  # ours, steps
     frozen_encoder: bool = False  # ours; True is a linear probe
+    lora_rank: int = later(0)  # MiM Tables XIII and XIV have 4, 8, 16; 0 trains every weight of the encoder
+    lora_scale: float = later(2.0)  # ours, alpha / rank; MiM gives none
 
     def sized(self, preset: str) -> FineTuneConfig:
         """This recipe at a preset: `small` learns in minutes on a CPU, `tiny` in seconds; the rest keeps the paper's length."""

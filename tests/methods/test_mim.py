@@ -10,8 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.chain import blueprint
 from bench.contracts.cards import Intensity, Sight
 from bench.contracts.errors import SpecError
+from bench.keys import key_of
+from bench.nets.vit3d import ViT3D
+from bench.spec import make_spec
 from methods.mim import METHOD, REF_CODE, SMALL, TINY, Level, MiM, MiMConfig, build_encoder, level_weights
 from methods.parts.alignment import cosine_gap, info_nce
 
@@ -426,3 +430,41 @@ def test_every_field_of_the_config_names_its_source_on_its_line() -> None:
     fields = [line for line in lines if line.split(":")[0].strip() in MiMConfig.__dataclass_fields__]
     assert len(fields) > 30
     assert all("  # " in line for line in fields)
+
+
+# --- other networks and ways to fine-tune ---------------------------------------------------------------------------
+
+
+def test_on_a_plain_vit_the_loss_is_finite_reaches_every_weight_and_nothing_hidden_is_seen() -> None:
+    method = made(network="vit")
+    batch = crops(method)
+    sum(method.loss(batch).values()).backward()  # type: ignore[union-attr]
+    assert isinstance(method.encoder, ViT3D)
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in method.encoder.parameters())
+    volume, keep = torch.randn(1, 1, 32, 32, 32), torch.zeros(1, 8, dtype=torch.bool)
+    keep[0, :3] = True
+    noisy = volume.clone()
+    noisy[..., 16:, :, :] += 1.0  # tokens 4 to 7, all hidden
+    assert torch.equal(method.encoder.tokens(volume, keep=keep), method.encoder.tokens(noisy, keep=keep))
+
+
+def test_at_full_size_the_plain_vit_is_vit_base_and_hands_over_every_tensor() -> None:
+    config = dataclasses.replace(METHOD.full, network="vit")
+    with torch.device("meta"):
+        encoder = build_encoder(config, dataclasses.replace(SIGHT, shape=(96, 96, 96)))
+    assert isinstance(encoder, ViT3D)
+    assert (encoder.width, len(encoder.blocks), encoder.skips) == (768, 12, (3, 6, 9, 12))
+    assert encoder.declared() == frozenset(encoder.state_dict())
+
+
+def test_the_ranks_of_tables_13_and_14_change_fine_tuning_alone_and_share_one_pre_training() -> None:
+    words = {"task": "msd04", "preset": "tiny", "corpus": "own"}
+    plans = {name: blueprint(make_spec(method=name, **words)) for name in ("mim", "mim@lora_r4", "mim@lora_r16")}
+    assert [plan.setup.recipe.lora_rank for plan in plans.values()] == [0, 4, 16]
+    assert len({key_of(config=plan.phases["pretrain"]) for plan in plans.values()}) == 1
+
+
+def test_the_unetr_row_of_table_5_takes_unetrs_decoder_and_a_pre_training_of_its_own() -> None:
+    plain, vit = (blueprint(make_spec(method=name, task="msd04", preset="tiny")) for name in ("mim", "mim@unetr"))
+    assert (plain.method.decoder, vit.method.decoder) == ("swin_unetr", "unetr")
+    assert key_of(config=plain.architecture) != key_of(config=vit.architecture)
