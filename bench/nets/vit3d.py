@@ -131,7 +131,7 @@ class ViT3D(Encoder):
         skips: tuple[int, ...],
     ) -> None:
         super().__init__()
-        _check_skips(skips, depth)
+        check_skips(skips, depth)
         self.patch, self.width, self.skips = patch, width, skips
         self.shape = sight.shape
         self.grid = grid_of(sight.shape, patch)
@@ -199,7 +199,8 @@ class ViT3D(Encoder):
         return tokens.transpose(1, 2).reshape(len(tokens), self.width, *self.grid)
 
 
-def _check_skips(skips: tuple[int, ...], depth: int) -> None:
+def check_skips(skips: tuple[int, ...], depth: int) -> None:
+    """SpecError unless the blocks that a decoder reads rise and end with the last one."""
     if not skips or list(skips) != sorted(set(skips)) or skips[0] < 1 or skips[-1] != depth:
         raise SpecError(
             f"Skips {skips} must rise and end with the last of {depth} blocks.",
