@@ -114,8 +114,8 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
 
 
 def content_hash(folder: Path, records: Sequence[Record]) -> str:
-    """sha256 over sorted (case, quick fingerprints of its files): equal only where the bytes' sizes and ends are."""
-    lines = sorted((r.case_id, *[quick_fingerprint(folder / path) for path in _files(r)]) for r in records)
+    """sha256 over sorted (case, quick fingerprints of its files, report): equal only where the bytes' sizes and ends are."""
+    lines = sorted((r.case_id, *[quick_fingerprint(folder / path) for path in _files(r)], *_report(r)) for r in records)
     return "sha256:" + hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
@@ -150,6 +150,11 @@ def _by_case(records: Sequence[Record]) -> dict[str, Record]:
 def _files(record: Record) -> list[str]:
     paths = [image.path for image in record.images] + ([record.label.path] if record.label.path else [])
     return sorted(set(paths))
+
+
+def _report(record: Record) -> list[str]:
+    """A report's digest; its text may lie far from both ends of a table of reports."""
+    return [hashlib.sha256(record.text.encode()).hexdigest()] if record.text else []
 
 
 def _half_download(spec: RunSpec, folder: Path, missing: Sequence[str], listed: Parts) -> DataMissing:

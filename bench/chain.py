@@ -22,7 +22,7 @@ from bench.contracts.cards import (
     phases,
 )
 from bench.contracts.errors import DataMissing, SpecError, nearest
-from bench.corpora import CorpusCases, corpus_word, find_corpus
+from bench.corpora import CorpusCases, corpus_word, demand_offered, find_corpus
 from bench.keys import key_of
 from bench.spec import RunSpec, apply_settings
 
@@ -79,6 +79,7 @@ def check_words(spec: RunSpec) -> None:
     word = corpus_word(spec)
     if word not in ("none", "file", "own", "folder"):
         registry.known(registry.CORPORA, word)
+        demand_offered(spec.method, word, registry.corpus(word).offers)
     if spec.weights and not Path(spec.weights).is_file():
         raise DataMissing(
             f"No file '{spec.weights}'.", case=spec.method, remedy="Give a .safetensors file to --weights."

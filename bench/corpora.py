@@ -6,7 +6,7 @@ one pre-training.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,12 @@ class CorpusCases:
     @property
     def found(self) -> int:
         return sum(len(records) for _, records in self.members)
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """What every case offers: a volume, and a report where all records hold one."""
+        told = all(record.text for _, records in self.members for record in records)
+        return frozenset({"volume", "report"} if told else {"volume"})
 
 
 def corpus_word(spec: RunSpec) -> str:
@@ -82,12 +88,31 @@ def find_corpus(
     word = corpus_word(spec)
     if word in ("none", "file"):
         return None
-    if word == "own":
-        return _own(task, protocol, cases)
-    if word == "folder":
-        return folder_corpus(Path(spec.corpus_root), task.modality, task.channels)
+    if word in ("own", "folder"):
+        root = Path(spec.corpus_root)
+        found = _own(task, protocol, cases) if word == "own" else folder_corpus(root, task.modality, task.channels)
+        demand_offered(spec.method, word, found.offers)
+        return found
     return named_corpus(
         word, Path(spec.corpus_root) if spec.corpus_root else None, environ, phantoms, partial=spec.partial
+    )
+
+
+def demand_offered(method: str, word: str, offers: Collection[str]) -> None:
+    """Raise SpecError where a corpus has not got what the method pre-trains on (a report beside every volume)."""
+    card = next((c for c in registry.describe(registry.METHODS) if c["name"] == method), {})
+    needs = set(registry.method(method).needs if "origin" in card else card.get("needs", ()))
+    lacking = sorted(needs - set(offers))
+    if not lacking:
+        return
+    told = registry.describe(registry.CORPORA)
+    fitting = [c["name"] for c in told if needs <= set(c.get("offers", ("volume",)))]
+    corpora = f"Take --corpus {' or '.join(fitting)}, or" if fitting else "Take"
+    raise SpecError(
+        f"The method '{method}' pre-trains on {' and '.join(sorted(needs, reverse=True))} of every case; the corpus "
+        f"'{word}' offers no {' and no '.join(lacking)}.",
+        case=method,
+        remedy=f"{corpora} --weights FILE for a trained encoder.",
     )
 
 

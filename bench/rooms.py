@@ -17,7 +17,7 @@ from bench.chain import blueprint, chosen_preset, keys_of_tests
 from bench.contracts.cards import Sight, phases
 from bench.contracts.errors import DataMissing, SpecError, StoreError, nearest
 from bench.contracts.record import Cell
-from bench.corpora import CorpusCases, cached_corpus, folder_corpus, named_corpus
+from bench.corpora import CorpusCases, cached_corpus, demand_offered, folder_corpus, named_corpus
 from bench.data.atomic import write_json
 from bench.data.cache import prepare
 from bench.data.digest import sha256_of_folder
@@ -59,6 +59,7 @@ def pretrain_alone(*, method: str, task: str, folder: str, place: Place, **words
         raise SpecError(f"The method '{name}' does not pre-train.", case=name)
     configs = apply_settings(phases(chosen_preset(card, spec)), spec.settings)
     corpus = _corpus_alone(card.corpus, words["corpus"], folder, words, place)
+    demand_offered(name, corpus.key, corpus.offers)
     sight = Sight(corpus.channels, next(iter(configs.values())).crop, corpus.spacing_mm, corpus.intensity)
     keys, before = {}, ""
     for phase, config in configs.items():

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench import registry
 from bench.corpora import corpus_word
+from bench.data.volumes import write_nifti
 from bench.spec import make_spec
 from tests.command_line import bench
 
@@ -18,13 +20,13 @@ SOURCE = """
 from dataclasses import replace
 from methods.mae3d import METHOD as OURS
 
-METHOD = replace(OURS, title="Theirs")
+METHOD = replace(OURS, title="Theirs", needs={needs})
 """
 
 
-@pytest.fixture
-def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    (tmp_path / "their_method.py").write_text(SOURCE)
+@pytest.fixture(params=[frozenset({"volume"})])
+def theirs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    (tmp_path / "their_method.py").write_text(SOURCE.format(needs=set(request.param)))
     monkeypatch.syspath_prepend(str(tmp_path))
     point = EntryPoint("theirs", "their_method", "bench.methods")
     monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == "bench.methods" else [])
@@ -45,3 +47,14 @@ def test_a_strangers_method_pre_trains_on_the_corpus_of_its_card(theirs: str, tm
     words = ("--method", theirs, "--task", "msd04", "--preset", "tiny", "--corpus", "own", "--phantom")
     jobs = bench("plan", *words, "--results", tmp_path, "--json").value
     assert [job["room"] for job in jobs] == ["pretrain:pretrain", "finetune", "predict, score"]
+
+
+@pytest.mark.parametrize("theirs", [{"volume", "report"}], indirect=True)
+def test_a_corpus_without_what_a_method_needs_is_refused_with_those_that_have_it(theirs: str, tmp_path: Path) -> None:
+    (tmp_path / "volumes").mkdir()
+    write_nifti(tmp_path / "volumes" / "a.nii.gz", np.zeros((8, 8, 8), np.int16), affine=np.eye(4), dtype=np.int16)
+    words = ("--method", theirs, "--task", "msd04", "--preset", "tiny", "--phantom", "--results", tmp_path)
+    for corpus, told in (((), "'mim-1k'"), (("--corpus", "own"), "'own'"), (("--corpus-root", tmp_path), "'folder'")):
+        error = bench("plan", *words, *corpus, "--json").error
+        assert f"pre-trains on volume and report of every case; the corpus {told} offers no report" in error["message"]
+        assert "--weights FILE" in error["remedy"]

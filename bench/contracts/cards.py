@@ -77,7 +77,7 @@ class PhaseConfig:
     lr: float = 1e-4  # MiM Tab. II
     betas: tuple[float, float] = (0.9, 0.999)  # PyTorch's default; sgd takes the first as momentum
     weight_decay: float = 1e-2  # MiM Tab. II; biases, norms and other 1-D tensors are exempt
-    schedule: str = "cosine"  # MiM Tab. II; cosine (to zero) | constant
+    schedule: str = "cosine"  # MiM Tab. II; cosine (to zero) | linear (to zero) | constant
     warmup_steps: int = 100  # MiM Tab. II, linear
     grad_clip: float = 0.0  # ours, norm; 0 is off
     precision: str = "fp32"  # ours; fp32 | bf16 | fp16 (autocast)

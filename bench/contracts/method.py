@@ -7,7 +7,7 @@ already weighted; the loop adds them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -48,11 +48,15 @@ Views = Callable[[Corpus, Sample, np.random.Generator], Arrays]
 
 @dataclass(frozen=True)
 class Turn:
-    """One optimiser's part of a step: its loss and the parameters it moves (None: all that require gradients)."""
+    """One optimiser's part of a step: its loss and the parameters it moves (None: all that require gradients).
+
+    `rates` maps the beginning of a parameter's name (`encoder.`) to a factor on the config's learning rate; others take 1.
+    """
 
     name: str
     loss: Callable[[Batch], Losses]
     parameters: Callable[[], Iterable[nn.Parameter]] | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

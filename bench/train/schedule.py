@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 
 from bench.contracts.cards import PhaseConfig
-from bench.contracts.errors import SpecError, nearest
+from bench.contracts.errors import PluginBroken, SpecError, nearest
 
-SCHEDULES = ("cosine", "constant")
+SCHEDULES = ("cosine", "linear", "constant")
 Group = dict[str, Any]
 
 
@@ -20,7 +21,8 @@ def learning_rate(config: PhaseConfig, step: int) -> float:
 
     Source: linear warm-up and cosine decay to zero as in Loshchilov & Hutter, ICLR 2017, eq. 5, without restarts.
     Update s of W warm-up updates takes (s + 1) / W, so that none is wasted on a rate of zero; after the warm-up the
-    `cosine` falls from 1 at s = W to 0 at s = `steps`, one past the last update; `constant` stays at 1.
+    `cosine` falls from 1 at s = W to 0 at s = `steps`, one past the last update; `linear` falls between the same ends in
+    a straight line; `constant` stays at 1.
     Raises SpecError for a schedule that does not exist.
 
     Example: 4 steps, 2 of them warm-up, cosine: 0.5, 1, 1, 0.5.
@@ -35,6 +37,8 @@ def learning_rate(config: PhaseConfig, step: int) -> float:
     if config.schedule == "constant":
         return 1.0
     share = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
+    if config.schedule == "linear":
+        return 1.0 - min(share, 1.0)
     return 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
 
 
@@ -69,13 +73,35 @@ def layer_groups(layers: Sequence[nn.Module], model: nn.Module, config: PhaseCon
     return [groups[place] for place in sorted(groups)]
 
 
-def even_groups(parameters: Iterable[nn.Parameter], model: nn.Module, config: PhaseConfig) -> list[Group]:
-    """Optimiser groups with one rate for the given parameters; 1-D ones take no weight decay, frozen ones are left out."""
+def even_groups(
+    parameters: Iterable[nn.Parameter],
+    model: nn.Module,
+    config: PhaseConfig,
+    rates: Mapping[str, float] = MappingProxyType({}),
+) -> list[Group]:
+    """Optimiser groups of the given parameters at the config's rate; 1-D ones take no weight decay, frozen ones are left out.
+
+    `rates` maps the beginning of a parameter's name in `model` to a factor on the rate; the longest that fits counts.
+    Raises PluginBroken where one fits no trained parameter.
+    """
     wanted = {id(parameter) for parameter in parameters}
-    groups = layer_groups((), model, config, 1.0)
-    for group in groups:
-        group["params"] = [parameter for parameter in group["params"] if id(parameter) in wanted]
-    return [group for group in groups if group["params"]]
+    names = {id(p): name for name, p in model.named_parameters() if id(p) in wanted and p.requires_grad}
+    strays = [begin for begin in rates if not any(name.startswith(begin) for name in names.values())]
+    if strays:
+        raise PluginBroken(f"No trained parameter's name begins with '{strays[0]}', for which a rate is given.")
+    groups: list[Group] = []
+    for group in layer_groups((), model, config, 1.0):
+        parts: dict[float, list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            if id(parameter) in wanted:
+                parts.setdefault(_factor(names[id(parameter)], rates), []).append(parameter)
+        groups += [{**group, "params": part, "lr": group["lr"] * factor} for factor, part in parts.items()]
+    return groups
+
+
+def _factor(name: str, rates: Mapping[str, float]) -> float:
+    fitting = [begin for begin in rates if name.startswith(begin)]
+    return rates[max(fitting, key=len)] if fitting else 1.0
 
 
 def is_one_dimensional(name: str, parameter: nn.Parameter) -> bool:

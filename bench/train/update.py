@@ -192,7 +192,7 @@ def _groups(
 ) -> list[schedule.Group]:
     if given is None:
         wanted = model.parameters() if turn.parameters is None else turn.parameters()
-        given = schedule.even_groups(wanted, model, config)
+        given = schedule.even_groups(wanted, model, config, turn.rates)
     groups = [{**g, "params": [p for p in g["params"] if p.requires_grad]} for g in given]
     groups = [{"lr": config.lr, **group} for group in groups if group["params"]]
     if not groups:

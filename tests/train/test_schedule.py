@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bench.contracts.cards import PhaseConfig
-from bench.contracts.errors import SpecError
+from bench.contracts.errors import PluginBroken, SpecError
 from bench.train import schedule
 
 CONFIG = PhaseConfig(steps=4, warmup_steps=2, lr=1.0, weight_decay=0.5)
@@ -19,6 +19,11 @@ CONFIG = PhaseConfig(steps=4, warmup_steps=2, lr=1.0, weight_decay=0.5)
 
 def test_two_warm_up_steps_of_four_then_a_cosine_are_a_half_one_one_a_half() -> None:
     assert [schedule.learning_rate(CONFIG, step) for step in range(5)] == pytest.approx([0.5, 1.0, 1.0, 0.5, 0.0])
+
+
+def test_a_linear_schedule_falls_in_a_straight_line_to_zero() -> None:
+    config = replace(CONFIG, steps=6, schedule="linear")
+    assert [schedule.learning_rate(config, step) for step in range(7)] == [0.5, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0]
 
 
 @settings(max_examples=60, deadline=None)
@@ -37,7 +42,7 @@ def test_the_factor_rises_to_at_most_one_and_then_never_rises_again(steps: int, 
     assert fall == sorted(fall, reverse=True)
     if warmup < steps:
         assert factors[warmup] == 1.0
-        assert factors[-1] == pytest.approx(0.0 if kind == "cosine" else 1.0, abs=1e-12)
+        assert factors[-1] == pytest.approx(1.0 if kind == "constant" else 0.0, abs=1e-12)
 
 
 def test_an_unknown_schedule_is_refused_with_the_nearest_word() -> None:
@@ -105,6 +110,19 @@ def test_even_groups_hold_the_given_parameters_and_no_frozen_ones() -> None:
     groups = schedule.even_groups([*net.head.parameters(), *net.frozen.parameters()], net, CONFIG)
     assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in net.head.parameters()}
     assert {group["lr"] for group in groups} == {1.0}
+
+
+def test_rates_by_name_scale_the_learning_rate_and_the_longest_beginning_counts() -> None:
+    net = Net(2)
+    rates = {"layers.": 0.5, "layers.1.": 0.25}
+    groups = schedule.even_groups(net.parameters(), net, CONFIG, rates)
+    found = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert {found[id(p)] for p in net.layers[0].parameters()} == {0.5}
+    assert {found[id(p)] for p in net.layers[1].parameters()} == {0.25}
+    assert {found[id(p)] for p in net.head.parameters()} == {1.0}
+    assert len(found) == sum(p.requires_grad for p in net.parameters())
+    with pytest.raises(PluginBroken, match="encoder"):
+        schedule.even_groups(net.parameters(), net, CONFIG, {"encoder.": 0.5})
 
 
 def test_a_decay_outside_its_range_is_refused() -> None:
