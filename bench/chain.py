@@ -74,8 +74,8 @@ def check_words(spec: RunSpec) -> None:
     if spec.variant and offered and spec.variant not in offered:
         raise _no_variant(spec, offered)
     task = registry.task(spec.task)
-    target_of(task, spec.task, spec.target, protocol_of(task, spec.task, spec.protocol))
-    _check_pair(spec, task)
+    target = target_of(task, spec.task, spec.target, protocol_of(task, spec.task, spec.protocol))
+    _check_pair(spec, task, target)
     word = corpus_word(spec)
     if word not in ("none", "file", "own", "folder"):
         registry.known(registry.CORPORA, word)
@@ -86,10 +86,12 @@ def check_words(spec: RunSpec) -> None:
         )
 
 
-def _check_pair(spec: RunSpec, task: TaskCard) -> None:
-    """SpecError where a method cannot be shown what a task holds; read from the card's text where the method is ours."""
+def _check_pair(spec: RunSpec, task: TaskCard, target: str) -> None:
+    """SpecError where a method cannot be shown what a task holds, or cannot answer what it asks; read from the card's text
+    where the method is ours."""
     card = next((c for c in registry.describe(registry.METHODS) if c["name"] == spec.method), {})
-    dims = registry.method(spec.method).dims if "origin" in card else card.get("dims", [3])
+    foreign = registry.method(spec.method) if "origin" in card else None
+    dims = foreign.dims if foreign else card.get("dims", [3])
     if task.dims not in dims:
         raise SpecError(
             f"The method '{spec.method}' takes {' or '.join(f'{d}-D' for d in sorted(dims))} images, "
@@ -97,6 +99,19 @@ def _check_pair(spec: RunSpec, task: TaskCard) -> None:
             case=spec.method,
             remedy="Methods and what they take: bench list methods",
         )
+    if target in task.text_targets and "text" not in (foreign.offers if foreign else card.get("offers", [])):
+        raise _reads_no_text(spec, task, target)
+
+
+def _reads_no_text(spec: RunSpec, task: TaskCard, target: str) -> SpecError:
+    possible = [target for target in ("", *task.targets) if target not in task.text_targets]
+    words = [f"{spec.task}@{name}" if name else spec.task for name in possible]
+    return SpecError(
+        f"'{spec.task}{'@' + target if target else ''}' compares volumes with sentences as they are, and the encoder of "
+        f"'{spec.method}' reads no text.",
+        case=spec.method,
+        remedy=f"Let training find a common space: --task {' or '.join(words)}." if words else "Choose another task.",
+    )
 
 
 def find(spec: RunSpec, environ: Mapping[str, str], phantoms: Path | None = None) -> Words:

@@ -24,6 +24,7 @@ from bench.data.lock import only_one
 from bench.keys import plain
 from bench.nets import lora
 from bench.train.checkpoint import load_weights, save_weights, sha256_of_weights
+from bench.train.job import untrained
 from bench.train.loop import Hardware, Job, train
 from bench.train.progress import Progress
 from bench.train.ranks import is_first, meet
@@ -109,6 +110,8 @@ def _train(
     model.train()
     if recipe.frozen_encoder:
         encoder.eval()  # frozen statistics and no dropout, too
+    if fit := getattr(kind, "fit", None):
+        fit(setup, model, cases.subset(parts["train"]))
     held_out = cases.subset(parts["val"])
     selects = recipe.selection == "best_val" and bool(parts["val"])
 
@@ -116,22 +119,20 @@ def _train(
         *layers, head = kind.layers(model)
         return layer_groups([*layers, nn.ModuleList([head, *encoder.at_head()])], model, recipe, recipe.layer_decay)
 
-    result = train(
-        Job(
-            key=key,
-            phase=kind.training_phase(setup, model),
-            model=model,
-            corpus=cases.subset(parts["train"]),
-            folder=folder,
-            prepare=kind.prepare(setup),
-            groups=groups,
-            evaluate=(lambda: kind.evaluate(setup, model, held_out)) if selects else None,
-            evaluate_every=recipe.evaluate_every,
-            keep_best=selects,
-        ),
-        hardware,
-        progress,
+    job = Job(
+        key=key,
+        phase=kind.training_phase(setup, model),
+        model=model,
+        corpus=cases.subset(parts["train"]),
+        folder=folder,
+        prepare=kind.prepare(setup),
+        groups=groups,
+        evaluate=(lambda: kind.evaluate(setup, model, held_out)) if selects else None,
+        evaluate_every=recipe.evaluate_every,
+        keep_best=selects,
     )
+    trains = getattr(kind, "trains", None)
+    result = train(job, hardware, progress) if trains is None or trains(setup) else untrained(job)
     if not is_first():
         return
     if recipe.lora_rank:

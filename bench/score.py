@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.case_rows import CaseRow
 from bench.contracts.errors import DataMissing
-from bench.contracts.kind import Kind, Setup
+from bench.contracts.kind import Kind, Scored, Setup
 from bench.contracts.record import Record
 from bench.metrics.pooled import is_pooled, pooled
 from bench.train.progress import Progress, Silent
@@ -41,15 +41,7 @@ def score(
     rows: list[CaseRow] = []
     counts: Counter[str] = Counter()
     shown.start("score", len(records))
-    for record in records:
-        path = predictions / f"{record.case_id}{kind.suffix}"
-        if not path.exists():
-            raise DataMissing(
-                f"No prediction {path.name} in {predictions}.",
-                case=record.case_id,
-                remedy="Repeat the run: it predicts what lacks.",
-            )
-        scored = kind.score_case(setup, folder, record, cases, path)
+    for record, scored in _scored(setup, kind, folder, records, cases, predictions):
         rows += [CaseRow(record.case_id, name, metric, value) for name, metric, value in scored.rows]
         counts.update(scored.counts)
         shown.advance(1)
@@ -57,6 +49,25 @@ def score(
     means, class_means = summarise(rows, setup.protocol.average, setup.protocol.metrics)
     counts.update(undefined_of(rows, setup.protocol.metrics))
     return Scores(tuple(rows), means, class_means, dict(counts))
+
+
+def _scored(
+    setup: Setup, kind: Kind, folder: Path, records: Sequence[Record], cases: Any, predictions: Path
+) -> Iterator[tuple[Record, Scored]]:
+    """Each record with its scores: one by one, or all together where the kind ranks a case among the others."""
+    files = [predictions / f"{record.case_id}{kind.suffix}" for record in records]
+    for record, path in zip(records, files, strict=True):
+        if not path.exists():
+            raise DataMissing(
+                f"No prediction {path.name} in {predictions}.",
+                case=record.case_id,
+                remedy="Repeat the run: it predicts what lacks.",
+            )
+    if together := getattr(kind, "score_cases", None):
+        yield from zip(records, together(setup, folder, records, cases, files), strict=True)
+        return
+    for record, path in zip(records, files, strict=True):
+        yield record, kind.score_case(setup, folder, record, cases, path)
 
 
 def summarise(

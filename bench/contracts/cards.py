@@ -247,7 +247,8 @@ class TaskCard:
     """What every task's card says: no code, only facts. `kind` names the machinery in `tasks/kinds/`.
 
     `classes` are the foreground labels 1, 2, ... of a segmentation, the classes 0, 1, ... of a classification, the findings
-    of a multi-label task, and empty where a task has none. `dims` 2 marks images of one slice.
+    of a multi-label task, and empty where a task has none. `dims` 2 marks images of one slice. `text_targets` names the
+    targets ('' is the task without one) that need an encoder with image and text in one space.
     """
 
     title: str
@@ -259,6 +260,7 @@ class TaskCard:
     channels: int = 1
     dims: int = 3
     targets: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    text_targets: tuple[str, ...] = ()
     label_values: Mapping[int, int] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)  # official number of cases: labelled, unlabelled
     folders: tuple[str, ...] = ()  # the dataset's official folder names, looked for below --root
@@ -346,6 +348,7 @@ class MethodCard:
     `build` None means no pre-training. Presets are configs, or a mapping of phase name to config where a method has
     several phases. `variants` maps a name to the fields it changes. `decoder` names the segmentation decoder in
     `bench.nets.decoders`. `finetune` maps a preset to the recipe fields that this method needs otherwise than its tasks say.
+    `offers` says what its encoder gives besides features of volumes: `text` means `Encoder.describe` and `image_vector`.
     """
 
     title: str
@@ -361,6 +364,7 @@ class MethodCard:
     ref_code: Any = None
     needs: frozenset[str] | set[str] = frozenset({"volume"})
     dims: frozenset[int] | set[int] = frozenset({3})
+    offers: frozenset[str] | set[str] = frozenset()
     corpus: str = "none"
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     finetune: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

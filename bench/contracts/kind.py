@@ -41,7 +41,14 @@ class Scored:
 
 
 class Kind(Interface):
-    """The functions a kind's module holds. `cases` is `bench.data.cache.CachedCases`."""
+    """The functions a kind's module holds. `cases` is `bench.data.cache.CachedCases`.
+
+    Three more are called where a module has them. `fit(setup, net, cases)`: before the first step, learn from the training
+    cases what the network needs besides its weights (a vocabulary), into its buffers, so that the weight file holds it; or
+    work out once what never changes (features of texts). `trains(setup) -> bool`: False leaves the network as it was built
+    and no step is taken. `score_cases(setup, folder, records, cases, predictions) -> list[Scored]`, one per record: takes
+    the place of `score_case` where a case is scored among all others (a rank in a gallery).
+    """
 
     suffix: str
 

@@ -118,6 +118,21 @@ class Encoder(nn.Module):
         """Modules behind the last layer that learn at the head's rate (a final norm). Default: none."""
         return []
 
+    def image_vector(self, volume: Tensor) -> Tensor:
+        """(B, C, D, H, W) in network range -> (B, E): one vector per volume in the space of `describe`, of any length.
+
+        Only where the method's card offers `text`; similarity of the two is their cosine.
+        """
+        raise NotImplementedError
+
+    def describe(self, texts: Sequence[str]) -> Tensor:
+        """(T, E): one vector per report or prompt, on the encoder's device, never trained by a task.
+
+        Only where the method's card offers `text`. What it needs (tokeniser, text encoder, projection) is part of the
+        encoder and of its stored weights, so that a fine-tuning knows no more than the encoder file.
+        """
+        raise NotImplementedError
+
     def declared(self) -> frozenset[str]:
         """Names of this encoder's tensors that pre-training must provide. Default: all of them."""
         return frozenset(self.state_dict())

@@ -106,6 +106,13 @@ def account(
     )
 
 
+def untrained(job: Job) -> Trained:
+    """The account of a job in which no step is taken: the network is judged as it was built and loaded."""
+    begun = Standing(initial_sha256=sha256_of_weights(job.model))
+    notes = ("no step was taken: the network is judged as it was loaded",)
+    return account(begun, job.phase.config, job.model, next(job.model.parameters()).device, 0, notes)
+
+
 def demand_possible(job: Job, hardware: Hardware) -> None:
     """Refuse settings that cannot be before anything is opened: SpecError, or PluginBroken for a job that is no job."""
     config, name = job.phase.config, job.phase.name
