@@ -18,31 +18,13 @@ from typing import TYPE_CHECKING, Any
 from bench.contracts.errors import SpecError, nearest
 from bench.table_entries import DECIMALS
 from bench.table_model import MARKS, Column, Entry, Row, Section, TableModel
+from bench.table_words import csv_word, md_word, number_word, tex_word
 
 if TYPE_CHECKING:
     from jinja2 import Template
     from rich.console import Group
 
 FORMS = ("rich", "md", "latex", "html", "csv")
-_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # the wide forms count in East Asian spreadsheets
-_MD = {letter: f"\\{letter}" for letter in "\\`*_[]|~$!#"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-_LATEX = {letter: f"\\{letter}" for letter in "{}$&#%_"} | {
-    "\\": r"\textbackslash{}",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "[": "{[}",
-    "]": "{]}",
-    "*": "{*}",
-    "†": r"\dag{}",
-    "‡": r"\ddag{}",
-    "§": r"\S{}",
-    "¶": r"\P{}",
-    "±": r"$\pm$",
-}
 
 
 @dataclass(frozen=True)
@@ -141,17 +123,17 @@ def _to_md(model: TableModel) -> str:
     def drawn(entry: Entry | None) -> str:
         parts = _parts(entry)
         before, after = {1: ("**", "**"), 2: ("<u>", "</u>")}.get(parts.rank, ("", ""))
-        return f"{before}{_md(parts.mean)}{after}{_md(parts.spread + parts.tail)}"
+        return f"{before}{md_word(parts.mean)}{after}{md_word(parts.spread + parts.tail)}"
 
-    lines = [f"# {_md(model.name)}, {_md(model.metric)}", "", _md(model.caption)]
+    lines = [f"# {md_word(model.name)}, {md_word(model.metric)}", "", md_word(model.caption)]
     for section in model.sections:
         heads = _heads(section)
-        tasks = [f"{_md(column.task)} {_percent(column)}" for column in section.columns]
-        lines += ["", f"## {_md(section.title)}", "", line([*heads, *tasks])]
+        tasks = [f"{md_word(column.task)} {_percent(column)}" for column in section.columns]
+        lines += ["", f"## {md_word(section.title)}", "", line([*heads, *tasks])]
         lines += [line(["---"] * len(heads) + ["---:"] * len(tasks))]
-        lines += [line([*map(_md, _labels(section, row)), *map(drawn, row.entries)]) for row in section.rows]
-        lines += ["", *(f"- undefined: {_md(note)}" for note in section.notes)] if section.notes else []
-    lines += ["", *(f"- {MARKS[mark][0]} {_md(text)}" for mark, text in model.footnotes)] if model.footnotes else []
+        lines += [line([*map(md_word, _labels(section, row)), *map(drawn, row.entries)]) for row in section.rows]
+        lines += ["", *(f"- undefined: {md_word(note)}" for note in section.notes)] if section.notes else []
+    lines += ["", *(f"- {MARKS[mark][0]} {md_word(text)}" for mark, text in model.footnotes)] if model.footnotes else []
     return "\n".join(lines) + "\n"
 
 
@@ -159,8 +141,8 @@ def _to_latex(model: TableModel) -> str:
     def drawn(entry: Entry | None) -> str:
         parts = _parts(entry)
         command = {1: r"\textbf", 2: r"\underline"}.get(parts.rank, "")
-        mean = f"{command}{{{_tex(parts.mean)}}}" if command else _tex(parts.mean)
-        return f"{mean}{_tex(parts.spread + parts.tail)}"
+        mean = f"{command}{{{tex_word(parts.mean)}}}" if command else tex_word(parts.mean)
+        return f"{mean}{tex_word(parts.spread + parts.tail)}"
 
     lines = [r"% needs \usepackage{booktabs}"]
     for section in model.sections:
@@ -169,19 +151,19 @@ def _to_latex(model: TableModel) -> str:
         told = [f"{section.title}.", model.caption, *marks, *(f"Undefined: {note}." for note in section.notes)]
         tasks, rules, at = [], [], len(heads) + 1
         for task, count in _spans(section.columns):
-            tasks.append(rf"\multicolumn{{{count}}}{{c}}{{{_tex(task)}}}")
+            tasks.append(rf"\multicolumn{{{count}}}{{c}}{{{tex_word(task)}}}")
             rules.append(rf"\cmidrule(lr){{{at}-{at + count - 1}}}")
             at += count
-        rows = [[*map(_tex, _labels(section, row)), *map(drawn, row.entries)] for row in section.rows]
+        rows = [[*map(tex_word, _labels(section, row)), *map(drawn, row.entries)] for row in section.rows]
         lines += [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_tex(' '.join(told))}}}",
+            rf"\caption{{{tex_word(' '.join(told))}}}",
             rf"\begin{{tabular}}{{{'l' * len(heads)}{'r' * len(section.columns)}}}",
             r"\toprule",
             rf"{' & '.join([''] * len(heads) + tasks)} \\".lstrip(),
             "".join(rules),
-            rf"{' & '.join([*heads, *(_tex(_percent(column)) for column in section.columns)])} \\",
+            rf"{' & '.join([*heads, *(tex_word(_percent(column)) for column in section.columns)])} \\",
             r"\midrule",
             *(rf"{' & '.join(row)} \\" for row in rows),
             r"\bottomrule",
@@ -189,15 +171,6 @@ def _to_latex(model: TableModel) -> str:
             r"\end{table}",
         ]
     return "\n".join(lines) + "\n"
-
-
-def _md(text: str) -> str:
-    shown = "".join(_MD.get(letter, letter) for letter in text)
-    return shown.replace("://", r"\://").replace("www.", r"www\.")  # a bare address would become a link
-
-
-def _tex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in text)
 
 
 def _to_html(model: TableModel) -> str:
@@ -233,20 +206,11 @@ def _to_csv(model: TableModel) -> str:
                 if entry is None:
                     continue
                 words = (*front, row.method, row.corpus, row.setting, column.task)
-                numbers = [_number(entry.mean), _number(entry.sd), entry.runs]
+                numbers = [number_word(entry.mean), number_word(entry.sd), entry.runs]
                 marks = " ".join(entry.marks)
-                line = [*map(_csv_word, words), repr(column.ratio), _csv_word(model.metric), _csv_word(section.unit)]
+                line = [*map(csv_word, words), repr(column.ratio), csv_word(model.metric), csv_word(section.unit)]
                 writer.writerow([*line, *numbers, entry.cases, marks, entry.rank or ""])
     return file.getvalue()
-
-
-def _csv_word(word: str) -> str:
-    """A word that no spreadsheet takes for a formula."""
-    return f"'{word}" if word.lstrip()[:1] in _FORMULA else word
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.10g}"
 
 
 def _parts(entry: Entry | None) -> _Parts:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,17 +19,16 @@ from bench.contracts.cards import PRESETS, FineTuneConfig, Inference, MethodConf
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.record import Cell
 from bench.table_entries import MARKS, Entry, entry, is_distance, ranks, undefined
+from bench.table_words import clean
 
 __all__ = ["MARKS", "Column", "Entry", "Row", "Section", "TableModel", "select", "table"]
 
-LONGEST_WORD = 80
 _WITHOUT_EFFECT = {"seed", "fold", "pretrain_seed"} | {
     field.name
     for config in (MethodConfig, FineTuneConfig, Inference)
     for field in dataclasses.fields(config)
     if not field.metadata.get("decides", True)
 }
-_STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 Item = TypeVar("Item")
 Group = TypeVar("Group", bound=Hashable)
 RowKey = tuple[str, str, str]
@@ -118,7 +116,7 @@ def table(cells: Iterable[Cell], name: str = "all", metric: str = "dice") -> Tab
     groups = _grouped(sorted(held, key=lambda cell: cell.name), lambda cell: _section_key(cell, metric))
     sections = tuple(_section(groups[key], metric) for key in sorted(groups, key=_section_order))
     footnotes = tuple((m, text) for m, (_, text) in MARKS.items() if any(m in section.marks for section in sections))
-    return TableModel(_clean(name), _clean(metric), not is_distance(metric), sections, footnotes)
+    return TableModel(clean(name), clean(metric), not is_distance(metric), sections, footnotes)
 
 
 def select(cells: Iterable[Cell], name: str) -> list[Cell]:
@@ -129,7 +127,7 @@ def select(cells: Iterable[Cell], name: str) -> list[Cell]:
     chosen = [cell for cell in every if name in ("all", *_names(cell))]
     if not chosen:
         possible = sorted({"all"} | {known for cell in every for known in _names(cell)})
-        shown = ", ".join(_clean(word) for word in possible)
+        shown = ", ".join(clean(word) for word in possible)
         raise SpecError(f"No table '{name}'. {nearest(name, possible)}There are results for: {shown}.", case=name)
     return chosen
 
@@ -168,17 +166,17 @@ def _section(cells: Sequence[Cell], metric: str) -> Section:
         return dataclasses.replace(entry(runs, metric), rank=ranked[column].get(key, 0)) if runs else None
 
     def row(key: RowKey) -> Row:
-        method, corpus, setting = (_clean(word) for word in key)
+        method, corpus, setting = (clean(word) for word in key)
         return Row(method, corpus, setting, tuple(made(key, column) for column in columns))
 
-    source, protocol, preset, unit, average = (_clean(word) for word in _section_key(cells[0], metric))
+    source, protocol, preset, unit, average = (clean(word) for word in _section_key(cells[0], metric))
     return Section(
         source=source,
         protocol=protocol,
         preset=preset,
         unit=unit,
         average=average,
-        columns=tuple(Column(_clean(column.task), column.ratio) for column in columns),
+        columns=tuple(Column(clean(column.task), column.ratio) for column in columns),
         rows=tuple(row(key) for key in held),
         notes=tuple(note for key in held for c in columns for note in _notes(key, c, held[key].get(c, []))),
     )
@@ -188,8 +186,8 @@ def _notes(key: RowKey, column: Column, cells: Sequence[Cell]) -> list[str]:
     counts: Counter[str] = Counter()
     for cell in cells:
         counts.update(undefined(cell))
-    told = ", ".join(f"{_clean(word)} {count}" for word, count in sorted(counts.items()))
-    words = " ".join(_clean(word) for word in (*key, column.task, f"r{column.ratio:g}") if word)
+    told = ", ".join(f"{clean(word)} {count}" for word, count in sorted(counts.items()))
+    words = " ".join(clean(word) for word in (*key, column.task, f"r{column.ratio:g}") if word)
     return [f"{words}: {told}"] if told else []
 
 
@@ -232,9 +230,3 @@ def _grouped(items: Iterable[Item], key: Callable[[Item], Group]) -> dict[Group,
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return groups
-
-
-def _clean(word: str) -> str:
-    """A word of a record without characters that steer a terminal or turn the reading direction, and not endless."""
-    shown = "".join("?" if unicodedata.category(letter) in _STEERING else letter for letter in word)
-    return shown if len(shown) <= LONGEST_WORD else f"{shown[: LONGEST_WORD - 3]}..."

@@ -333,7 +333,7 @@ PLAIN.feed(render(table([*seeds([0.1, 0.2]), make_cell(seed=7, config={}, counts
 COMMANDS = set(re.findall(r"\\[a-zA-Z]+", render(table(seeds([0.1, 0.2])), "latex")))
 SAFE_COMMANDS = COMMANDS | {
     r"\textbackslash", r"\textasciicircum", r"\textasciitilde", r"\textless", r"\textgreater", r"\textbar",
-    r"\textquotedbl", r"\dag", r"\ddag", r"\S", r"\P", r"\textbf", r"\underline", r"\_",
+    r"\dag", r"\ddag", r"\S", r"\P", r"\textbf", r"\underline", r"\_",
 }  # fmt: skip
 
 

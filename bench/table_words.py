@@ -1,0 +1,62 @@
+"""A word of a record -> a word that a form shows and never obeys, be it called `<script>`, `=cmd()` or `\\input`."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+LONGEST_WORD = 80
+_STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # the wide forms count in East Asian spreadsheets
+_MD = {letter: f"\\{letter}" for letter in "\\`*_[]|~$!#"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+_LATEX = {letter: f"\\{letter}" for letter in "{}$&#%_"} | {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "{''}",
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    "†": r"\dag{}",
+    "‡": r"\ddag{}",
+    "§": r"\S{}",
+    "¶": r"\P{}",
+    "±": r"$\pm$",
+    "\u2212": "$-$",
+}
+
+
+def clean(word: str, longest: int = LONGEST_WORD) -> str:
+    """A word of a record without characters that steer a terminal or turn the reading direction, and not endless."""
+    shown = "".join("?" if unicodedata.category(letter) in _STEERING else letter for letter in word)
+    return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
+
+
+def md_word(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    shown = "".join(_MD.get(letter, letter) for letter in text)
+    return shown.replace("://", r"\://").replace("www.", r"www\.")  # a bare address would become a link
+
+
+def tex_word(text: str) -> str:
+    """Text that LaTeX shows as it is; letters that plain pdflatex cannot set become `?`."""
+    return "".join(_LATEX.get(letter) or (letter if _settable(letter) else "?") for letter in text)
+
+
+def _settable(letter: str) -> bool:
+    return letter.isascii() or (
+        letter.isalpha() and unicodedata.name(letter, "").startswith("LATIN") and letter < "\u0180"
+    )
+
+
+def csv_word(word: str) -> str:
+    """A word that no spreadsheet takes for a formula."""
+    return f"'{word}" if word.lstrip()[:1] in _FORMULA else word
+
+
+def number_word(value: float) -> str:
+    """A number for CSV, empty where undefined."""
+    return "" if math.isnan(value) else f"{value:.10g}"
