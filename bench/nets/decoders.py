@@ -7,7 +7,7 @@ from torch import nn
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.method import Encoder
 
-DECODERS = ("unetr", "swin_unetr", "unet")
+DECODERS = ("unetr", "swin_unetr", "unet", "spad")
 
 
 def unetr_feature(width: int) -> int:
@@ -37,6 +37,13 @@ def build_decoder(name: str, *, encoder: Encoder, in_channels: int, classes: int
 
         norm = encoder.norm if isinstance(encoder, UNet3D) else "instance"
         return UNetDecoder(channels, strides, in_channels=in_channels, classes=classes, norm=norm)
+    if name == "spad":
+        from bench.nets.spad_decoder import SpadDecoder
+        from bench.nets.spad_vit import AdaptedSpadViT
+
+        if not isinstance(encoder, AdaptedSpadViT):
+            raise SpecError("The decoder 'spad' reads the maps of SPAD's encoder only.", remedy="Choose decoder unet.")
+        return SpadDecoder(encoder, in_channels=in_channels, classes=classes)
     raise SpecError(
         f"No decoder '{name}'. {nearest(name, DECODERS)}Possible: {', '.join(DECODERS)}.",
         remedy="Correct `decoder` on the method's card.",

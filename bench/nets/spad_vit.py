@@ -1,0 +1,267 @@
+"""SPAD-ViT: a plain ViT whose patch kernel adapts to the anisotropy of its input, and its static form for a task.
+
+Source   SPAD, Sec. 3.3 and App. A, B; EVA-02 blocks; feature levels 4/6/8/12 with norms before resizing are the released code's
+Changes  strides along depth follow the degree of anisotropy itself, where the code takes log2(16 / patch depth): the same up
+         to degree 4, and it keeps a 2-D image one slice deep
+Shapes   volume (B, C, D, H, W) in the task's axes; inside, the depth axis comes first. N tokens of P in-plane voxels, width W
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.contracts.cards import Shape3, Sight
+from bench.contracts.errors import EncoderMismatch, SpecError
+from bench.contracts.method import Adopted, Encoder, Features
+from bench.nets.eva02 import Eva02Block, is_eva02, renamed_eva02
+from bench.nets.rope import rotary_tables
+from bench.nets.spad import (
+    MOST_ANISOTROPIC,
+    Grid,
+    SpadDown,
+    depth_back,
+    depth_first,
+    inflate,
+    pool_depth,
+    resample_grid,
+    spread_channels,
+)
+
+LEVELS = 4  # 1/4, 1/8, 1/16 and 1/32 of the in-plane side at patch 16
+
+
+class SpadViT(Encoder):
+    """The transformer that is pre-trained: any degree of anisotropy, any whole number of patches, three channels.
+
+    `table` is the grid of learned positions; other grids take it resampled. The class token has no place of its own.
+    """
+
+    undecayed = ("positions", "cls_token")
+    embed: nn.Module
+
+    def __init__(
+        self, *, channels: int, width: int, depth: int, heads: int, patch: int, table: Shape3, norm_eps: float = 1e-5
+    ) -> None:
+        super().__init__()
+        self.width, self.heads, self.patch = width, heads, patch
+        self.embed = self._patch_layer(channels)
+        self.cls_token = nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=0.02))
+        self.positions = nn.Parameter(nn.init.trunc_normal_(torch.empty(width, *table), std=0.02))
+        self.blocks = nn.ModuleList(Eva02Block(width, heads, norm_eps) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=norm_eps)
+        for block in self.blocks:
+            assert isinstance(block, Eva02Block)
+            nn.init.zeros_(block.attention.q.bias)
+            nn.init.zeros_(block.attention.v.bias)
+        self.channels, self.strides, self.pooled_width = (width,), ((patch,) * 3,), width
+
+    def _patch_layer(self, channels: int) -> nn.Module:
+        return SpadDown(channels, self.width, self.patch)
+
+    def embedded(self, volume: Tensor, da: int) -> tuple[Tensor, Shape3]:
+        """Depth-first (B, C, D, H, W) -> tokens with positions (B, N, W), depth outermost, and their grid."""
+        cells, _ = self.embed(volume, Grid(da))
+        return self._placed(cells)
+
+    def _placed(self, cells: Tensor) -> tuple[Tensor, Shape3]:
+        d, h, w = cells.shape[2:]
+        cells = cells + resample_grid(self.positions, (d, h, w))
+        return cells.flatten(2).transpose(1, 2), (d, h, w)
+
+    def encoded(self, tokens: Tensor, grid: Shape3, taps: Sequence[int] = ()) -> tuple[Tensor, list[Tensor]]:
+        """All tokens (B, 1 + N, W) after the last block and the final norm, the class token first; and, not normed, those
+        after the blocks `taps` (counted from 1)."""
+        with tokens.device:
+            cos, sin = rotary_tables(grid, self.width // self.heads)
+        x = torch.cat((self.cls_token.to(tokens.dtype).expand(len(tokens), 1, -1), tokens), 1)
+        kept: list[Tensor] = []
+        for number, block in enumerate(self.blocks, start=1):
+            x = block(x, cos, sin)
+            if number in taps:
+                kept.append(x)
+        return self.norm(x), kept
+
+    def layers(self) -> list[nn.Module]:
+        return [self.embed, *self.blocks, self.norm]
+
+    def adopt_eva02(self, weights: Mapping[str, Tensor], *, cls_row: int = 0) -> dict[str, Tensor]:
+        """Take over EVA-02-B's released weights (App. B); returns those that have no place here, by our names.
+
+        The 2-D patch kernel goes bicubically to this patch and is spread along depth; the position table is repeated over
+        depth and brought to ours by area; the class token takes the row of its own position (`cls_row` 0; the released
+        code takes the first patch's, 1). Raises EncoderMismatch for other sizes.
+        """
+        converted, rest = converted_eva02(weights, self, cls_row)
+        Encoder.adopt(self, converted)
+        return rest
+
+
+def converted_eva02(
+    weights: Mapping[str, Tensor], encoder: SpadViT, cls_row: int
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """EVA-02 weights in the shapes of a SPAD-ViT that sees three channels, and what is left over."""
+    found = {name: value.float() for name, value in renamed_eva02(weights).items()}
+    missing = [name for name in ("pos_embed", "cls_token", "patch_embed.proj.weight") if name not in found]
+    if missing or found["cls_token"].numel() != encoder.width:
+        raise EncoderMismatch(
+            f"EVA-02 weights of width {encoder.width} are asked for; found {'no ' + missing[0] if missing else 'another width'}.",
+            remedy="Give EVA-02-B (eva02_B_pt_in21k_p14, or timm's eva02_base_patch14_224.mim_in22k).",
+        )
+    kernel = F.interpolate(
+        found.pop("patch_embed.proj.weight"), (encoder.patch,) * 2, mode="bicubic", align_corners=False
+    )
+    rows = found.pop("pos_embed")[0]  # (1 + 16 * 16, W), the class token's first
+    side = round((len(rows) - 1) ** 0.5)
+    plane = rows[1:].T.reshape(-1, 1, side, side).expand(-1, encoder.positions.shape[1], -1, -1)
+    d, h, w = encoder.positions.shape[1:]
+    found["positions"] = resample_grid(plane, (d, h, w))
+    found["cls_token"] = found["cls_token"].flatten() + rows[cls_row]
+    found["embed.weight"] = inflate(kernel, encoder.patch)
+    found["embed.bias"] = found.pop("patch_embed.proj.bias")
+    rest = {"mask_token": found.pop("mask_token").flatten()} if "mask_token" in found else {}
+    return found, rest
+
+
+class AdaptedSpadViT(SpadViT):
+    """SPAD-ViT for the volumes of one task: a kernel and a position grid of their own, and four maps for a U-Net decoder.
+
+    `da` and `depth_axis` tell how the task's voxels lie. Maps are of strides P/4, P/2, P and 2P in-plane (the four of
+    `taps`, each through an affine instance norm), less along depth as the anisotropy asks. `pooled` is the class token after
+    the final norm.
+    """
+
+    def __init__(
+        self,
+        sight: Sight,
+        *,
+        da: int,
+        depth_axis: int,
+        width: int,
+        depth: int,
+        heads: int,
+        patch: int,
+        taps: tuple[int, ...],
+        norm_eps: float = 1e-5,
+    ) -> None:
+        if len(taps) != LEVELS or list(taps) != sorted(taps) or not 1 <= taps[0] <= taps[-1] <= depth:
+            raise SpecError(
+                f"{LEVELS} rising blocks of {depth} are asked for, found {taps}.", remedy="For example 4,6,8,12 of 12."
+            )
+        self.da, self.depth_axis, self.taps = da, depth_axis, taps
+        self.kernel: Shape3 = (max(patch >> da, 1), patch, patch)
+        shape = along_first(sight.shape, depth_axis)
+        grid = tuple(side // step for side, step in zip(shape, self.kernel, strict=True))
+        if min(grid) < 1 or any(side % step for side, step in zip(shape, self.kernel, strict=True)):
+            raise SpecError(
+                f"A volume of {sight.shape} voxels at anisotropy {da} is no whole number of patches {self.kernel} (depth first).",
+                remedy="Change patch_voxels.",
+            )
+        self.grid: Shape3 = (grid[0], grid[1], grid[2])
+        super().__init__(
+            channels=sight.channels,
+            width=width,
+            depth=depth,
+            heads=heads,
+            patch=patch,
+            table=self.grid,
+            norm_eps=norm_eps,
+        )
+        self.norms = nn.ModuleList(nn.InstanceNorm3d(width, affine=True) for _ in taps)
+        times = patch.bit_length() - 1  # in-plane halvings of a token
+        self.depth_steps = tuple(depth_step(da, stage) for stage in (times - 1, times, times + 1))
+        fine, half, _ = self.depth_steps
+        self.twice = nn.Sequential(
+            transposed(width, half), nn.InstanceNorm3d(width, affine=True), nn.GELU(), transposed(width, fine)
+        )
+        self.once = transposed(width, half)
+        self.channels = (width,) * LEVELS
+        self.strides = self._strides()
+        self.trunk = frozenset(name for name in self.state_dict() if not name.startswith(("norms.", "twice.", "once.")))
+
+    def _patch_layer(self, channels: int) -> nn.Module:
+        return nn.Conv3d(channels, self.width, self.kernel, stride=self.kernel)
+
+    def _strides(self) -> tuple[Shape3, ...]:
+        fine, half, coarse = self.depth_steps
+        p, (d, _, _) = self.patch, self.kernel
+        depths = (max(d // (fine * half), 1), max(d // half, 1), d, d * coarse)
+        planes = (p // 4, p // 2, p, 2 * p)
+        return tuple(along_back((z, s, s), self.depth_axis) for z, s in zip(depths, planes, strict=True))
+
+    def forward(self, volume: Tensor) -> Features:
+        tokens, grid = self._tokens(volume)
+        last, kept = self.encoded(tokens, grid, self.taps)
+        maps = [norm(as_cells(x, grid)) for norm, x in zip(self.norms, kept, strict=True)]
+        coarse = F.max_pool3d(maps[3], (self.depth_steps[2], 2, 2))
+        levels = [self.twice(maps[0]), self.once(maps[1]), maps[2], coarse]
+        return Features([depth_back(level, self.depth_axis) for level in levels], last[:, 0])
+
+    def pooled(self, volume: Tensor) -> Tensor:
+        """The class token alone: no map is made for it."""
+        tokens, grid = self._tokens(volume)
+        return self.encoded(tokens, grid)[0][:, 0]
+
+    def _tokens(self, volume: Tensor) -> tuple[Tensor, Shape3]:
+        tokens, grid = self._placed(self.embed(depth_first(volume, self.depth_axis)))
+        if grid != self.grid:
+            raise SpecError(
+                f"This encoder was built for a grid of {self.grid} tokens (depth first), found {grid}.",
+                remedy="Use windows of the training size, or build the encoder for the new size.",
+            )
+        return tokens, grid
+
+    def layers(self) -> list[nn.Module]:
+        return [self.embed, *self.blocks, self.norm, nn.ModuleList([self.norms, self.twice, self.once])]
+
+    def declared(self) -> frozenset[str]:
+        return self.trunk
+
+    def reshape(self, name: str, found: Tensor, wanted: Tensor) -> Tensor | None:
+        """The patch kernel is summed along depth to what the task's anisotropy asks and spread over its channels; positions
+        are resampled."""
+        if name == "positions" and found.ndim == 4:
+            return resample_grid(found.float(), (wanted.shape[1], wanted.shape[2], wanted.shape[3])).to(found.dtype)
+        if name == "embed.weight" and found.ndim == 5 and found.shape[3:] == wanted.shape[3:]:
+            if found.shape[2] % wanted.shape[2]:
+                return None
+            pooled = pool_depth(found, wanted.shape[2])
+            return pooled if pooled.shape[1] == wanted.shape[1] else spread_channels(pooled, wanted.shape[1])
+        return None
+
+    def adopt(self, weights: Mapping[str, Tensor], *, declared: bool = True) -> Adopted:
+        """As every encoder; a file of EVA-02-B is brought to our names and shapes first."""
+        if not is_eva02(weights):
+            return super().adopt(weights, declared=declared)
+        return super().adopt(converted_eva02(weights, self, 0)[0], declared=True)
+
+
+def depth_step(da: int, stage: int) -> int:
+    """By how much depth changes in halving number `stage` (from 1, fine to coarse): 1 while it is due in-plane only."""
+    return 1 if da >= stage or da >= MOST_ANISOTROPIC else 2
+
+
+def transposed(width: int, depth: int) -> nn.ConvTranspose3d:
+    """Upsampling by 2 in-plane and by `depth` along depth, width unchanged."""
+    return nn.ConvTranspose3d(width, width, (depth, 2, 2), stride=(depth, 2, 2))
+
+
+def as_cells(tokens: Tensor, grid: Shape3) -> Tensor:
+    """(B, 1 + N, W), class token first -> (B, W, *grid)."""
+    return tokens[:, 1:].transpose(1, 2).reshape(len(tokens), -1, *grid)
+
+
+def along_first(shape: Shape3, axis: int) -> Shape3:
+    """(D, H, W) of a volume as `depth_first` orders it."""
+    rest = [side for at, side in enumerate(shape) if at != axis]
+    return shape[axis], rest[0], rest[1]
+
+
+def along_back(shape: Shape3, axis: int) -> Shape3:
+    """The inverse of `along_first`."""
+    rest = list(shape[1:])
+    rest.insert(axis, shape[0])
+    return rest[0], rest[1], rest[2]
