@@ -7,7 +7,7 @@ towards the patient's right, the second towards the front, the third towards the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -24,7 +24,9 @@ Preset = Literal["smoke", "mini"]
 
 # "mr" stands for the contrast in which a view is usually taken
 MODALITIES: tuple[str, ...] = ("ct", "mr", *CONTRASTS)
-USUAL_CONTRAST: Mapping[str, str] = MappingProxyType({"heart": "lge", "hippocampus": "t1"})
+USUAL_CONTRAST: Mapping[str, str] = MappingProxyType(
+    {"heart": "lge", "hippocampus": "t1", "ventricles": "cine", "brain-tumor": "flair", "glioma": "flair"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +55,13 @@ def make_phantom(
     spacing_mm: tuple[float, float, float],
     modality: str,
     test_site: bool = False,
+    filled: float = 1.0,
 ) -> Phantom:
     """Make one case from its name alone: same words, same voxels, whatever was made before.
 
     The person follows from (preset, dataset, case); `modality` is one of `MODALITIES` in upper or lower case: "CT",
     "MR" for the view's usual contrast, or a contrast; `test_site` takes one of the two scanners that no training case
-    has seen.
+    has seen. `filled` scales the cavities of both ventricles: 1 at the end of filling, less as the heart contracts.
     Raises SpecError for an unknown view or modality, a grid below 8 voxels along an axis, or a spacing that is not
     positive.
     """
@@ -74,11 +77,15 @@ def make_phantom(
             f"A spacing is three positive lengths in mm, asked was {spacing_mm}.", case=case, remedy="Mend the spacing."
         )
     someone = person(preset, dataset, case)
+    if filled != 1.0:
+        someone = replace(someone, scale={**someone.scale, "ventricles": filled})
     drawing = draw(someone, view, shape)
     site = site_of(someone, test_site=test_site)
     contrast = USUAL_CONTRAST.get(view, "in_phase") if modality.lower() == "mr" else modality.lower()
     is_ct = contrast == "ct"
     image = ct(drawing, someone, site) if is_ct else mr(drawing, someone, site, contrast)
+    if view_named(view).stripped and not is_ct:
+        image = image * drawing.holds_matter()
     counts = np.bincount(drawing.label.ravel(), minlength=len(drawing.classes) + 1)
     meta = {
         "generator_version": GENERATOR_VERSION,

@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.phantoms.body import Person, Point
 from bench.phantoms.canvas import Canvas, Field, Mask, ellipsoid_level, tissues
+from bench.phantoms.colon import COLON_MM, colon_path
 from bench.phantoms.placing import Placed
 from bench.phantoms.tissue import Tissue
 from bench.phantoms.torso import INTERIOR
@@ -195,16 +196,8 @@ def _paint_bowel(canvas: Canvas, person: Person) -> None:
     pancreas."""
     random = person.stream("bowel")
     gut = Placed(person, "bowel")
-    colon = [
-        gut.at(92, 0, -140),
-        gut.at(90, 10, -70),
-        gut.at(74, 50, -52),
-        gut.at(0, 66, -52),
-        gut.at(-66, 52, -40),
-        gut.at(-96, 8, -22),
-        gut.at(-98, -8, -140),
-    ]
-    _paint_filled(canvas, colon, [20.0] * len(colon), float(random.random()))
+    colon = colon_path(person)
+    _paint_filled(canvas, colon, [COLON_MM] * len(colon), float(random.random()))
     for height in (-84.0, -112.0, -140.0):
         for column in (-52.0, 0.0, 46.0):
             middle = [

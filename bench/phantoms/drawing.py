@@ -17,11 +17,15 @@ from bench.phantoms.abdomen import paint_abdomen
 from bench.phantoms.body import Person, Point
 from bench.phantoms.brain import paint_brain
 from bench.phantoms.canvas import Canvas
+from bench.phantoms.colon import paint_colon_tumor
+from bench.phantoms.covid import paint_covid_lesions
+from bench.phantoms.glioma import paint_head
 from bench.phantoms.great_vessels import paint_great_vessels
 from bench.phantoms.heart import paint_heart
+from bench.phantoms.pelvis import paint_pelvis
 from bench.phantoms.tissue import Tissue
 from bench.phantoms.torso import paint_lung_lesion, paint_lungs, paint_wall
-from bench.phantoms.views import Shape3, view_named
+from bench.phantoms.views import Shape3, View, view_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,10 @@ class Drawing:
     fine: Shape3
     voxel_mm: Point
     classes: tuple[str, ...]
+
+    def holds_matter(self) -> NDArray[np.bool_]:
+        """Where a voxel of `label`'s grid is not wholly air."""
+        return np.asarray(fine_sum((self.tissue != Tissue.AIR).view(np.uint8), self.fine) > 0)
 
 
 def draw(person: Person, view: str, shape: Shape3, *, fine: Shape3 | None = None) -> Drawing:
@@ -58,10 +66,12 @@ def draw(person: Person, view: str, shape: Shape3, *, fine: Shape3 | None = None
         person, chosen.low_mm, chosen.high_mm, large,
         warp_ratio=chosen.warp_ratio, mirrored=chosen.mirrors and person.mirrored,
     )  # fmt: skip
-    if view == "hippocampus":
+    if chosen.part == "hippocampus":
         paint_brain(canvas, person)
+    elif chosen.part == "head":
+        paint_head(canvas, person)
     else:
-        _paint_torso(canvas, person, chosen.lesions)
+        _paint_torso(canvas, person, chosen)
     x, y, z = ((high - low) / count for low, high, count in zip(chosen.low_mm, chosen.high_mm, shape, strict=True))
     label = _vote(canvas.tissue, chosen.labels, finer)
     return Drawing(view=view, tissue=canvas.tissue, label=label, fine=finer, voxel_mm=(x, y, z), classes=chosen.classes)
@@ -82,15 +92,21 @@ def fine_sum(array: NDArray[np.uint8] | NDArray[np.float32], fine: Shape3) -> ND
     return array
 
 
-def _paint_torso(canvas: Canvas, person: Person, lesions: frozenset[str]) -> None:
+def _paint_torso(canvas: Canvas, person: Person, view: View) -> None:
     paint_wall(canvas, person)
     paint_lungs(canvas, person)
     paint_great_vessels(canvas, person)
     paint_heart(canvas, person)
-    paint_abdomen(canvas, person, lesions=lesions)
+    if view.pelvis:
+        paint_pelvis(canvas, person)
+    paint_abdomen(canvas, person, lesions=view.lesions)
     for lesion in person.lesions:
-        if lesion.organ == "lung" and "lung" in lesions:
+        if lesion.organ == "lung" and "lung" in view.lesions:
             paint_lung_lesion(canvas, person, lesion)
+    if "colon" in view.lesions:
+        paint_colon_tumor(canvas, person)
+    if "covid" in view.lesions:
+        paint_covid_lesions(canvas, person)
 
 
 def _vote(tissue: NDArray[np.uint8], labels: Mapping[Tissue, int], fine: Shape3) -> NDArray[np.uint8]:

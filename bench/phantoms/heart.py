@@ -35,8 +35,8 @@ def paint_heart(canvas: Canvas, person: Person) -> None:
         )
 
     _paint_left_atrium(canvas, person, at)
-    canvas.tube(Tissue.AORTA, [at(0, 6, 146), at(12, 22, 172), at(12, 22, 200)], [12, 14, 13], over=CHEST)
-    _paint_ventricles(canvas, at, size)
+    canvas.tube(Tissue.ASCENDING_AORTA, [at(0, 6, 146), at(12, 22, 172), at(12, 22, 200)], [12, 14, 13], over=CHEST)
+    _paint_ventricles(canvas, at, size, person.scale.get("ventricles", 1.0))
     right = tuple(size * r for r in (19.0, 24.0, 27.0))
     canvas.ellipsoid(Tissue.RIGHT_ATRIUM, at(37, 22, 126), (right[0], right[1], right[2]), over=CHEST)
     canvas.tube(Tissue.RIGHT_ATRIUM, [at(36, 10, 145), at(30, 6, 185), at(24, 6, 240)], [9, 9, 9], over=CHEST, detail=2)
@@ -101,17 +101,18 @@ def _paint_atrial_wall(canvas: Canvas, person: Person, centre: Point, radii: Poi
         canvas.ellipsoid(Tissue.ATRIAL_SCAR, (x, y, z), (spread, spread, spread), over=tissues(Tissue.ATRIAL_WALL))
 
 
-def _paint_ventricles(canvas: Canvas, at: _Place, size: float) -> None:
+def _paint_ventricles(canvas: Canvas, at: _Place, size: float, filled: float) -> None:
+    """`filled` scales the radii of both cavities: 1 at the end of filling, less where they contract and walls thicken."""
     base, middle, apex = at(-14, 14, 126), at(-38, 32, 110), at(-58, 46, 98)
-    wall = MYOCARDIUM_MM * size
-    blood = [20 * size, 20 * size, 9 * size]
+    wall = MYOCARDIUM_MM * size / filled
+    blood = [20 * size * filled, 20 * size * filled, 9 * size * filled]
     canvas.tube(Tissue.LEFT_VENTRICLE, [base, middle, apex], blood, over=CHEST)
     canvas.tube(Tissue.MYOCARDIUM, [base, middle, apex], [radius + wall for radius in blood], over=CHEST)
-    centre, radii = at(-6, 50, 112), (38 * size, 20 * size, 27 * size)
+    centre, radii = at(-6, 50, 112), (38 * size * filled, 20 * size * filled, 27 * size * filled)
     canvas.ellipsoid(Tissue.RIGHT_VENTRICLE, centre, radii, over=CHEST)
     outer = tuple(radius + 3.0 for radius in radii)
 
     def septum_side(x: Field, y: Field, z: Field) -> Mask:
         return np.asarray(ellipsoid_level(x, y, z, centre, radii) <= 1)
 
-    canvas.ellipsoid(Tissue.MYOCARDIUM, centre, (outer[0], outer[1], outer[2]), over=CHEST, unless=septum_side)
+    canvas.ellipsoid(Tissue.RIGHT_MYOCARDIUM, centre, (outer[0], outer[1], outer[2]), over=CHEST, unless=septum_side)

@@ -19,7 +19,7 @@ from bench.contracts.errors import SpecError, nearest
 from bench.phantoms.body import Person
 from bench.phantoms.drawing import Drawing, fine_sum
 from bench.phantoms.noise import Image, bias_field, metal_streak, smooth_noise, squared_radius
-from bench.phantoms.tissue import LOOKS, Look, Tissue, case_shift, table
+from bench.phantoms.tissue import FIRST_TISSUES, LOOKS, Look, Tissue, case_shift, table
 
 TEXTURE_MM = (2.5, 6.0, 15.0)  # standard deviation of the blur that makes each of the three textures, mm of body
 CT_RANGE_HU = (-1024, 3071)
@@ -125,7 +125,7 @@ def mr(drawing: Drawing, person: Person, site: Site, contrast: str) -> Image:
         )
     shift = case_shift(person.stream("mr-tissue"), 0.03)
     signal = {tissue: CONTRASTS[contrast](look) * (1 + shift[tissue]) for tissue, look in LOOKS.items()}
-    brightest = max(signal.values())
+    brightest = max(signal[tissue] for tissue in FIRST_TISSUES)
     values = table({tissue: value / brightest for tissue, value in signal.items()})
     image = _averaged(drawing, values)
     image *= 1 + _texture(drawing, person) * np.float32(0.008)

@@ -70,6 +70,21 @@ class Tissue(IntEnum):
     AMYGDALA = auto()
     HIPPOCAMPUS_HEAD = auto()
     HIPPOCAMPUS_TAIL = auto()
+    # What came later draws no number and sets no scale of its own, so that older phantoms keep their voxels: each shares
+    # the shift of a tissue above (SAME_SHIFT).
+    ASCENDING_AORTA = auto()
+    RIGHT_MYOCARDIUM = auto()
+    COLON_LESION = auto()
+    GROUND_GLASS = auto()
+    CONSOLIDATION = auto()
+    BLADDER = auto()
+    PROSTATE_UTERUS = auto()
+    GLIOMA_OEDEMA = auto()
+    GLIOMA_CORE = auto()
+    GLIOMA_RIM = auto()
+
+
+FIRST_TISSUES = tuple(tissue for tissue in Tissue if tissue <= Tissue.HIPPOCAMPUS_TAIL)
 
 
 class Look(NamedTuple):
@@ -95,6 +110,7 @@ _CORTEX = Look(34, 110, 98, (4, 5, 3), 0.88, 950, 70)
 _MEDULLA = Look(30, 40, 80, (4, 5, 3), 0.90, 1250, 90)
 _ADRENAL = Look(28, 40, 42, (4, 4, 3), 0.85, 850, 65)
 _GUT_WALL = Look(40, 30, 42, (4, 5, 4), 0.84, 850, 55)
+_HEART_MUSCLE = Look(45, 55, 42, (4, 5, 3), 0.80, 1000, 45)
 _GREY = Look(38, 4, 6, (3, 4, 3), 0.84, 1180, 95)
 
 LOOKS: dict[Tissue, Look] = {
@@ -117,7 +133,7 @@ LOOKS: dict[Tissue, Look] = {
     Tissue.LEFT_VENTRICLE: _BLOOD,
     Tissue.RIGHT_ATRIUM: _BLOOD,
     Tissue.RIGHT_VENTRICLE: _BLOOD,
-    Tissue.MYOCARDIUM: Look(45, 55, 42, (4, 5, 3), 0.80, 1000, 45),
+    Tissue.MYOCARDIUM: _HEART_MUSCLE,
     Tissue.PULMONARY_ARTERY: _BLOOD,
     Tissue.PULMONARY_VEIN: _BLOOD,
     Tissue.AORTA: _BLOOD,
@@ -151,6 +167,16 @@ LOOKS: dict[Tissue, Look] = {
     Tissue.AMYGDALA: _GREY,
     Tissue.HIPPOCAMPUS_HEAD: _GREY,
     Tissue.HIPPOCAMPUS_TAIL: _GREY,
+    Tissue.ASCENDING_AORTA: _BLOOD,
+    Tissue.RIGHT_MYOCARDIUM: _HEART_MUSCLE,
+    Tissue.COLON_LESION: Look(42, 26, 40, (7, 8, 6), 0.85, 880, 68),
+    Tissue.GROUND_GLASS: Look(-560, 8, 14, (45, 55, 40), 0.40, 1100, 50),
+    Tissue.CONSOLIDATION: Look(5, 12, 22, (22, 26, 16), 0.82, 1050, 70),
+    Tissue.BLADDER: Look(8, 0, 6, (2, 3, 2), 0.98, 2600, 350),
+    Tissue.PROSTATE_UTERUS: Look(42, 14, 34, (6, 7, 5), 0.86, 1150, 85),
+    Tissue.GLIOMA_OEDEMA: Look(18, 2, 4, (3, 5, 5), 0.84, 1250, 150),
+    Tissue.GLIOMA_CORE: Look(14, 4, 10, (4, 6, 5), 0.90, 1750, 230),
+    Tissue.GLIOMA_RIM: Look(36, 20, 60, (5, 6, 4), 0.86, 1300, 120),
 }
 
 # Parts that carry one label, and tissues one cannot see apart, share the random shift that a case adds to their
@@ -160,10 +186,15 @@ SAME_SHIFT: tuple[tuple[Tissue, ...], ...] = (
     (Tissue.RIGHT_KIDNEY_MEDULLA, Tissue.LEFT_KIDNEY_MEDULLA),
     (Tissue.RIGHT_ADRENAL, Tissue.LEFT_ADRENAL),
     (Tissue.HIPPOCAMPUS_HEAD, Tissue.HIPPOCAMPUS_TAIL, Tissue.GREY_MATTER, Tissue.AMYGDALA),
-    (Tissue.STOMACH_WALL, Tissue.BOWEL_WALL),
+    (Tissue.STOMACH_WALL, Tissue.BOWEL_WALL, Tissue.COLON_LESION),
     (Tissue.PORTAL_VEIN, Tissue.MESENTERIC_VEIN),
-    (Tissue.LEFT_ATRIUM, Tissue.PULMONARY_VEIN, Tissue.LEFT_VENTRICLE, Tissue.AORTA),
+    (Tissue.LEFT_ATRIUM, Tissue.PULMONARY_VEIN, Tissue.LEFT_VENTRICLE, Tissue.AORTA, Tissue.ASCENDING_AORTA),
     (Tissue.RIGHT_ATRIUM, Tissue.RIGHT_VENTRICLE, Tissue.PULMONARY_ARTERY),
+    (Tissue.MYOCARDIUM, Tissue.RIGHT_MYOCARDIUM),
+    (Tissue.LUNG_LESION, Tissue.GROUND_GLASS, Tissue.CONSOLIDATION),
+    (Tissue.GALLBLADDER, Tissue.BLADDER),
+    (Tissue.MUSCLE, Tissue.PROSTATE_UTERUS),
+    (Tissue.WHITE_MATTER, Tissue.GLIOMA_OEDEMA, Tissue.GLIOMA_CORE, Tissue.GLIOMA_RIM),
 )
 
 
@@ -175,7 +206,7 @@ def table(values: dict[Tissue, float]) -> NDArray[np.float32]:
 def case_shift(random: np.random.Generator, spread: float) -> dict[Tissue, float]:
     """Draw how far each tissue of one case lies from its book value (uniform, +-spread), the same within
     `SAME_SHIFT`."""
-    shift = {tissue: float(random.uniform(-spread, spread)) for tissue in Tissue}
+    shift = {tissue: float(random.uniform(-spread, spread)) for tissue in FIRST_TISSUES}
     for group in SAME_SHIFT:
         shift |= dict.fromkeys(group, shift[group[0]])
     return shift

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts.cards import Spacing
-from bench.contracts.errors import DataUnsound
+from bench.contracts.errors import DataUnsound, SpecError, nearest
 from bench.contracts.kind import Scored, Setup
 from bench.contracts.method import Batch, Encoder, Losses, Phase, Turn
 from bench.contracts.record import ImageFile, LabelFile, Record
@@ -32,6 +32,7 @@ from tasks.kinds.dice_ce import dice_ce
 from tasks.kinds.vary import turn
 
 suffix = ".nii.gz"
+LOSSES = ("dice_ce", "dice")  # cross-entropy and soft Dice in equal parts, or soft Dice alone
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -62,7 +63,7 @@ def layers(net: nn.Module) -> list[nn.Module]:
 
 
 def training_phase(setup: Setup, net: nn.Module) -> Phase:
-    """The phase that the loop runs: labelled crops, Dice and cross-entropy in equal parts."""
+    """The phase that the loop runs: labelled crops and the recipe's loss, one of LOSSES. Raises SpecError for another."""
     recipe = setup.recipe
     crops = 1 if setup.protocol.whole_volume else recipe.crops_per_volume
     highest = max(len(setup.task.classes), *setup.values)
@@ -73,9 +74,16 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
         recipe=recipe,
     )
 
+    if recipe.loss not in LOSSES:
+        raise SpecError(
+            f"No segmentation loss '{recipe.loss}'. {nearest(recipe.loss, LOSSES)}Possible: {', '.join(LOSSES)}.",
+            case=setup.task.title,
+            remedy="For example --set finetune.loss=dice_ce.",
+        )
+
     def loss(batch: Batch) -> Losses:
         entropy, overlap = dice_ce(net(batch["volume"]), batch["label"], batch["inside"])
-        return {"cross_entropy": entropy, "dice": overlap}
+        return {"cross_entropy": entropy, "dice": overlap} if recipe.loss == "dice_ce" else {"dice": overlap}
 
     splits = not any(isinstance(part, BATCH_NORMS) for part in net.modules())
     return Phase("finetune", recipe, VolumesThenCrops(crops), views, (Turn("all", loss),), splits_batch=splits)

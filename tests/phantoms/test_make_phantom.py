@@ -126,3 +126,21 @@ def test_importing_phantoms_loads_neither_torch_nor_scipy() -> None:
     code = "import sys, bench.phantoms; print([m for m in ('torch', 'scipy', 'pandas', 'monai') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_heart_that_contracts_has_smaller_cavities_and_the_same_shape_of_person() -> None:
+    full, squeezed = (
+        make_phantom(
+            "ventricles", "patient001", preset="smoke", dataset="acdc", shape=(32, 32, 10), spacing_mm=(1, 1, 1),
+            modality="MR", filled=filled,
+        )
+        for filled in (1.0, 0.75)
+    )  # fmt: skip
+    assert full.meta["contrast"] == "cine" and full.meta["site"] == squeezed.meta["site"]
+    for cavity in (1, 3):
+        assert (squeezed.label == cavity).sum() < 0.75 * (full.label == cavity).sum()
+
+
+def test_a_stripped_head_is_exactly_zero_outside_the_brain() -> None:
+    image = smoke("glioma", "00000", "brats21", (24, 24, 20), "t1ce").image
+    assert (image[0] == 0).all() and 0.2 < (image == 0).mean() < 0.8

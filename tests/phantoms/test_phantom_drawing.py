@@ -14,7 +14,7 @@ from bench.contracts.errors import SpecError
 from bench.phantoms.body import Person, person
 from bench.phantoms.canvas import Canvas, smooth_path, tissues
 from bench.phantoms.drawing import Drawing, draw
-from bench.phantoms.tissue import LOOKS, Tissue
+from bench.phantoms.tissue import FIRST_TISSUES, LOOKS, Tissue, case_shift
 from bench.phantoms.views import VIEWS
 
 AIR = tissues(Tissue.AIR)
@@ -209,3 +209,58 @@ def test_an_unknown_view_names_the_nearest_one() -> None:
 def test_a_grid_too_small_for_anatomy_is_refused() -> None:
     with pytest.raises(SpecError, match="at least 8 voxels"):
         draw(person("smoke", "x", "0"), "abdomen", (40, 40, 4))
+
+
+# Views that came later -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "view", ["colon", "covid", "whole-heart", "ventricles", "four-organs", "thirteen-organs", "trunk"]
+)
+def test_every_class_of_a_view_is_drawn_in_every_person(view: str) -> None:
+    for number in range(8):
+        someone = person("smoke", "later", str(number))
+        drawing = draw(someone, view, (40, 40, 24))
+        counts = np.bincount(drawing.label.ravel(), minlength=len(drawing.classes) + 1)
+        absent = [name for name, count in zip(drawing.classes, counts[1:], strict=True) if not count]
+        assert absent in ([], ["gallbladder"]) and ("gallbladder" in absent) <= (not someone.gallbladder_present)
+
+
+def test_gliomas_lie_in_the_brain_and_one_in_ten_does_not_enhance() -> None:
+    drawings = [draw(person("smoke", "brats", str(number)), "glioma", (24, 24, 20)) for number in range(80)]
+    without = sum(not (drawing.label == 3).any() for drawing in drawings)
+    assert 2 <= without <= 16  # 8 expected
+    for drawing in drawings[:10]:
+        assert {1, 2} <= set(np.unique(drawing.label)) and not (drawing.label[~drawing.holds_matter()] > 0).any()
+
+
+def test_two_views_of_a_head_number_the_same_tumor_as_their_data_sets_do() -> None:
+    someone = person("smoke", "x", "1")
+    brats, msd = (draw(someone, view, (24, 24, 20)).label for view in ("glioma", "brain-tumor"))
+    assert np.array_equal(np.array([0, 2, 1, 3])[brats], msd)
+
+
+def test_a_colon_tumor_is_one_piece_around_a_lumen() -> None:
+    for number in range(8):
+        drawing = draw(person("mini", "msd10", str(number)), "colon", (96, 96, 48))
+        assert largest_share(drawing.label == 1) > 0.95
+        low, high = np.argwhere(drawing.label == 1).min(axis=0), np.argwhere(drawing.label == 1).max(axis=0) + 1
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        assert (
+            drawing.tissue[tuple(slice(2 * b.start, 2 * b.stop) for b in box[:2])][..., box[2]] == Tissue.BOWEL_CONTENT
+        ).any()
+
+
+def test_pneumonia_lies_in_both_lungs_near_their_surface() -> None:
+    drawing = draw(person("smoke", "covid", "0"), "covid", (40, 40, 24))
+    inside = drawing.label > 0
+    assert inside[:20].any() and inside[20:].any()
+    from_middle = np.abs(np.argwhere(inside)[:, 0] - 19.5) * drawing.voxel_mm[0]
+    assert from_middle.mean() > 74  # the middle of a lung lies 74 mm from the spine
+
+
+def test_only_tissues_of_the_first_hour_draw_numbers_of_their_own() -> None:
+    shift = case_shift(np.random.Generator(np.random.Philox(3)), 1.0)
+    random = np.random.Generator(np.random.Philox(3))
+    drawn = {float(random.uniform(-1, 1)) for _ in FIRST_TISSUES}
+    assert set(shift) == set(Tissue) and set(shift.values()) <= drawn

@@ -29,6 +29,20 @@ def protocol(task: str, name: str) -> Protocol:
         ("btcv", "mim", 0, (24, 6, 6), {0.25: 6, 0.5: 12, 1.0: 24}),
         ("btcv", "mim", 4, (24, 6, 6), {0.25: 6, 0.5: 12, 1.0: 24}),
         ("btcv", "spad", 0, (21, 9, 9), {0.2: 4, 0.4: 8, 0.6: 12, 0.8: 16, 1.0: 21}),
+        ("msd03", "bench", 0, (92, 13, 26), {0.1: 10, 0.25: 23, 0.5: 46, 1.0: 92}),
+        ("msd03", "ar", 0, (92, 13, 26), {1.0: 92}),
+        ("msd03", "mim", 0, (104, 27, 27), {1.0: 104}),
+        ("msd06", "bench", 0, (44, 6, 13), {0.1: 5, 0.25: 11, 0.5: 22, 1.0: 44}),
+        ("msd06", "mg3d", 2, (50, 13, 13), {1.0: 50}),
+        ("msd06", "mim", 3, (51, 12, 12), {1.0: 51}),
+        ("msd07", "bench", 0, (197, 28, 56), {0.1: 20, 0.25: 50, 0.5: 99, 1.0: 197}),
+        ("msd07", "mim", 0, (224, 57, 57), {1.0: 224}),
+        ("msd08", "bench", 0, (212, 30, 61), {0.1: 22, 0.25: 53, 0.5: 106, 1.0: 212}),
+        ("msd08", "mim", 4, (243, 60, 60), {1.0: 243}),
+        ("msd09", "bench", 0, (29, 4, 8), {0.1: 3, 0.25: 8, 0.5: 15, 1.0: 29}),
+        ("msd09", "mim", 0, (32, 9, 9), {0.25: 8, 0.5: 16, 1.0: 32}),
+        ("msd10", "bench", 0, (88, 13, 25), {0.1: 9, 0.25: 22, 0.5: 44, 1.0: 88}),
+        ("msd10", "mim", 0, (100, 26, 26), {1.0: 100}),
     ],
 )
 def test_parts_and_label_ratios_have_the_published_sizes(
@@ -40,9 +54,21 @@ def test_parts_and_label_ratios_have_the_published_sizes(
     assert {r: len(nested(parts.train, r, chosen.split.count)) for r in chosen.label_ratios} == at_ratios
 
 
+OFFERED = {
+    "msd03": ("bench", "ar", "mim"),
+    "msd04": ("bench",),
+    "msd06": ("bench", "ar", "mim", "mg3d"),
+    "msd07": ("bench", "ar", "mim"),
+    "msd08": ("bench", "ar", "mim"),
+    "msd09": ("bench", "ar", "mim"),
+    "msd10": ("bench", "ar", "mim"),
+    "la": ("bench", "ar"),
+    "btcv": ("bench", "mim", "spad"),
+}
+
+
 def test_tasks_offer_the_protocols_of_the_papers_that_report_them_and_no_other() -> None:
-    offered = {task: tuple(registry.task(task).protocols) for task in ("msd04", "la", "btcv")}
-    assert offered == {"msd04": ("bench",), "la": ("bench", "ar"), "btcv": ("bench", "mim", "spad")}
+    assert {task: tuple(registry.task(task).protocols) for task in OFFERED} == OFFERED
 
 
 def test_btcv_labels_are_in_the_owners_order_and_the_phantoms_agree() -> None:
@@ -51,6 +77,13 @@ def test_btcv_labels_are_in_the_owners_order_and_the_phantoms_agree() -> None:
     assert classes == VIEWS["abdomen"].classes
     assert registry.task("msd04").classes == VIEWS["hippocampus"].classes
     assert registry.task("la").classes == VIEWS["heart"].classes
+
+
+def test_phantoms_of_the_decathlon_carry_the_labels_of_its_tasks() -> None:
+    for number in ("03", "06", "07", "08", "09", "10"):
+        card = registry.task(f"msd{number}")
+        (msd, nnunet) = card.files.forms  # type: ignore[attr-defined]
+        assert card.classes == msd.labels == nnunet.labels == VIEWS[msd.look.view].classes
 
 
 def test_the_hippocampus_is_never_mirrored_front_to_back_and_enters_whole() -> None:
@@ -91,6 +124,78 @@ def test_spad_on_btcv_is_as_its_paper_and_code_do_it() -> None:
     assert (chosen.metrics, chosen.distance_unit, chosen.score_grid) == (("dice", "assd", "hd"), "voxels", "native")
 
 
+@pytest.mark.parametrize(
+    ("task", "window_hu", "spacing_mm", "epochs", "target"),
+    [
+        ("msd03", (-21, 189), (1, 1, 1), 1000, "organ"),
+        ("msd06", (-1000, 1000), (1, 1, 1), 1000, "tumor"),
+        ("msd07", (-87, 199), (1, 1, 1.5), 500, "both"),
+        ("msd08", (0, 230), (1, 1, 1.5), 500, "both"),
+        ("msd09", (-57, 175), (1, 1, 1), 1000, "organ"),
+        ("msd10", (-57, 175), (1, 1, 1.5), 1000, "tumor"),
+    ],
+)
+def test_ar_on_the_decathlon_is_as_its_code_does_it(
+    task: str, window_hu: tuple[float, float], spacing_mm: tuple[float, float, float], epochs: int, target: str
+) -> None:
+    chosen = protocol(task, "ar")
+    recipe, n = chosen.recipe, len(lists(chosen.split, SPLITS).train)
+    assert (chosen.intensity.window_hu, chosen.spacing_mm, chosen.target) == (window_hu, spacing_mm, target)
+    assert (recipe.lr, recipe.weight_decay, recipe.layer_decay, recipe.betas) == (3e-4, 0.05, 0.75, (0.9, 0.95))
+    assert recipe.batch_size == 16 and recipe.crops_per_volume == 4 and recipe.grad_clip == 0
+    assert recipe.steps == epochs * math.ceil(n / 4) and recipe.warmup_steps == recipe.evaluate_every == 50 * math.ceil(
+        n / 4
+    )
+    assert recipe.flip_probability == recipe.rot90_probability == 0.2 and chosen.metrics == ("dice",)
+    assert recipe.intensity_scale_probability == recipe.intensity_shift_probability == 0.1
+    assert (chosen.inference.overlap, chosen.inference.blending) == (0.75, "constant")
+    assert (chosen.score_grid, chosen.average) == ("resampled", "class_then_case")
+
+
+@pytest.mark.parametrize(
+    ("task", "window_hu", "spacing_mm", "chances", "nsd_mm", "target"),
+    [
+        ("msd03", (-21, 189), 1.0, (0.2, 0.2, 0.1), 7, "organ"),
+        ("msd06", (-1000, 1000), 1.0, (0.5, 0.3, 0.1), 2, "tumor"),
+        ("msd07", (-87, 199), 1.5, (0.5, 0.25, 0.5), 5, "organ"),
+        ("msd08", (0, 230), 1.5, (0.5, 0.25, 0.5), 3, "both"),
+        ("msd09", (-57, 164), 1.0, (0.5, 0.25, 0.5), 3, "organ"),
+        ("msd10", (-57, 175), 1.5, (0.5, 0.25, 0.5), 4, "tumor"),
+    ],
+)
+def test_mim_on_the_decathlon_is_as_its_tables_and_code_do_it(
+    task: str,
+    window_hu: tuple[float, float],
+    spacing_mm: float,
+    chances: tuple[float, float, float],
+    nsd_mm: int,
+    target: str,
+) -> None:
+    chosen = protocol(task, "mim")
+    recipe, n = chosen.recipe, len(lists(chosen.split, SPLITS).train)
+    assert (chosen.intensity.window_hu, chosen.spacing_mm, chosen.target) == (window_hu, (spacing_mm,) * 3, target)
+    assert (recipe.flip_probability, recipe.rot90_probability, recipe.intensity_shift_probability) == chances
+    assert recipe.lr == 2e-4 * recipe.batch_size / 16 and recipe.steps == 1000 * math.ceil(n / 4)
+    assert recipe.warmup_steps == 50 * math.ceil(n / 4) and recipe.evaluate_every == 5 * math.ceil(n / 4)
+    assert recipe.positive_share == (0.5 if task == "msd09" else 2 / 3)
+    assert chosen.metrics == ("dice", f"nsd@{nsd_mm}mm") and chosen.average == "case_then_class"
+
+
+def test_mg3d_on_the_lung_is_as_its_config_and_code_do_it() -> None:
+    chosen = protocol("msd06", "mg3d")
+    recipe = chosen.recipe
+    assert chosen.intensity.window_hu == (-175, 250) and chosen.spacing_mm == (1.5, 1.5, 1.5)
+    assert recipe.loss == "dice" and recipe.batch_size == 2 * recipe.crops_per_volume == 8
+    assert recipe.lr == 2e-4 * 8 / 16 and recipe.steps == 1000 * 50 // 2 and recipe.warmup_steps == 50 * 25
+
+
+def test_an_organ_with_a_tumor_is_told_merged_and_dropped_by_two_targets() -> None:
+    for task, organ in (("msd03", "liver"), ("msd07", "pancreas")):
+        targets = registry.task(task).targets
+        assert targets["organ"] == {organ: (organ, "tumor")} and targets["organ_drop"] == {organ: (organ,)}
+        assert tuple(targets["both"]) == registry.task(task).classes == (organ, "tumor")
+
+
 def test_no_recipe_of_ours_mirrors_paired_organs_into_each_other() -> None:
     assert protocol("btcv", "bench").recipe.flip_axes == ()
 
@@ -123,7 +228,7 @@ def test_the_pool_of_mim_holds_no_test_scan_of_btcv() -> None:
 
 @pytest.mark.parametrize("preset", ["full", "small", "tiny"])
 def test_every_recipe_has_a_length_at_every_preset(preset: str) -> None:
-    for task in ("msd04", "la", "btcv"):
+    for task in OFFERED:
         for chosen in registry.task(task).protocols.values():
             recipe = chosen.recipe.sized(preset)
             assert recipe.warmup_steps < recipe.steps and 0 < recipe.evaluate_every <= recipe.steps
