@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from bench.cli import data, names, results, running
+from bench.cli import audit, data, names, results, running
 from bench.contracts.errors import BenchError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ names.attach(app)
 data.attach(app)
 running.attach(app)
 results.attach(app)
+audit.attach(app)
 
 _CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
