@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import registry
@@ -36,12 +36,18 @@ class TaskCases:
     n_train_listed: int
     missing: tuple[str, ...]
     source: Source
+    excluded: tuple[str, ...] = ()
 
     @property
     def partial(self) -> str:
         """`n of N` where cases are missing, else ''."""
         everything = len(self.listed.everything())
         return f"{everything - len(self.missing)} of {everything}" if self.missing else ""
+
+    def without(self, tests: Sequence[str]) -> TaskCases:
+        """The same cases with some test cases left out."""
+        kept = tuple(case for case in self.here.test if case not in set(tests))
+        return replace(self, here=replace(self.here, test=kept), excluded=tuple(tests))
 
     def pick(self, case_ids: Sequence[str]) -> list[Record]:
         return [self.records[case] for case in case_ids]

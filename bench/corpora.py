@@ -6,8 +6,8 @@ one pre-training.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import registry
@@ -38,6 +38,8 @@ class CorpusCases:
     content_hash: str
     source: Source
     notes: tuple[str, ...] = ()
+    named_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # task -> datasets whose names are its own
+    exposes: Mapping[str, str] = field(default_factory=dict)  # task -> what the card declares
 
     @property
     def found(self) -> int:
@@ -170,7 +172,20 @@ def named_corpus(
         content_hash=" ".join(content_hash(folder, records) for folder, records in found),
         source=everything[0].source,
         notes=(*card.notes, *([f"{count:,} of {card.printed:,} volumes at hand"] if count != card.printed else [])),
+        named_as=_named_as(card.members, members),
+        exposes=card.exposes,
     )
+
+
+def _named_as(
+    members: Sequence[CorpusMember], found: Sequence[tuple[CorpusMember, tuple[Path | None, tuple[Record, ...]]]]
+) -> dict[str, tuple[str, ...]]:
+    """Task -> the datasets of this corpus whose cases bear the task's own names."""
+    datasets = {member.key: {record.dataset for record in records} for member, (_, records) in found}
+    tasks = dict.fromkeys(task for member in members for task in member.named_as)
+    return {
+        task: tuple(sorted(set().union(*(datasets[m.key] for m in members if task in m.named_as)))) for task in tasks
+    }
 
 
 def cached_corpus(corpus: CorpusCases, cache: Path, progress: Progress | None = None) -> CachedCases:

@@ -21,6 +21,7 @@ from bench.corpora import CorpusCases, cached_corpus, demand_offered, folder_cor
 from bench.data.atomic import write_json
 from bench.data.cache import prepare
 from bench.data.digest import sha256_of_folder
+from bench.data.exposure import write_seen
 from bench.data.preparation import CacheRecipe
 from bench.figure import curves
 from bench.finetune import build_model
@@ -77,6 +78,8 @@ def pretrain_alone(*, method: str, task: str, folder: str, place: Place, **words
         keys[phase] = before
     folders = {phase: place.folder("pretrain", key) for phase, key in keys.items()}
     volumes = cached_corpus(corpus, place.cache, place.progress)
+    if is_first():
+        write_seen(next(iter(folders.values())), volumes.seen())
     encoder = pretrain(card, name, configs, volumes, sight, keys, folders, place.hardware, place.progress)
     for phase, path in folders.items() if is_first() else ():
         curves(path / "log.jsonl", path / "curves.png", title=f"{name} {phase}")
@@ -171,6 +174,7 @@ def _rescored(stored: Cell, predictions: Path, root: str, place: Place) -> Seque
     phantoms = phantoms_for(spec, place.results) if spec.phantom else None
     card, where = registry.task(spec.task), phantoms or (Path(root) if root else None)
     cases = find_cases(spec, card, where, {} if phantoms else place.environ)
+    cases = cases.without(stored.excluded) if stored.excluded else cases
     setup = blueprint(spec).setup
     if keys_of_tests(spec, setup, cases, stored.keys["finetune"])["score"] != stored.key:
         raise StoreError(

@@ -15,11 +15,14 @@ from bench import pretrain as pretrain_room
 from bench import registry
 from bench.cases import cached
 from bench.chain import Chain, check_words, find, resolve
+from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import SCHEMA_CELL, Cell
 from bench.corpora import cached_corpus
 from bench.data.cache import CachedCases
 from bench.data.digest import sha256_of_folder
+from bench.data.exposure import Exposure, write_seen
 from bench.data.manifest import Manifest, build, write
+from bench.exposed import check_twins, exposure_at
 from bench.figure import curves
 from bench.figure_cases import CaseImages, best_median_worst, rank_cases
 from bench.keys import plain, short
@@ -53,7 +56,46 @@ def resolve_at(spec: RunSpec, place: Place) -> Chain:
     """Find data (phantoms are written where asked for), then resolve; nothing is trained."""
     check_words(spec)
     phantoms = phantoms_for(spec, place.results, place.progress) if spec.phantom else None
-    return resolve(find(spec, place.environ, phantoms))
+    chain = resolve(find(spec, place.environ, phantoms))
+    return without_exposed(chain, place) if spec.exclude_exposed else chain
+
+
+def without_exposed(chain: Chain, place: Place) -> Chain:
+    """The chain whose test cases pre-training has not seen. Reads the corpus' voxels, so both sets are prepared first.
+
+    Raises DataMissing where none is left, SpecError where nobody can know what was seen.
+    """
+    words = chain.words
+    if words.corpus is not None and (folder := seen_folder(chain, place)) is not None:
+        write_seen(folder, cached_corpus(words.corpus, place.cache, place.progress).seen())
+    found = exposure(chain, place, task_volumes(chain, place))
+    if found.summary.startswith("unknown"):
+        raise SpecError(
+            f"--exclude-exposed needs to know what pre-training saw; {found.summary}.",
+            case=words.spec.method,
+            remedy="Leave it out, or pre-train here.",
+        )
+    cases = words.cases.without(tuple(found.cases))
+    if not cases.here.test:
+        raise DataMissing(
+            f"All {len(words.cases.here.test)} test cases were seen in pre-training; none is left to test on.",
+            case=words.spec.task,
+            remedy="Take another corpus (--corpus own), or leave --exclude-exposed out.",
+        )
+    return resolve(dataclasses.replace(words, cases=cases))
+
+
+def seen_folder(chain: Chain, place: Place) -> Path | None:
+    """Where the list of what pre-training saw lies; None where nothing is pre-trained."""
+    first = next(iter(chain.blueprint.phases), None)
+    return place.folder("pretrain", chain.keys[f"pretrain:{first}"]) if f"pretrain:{first}" in chain.keys else None
+
+
+def exposure(chain: Chain, place: Place, cases: CachedCases) -> Exposure:
+    """What pre-training has seen of the test cases."""
+    words = chain.words
+    tests = words.cases.here.test
+    return exposure_at(words.corpus, words.corpus_word, seen_folder(chain, place), words.spec.task, cases, tests)
 
 
 def run(spec: RunSpec, place: Place) -> Cell | None:
@@ -72,7 +114,7 @@ def run(spec: RunSpec, place: Place) -> Cell | None:
         return None
     predict_tests(chain, place, cases)
     scores = score_tests(chain, place, cases)
-    cell = make_cell(chain, place, scores, manifest_of(chain, place))
+    cell = make_cell(chain, place, scores, manifest_of(chain, place), exposure(chain, place, cases))
     written = store.write(cell, scores.rows)
     draw(chain, place, cases, scores)
     return written
@@ -80,8 +122,11 @@ def run(spec: RunSpec, place: Place) -> Cell | None:
 
 def task_volumes(chain: Chain, place: Place) -> CachedCases:
     """The preprocessed volumes of the run's task."""
-    words = chain.words
-    return cached(words.cases, words.task, chain.blueprint.setup.protocol, place.cache, place.progress)
+    words, here = chain.words, chain.words.cases.here
+    cases = cached(words.cases, words.task, chain.blueprint.setup.protocol, place.cache, place.progress)
+    training = here.train if here.selects_on_test else (*here.train, *here.val)
+    check_twins(cases, training, here.test, words.spec.task)
+    return cases
 
 
 def pretrain(chain: Chain, place: Place) -> Path | None:
@@ -96,6 +141,8 @@ def pretrain(chain: Chain, place: Place) -> Path | None:
     last = folders[list(plan.phases)[-1]]
     if not (last / "trained.json").exists():
         corpus = cached_corpus(chain.words.corpus, place.cache, place.progress)
+        if is_first():
+            write_seen(next(iter(folders.values())), corpus.seen())
         pretrain_room.pretrain(
             plan.method, spec.method, plan.phases, corpus, chain.sight, keys, folders, place.hardware, place.progress
         )
@@ -180,7 +227,7 @@ def manifest_of(chain: Chain, place: Place) -> Manifest:
     return found
 
 
-def make_cell(chain: Chain, place: Place, scores: Scores, manifest: Manifest) -> Cell:
+def make_cell(chain: Chain, place: Place, scores: Scores, manifest: Manifest, seen: Exposure) -> Cell:
     """The record of a finished run."""
     words, plan, setup = chain.words, chain.blueprint, chain.blueprint.setup
     spec, cases = words.spec, words.cases
@@ -240,6 +287,9 @@ def make_cell(chain: Chain, place: Place, scores: Scores, manifest: Manifest) ->
         command=spec.words(),
         differs=_departures(chain, training),
         notes=(*setup.protocol.notes, *corpus_notes),
+        exposure=seen.summary,
+        exposed=dict(seen.cases),
+        excluded=cases.excluded,
         provenance={**provenance(), "spec": _without_paths(spec)},
         training=json.loads(json.dumps(training)),
     )

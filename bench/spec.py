@@ -36,6 +36,7 @@ class RunSpec:
     settings: tuple[tuple[str, str, str], ...] = ()
     phantom: bool = False
     partial: bool = False
+    exclude_exposed: bool = False
 
     def words(self) -> str:
         """The run as a command line that repeats it, results folder and device left out."""
@@ -52,6 +53,7 @@ class RunSpec:
         parts += ["--corpus-root DIR"] if self.corpus_root else []
         parts += ["--partial"] if self.partial else []
         parts += ["--phantom"] if self.phantom else []
+        parts += ["--exclude-exposed"] if self.exclude_exposed else []
         return " ".join(parts)
 
 

@@ -30,6 +30,9 @@ Devices = Annotated[int, typer.Option(min=1, help="How many devices (DDP over 1)
 Partial = Annotated[
     bool, typer.Option("--partial", help="Run on the cases that are there; the result is marked n of N.")
 ]
+ExcludeExposed = Annotated[
+    bool, typer.Option("--exclude-exposed", help="Leave out test cases that pre-training has seen.")
+]
 Settings = Annotated[list[str], typer.Option("--set", help="[phase.]key=value, repeatable. Keys: bench show METHOD.")]
 Phantom = Annotated[bool, typer.Option("--phantom", help="Synthetic volumes in place of real data.")]
 Root = Annotated[str, typer.Option(help="The dataset's folder or one that holds it; else $BENCH_DATA, $nnUNet_raw.")]
@@ -39,7 +42,7 @@ Results = Annotated[Path, typer.Option(help="Where results go.")]
 RESULTS = Path("results")
 RUN_WORDS = (
     "method", "task", "ratio", "settings", "seed", "repeats", "fold", "preset", "protocol",
-    "corpus", "corpus_root", "weights", "phantom", "partial", "root",
+    "corpus", "corpus_root", "weights", "phantom", "partial", "exclude_exposed", "root",
 )  # fmt: skip
 
 

@@ -61,6 +61,7 @@ def plan(
     settings: o.Settings = [],  # noqa: B006  (typer copies it)
     phantom: o.Phantom = False,
     partial: o.Partial = False,
+    exclude_exposed: o.ExcludeExposed = False,
     root: o.Root = "",
     device: o.Device = "auto",
     results: o.Results = o.RESULTS,
@@ -101,6 +102,7 @@ def run(
     settings: o.Settings = [],  # noqa: B006
     phantom: o.Phantom = False,
     partial: o.Partial = False,
+    exclude_exposed: o.ExcludeExposed = False,
     root: o.Root = "",
     device: o.Device = "auto",
     devices: o.Devices = 1,
@@ -144,6 +146,7 @@ def run(
     for cell, found in zip(cells, told, strict=True):
         rows = [(metric, "undefined" if value is None else f"{value:.4f}") for metric, value in cell.scores.items()]
         print_table(f"{cell.name}  ({cell.source}, protocol {cell.protocol}, n = {cell.n})", ("metric", "mean"), rows)
+        print(f"Exposure: {cell.exposure or 'not recorded'}.")
         print(f"Record: {found['path']}")
     print(f"Next:  bench table {cells[0].task} --results {results}")
 
@@ -202,6 +205,7 @@ def finetune(
     settings: o.Settings = [],  # noqa: B006
     phantom: o.Phantom = False,
     partial: o.Partial = False,
+    exclude_exposed: o.ExcludeExposed = False,
     root: o.Root = "",
     device: o.Device = "auto",
     devices: o.Devices = 1,

@@ -314,18 +314,26 @@ class RetrievalTask(TaskCard):
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusMember:
-    """One set of volumes in a pre-training corpus. `cases` names a list in `tasks/splits/` (file, key); empty takes all."""
+    """One set of volumes in a pre-training corpus. `cases` names a list in `tasks/splits/` (file, key); empty takes all.
+
+    `named_as` are the tasks whose cases bear the same names, so that a test case is known again by its name.
+    """
 
     key: str
     files: Layout
     folders: tuple[str, ...]
     printed: int
     cases: tuple[str, str] | None = None
+    named_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusCard:
-    """A pre-training pool. `printed` is the paper's count. `spacing_mm` None keeps native voxels."""
+    """A pre-training pool. `printed` is the paper's count. `spacing_mm` None keeps native voxels.
+
+    `exposes` maps a task to what the pool is known to hold of its test cases under other names; a text that starts with
+    `all` counts every test case as seen.
+    """
 
     title: str
     version: int
@@ -336,6 +344,7 @@ class CorpusCard:
     key: str = ""  # where it differs from the file's name: a key may hold '-' and '.'
     spacing_mm: Spacing | None = None
     offers: frozenset[str] = frozenset({"volume"})
+    exposes: Mapping[str, str] = field(default_factory=dict)
     licence: str = ""
     page: str = ""
     notes: tuple[str, ...] = ()

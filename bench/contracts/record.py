@@ -103,7 +103,9 @@ class Cell(_Frozen):
 
     `n` counts test cases scored, `n_listed` those the split names; `counts` holds what was undefined (empty truths, failed
     predictions). `config` maps a phase to its resolved values, `keys` a room to its key, `differs` lists what departs from the
-    paper. `hashes` holds full sha256 of initial and final weights, of the predictions and of the per-case Parquet.
+    paper. `exposed` maps a test case that pre-training has seen to how that is known, `exposure` says it in a sentence ('' in
+    records from before it was kept), `excluded` are the test cases left out for it. `hashes` holds full sha256 of initial and
+    final weights, of the predictions and of the per-case Parquet.
     """
 
     schema_: str = Field(SCHEMA_CELL, alias="schema")
@@ -139,6 +141,9 @@ class Cell(_Frozen):
     command: str
     differs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    exposure: str = ""
+    exposed: dict[str, str] = Field(default_factory=dict)
+    excluded: tuple[str, ...] = ()
     provenance: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, dict[str, Any]] = Field(default_factory=dict)
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

@@ -25,6 +25,7 @@ from bench.contracts.cards import Shape3, Sight, Spacing
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError
 from bench.contracts.record import Record
 from bench.data.entry import CaseMeta, Entry, damaged, open_entry, write_entry
+from bench.data.exposure import SeenCase
 from bench.data.patches import overlap
 from bench.data.preparation import CacheRecipe, entry_key, prepared
 
@@ -130,6 +131,11 @@ class CachedCases:
     def meta(self, case: str) -> CaseMeta:
         """Native header, placement, moments and notes of a case."""
         return self._open(case).entry.meta
+
+    def seen(self) -> list[SeenCase]:
+        """Every case with the set it comes from and the fingerprint of its native voxels (see `bench.data.exposure`)."""
+        metas = [(self._of(case).dataset, self.meta(case)) for case in self.cases]
+        return [SeenCase(dataset, meta.case, meta.fingerprint) for dataset, meta in metas]
 
     def subset(self, cases: Sequence[str]) -> CachedCases:
         """The same cases, only those named, in that order."""

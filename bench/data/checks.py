@@ -6,7 +6,6 @@ Source   the project's plan of checks, section C.3. Sound cases are counted, nev
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,14 @@ from bench.contracts.cards import Protocol, TaskCard
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record, Source
 from bench.data.splits import Parts, check_hygiene
-from bench.data.volumes import Volume, check_geometry, label_map, read_header, read_image, read_label
+from bench.data.volumes import (
+    check_geometry,
+    coarse_fingerprint,
+    label_map,
+    read_header,
+    read_image,
+    read_label,
+)
 
 AIR_HU, AIR_TOLERANCE_HU = -1000.0, 60.0
 AIR_RANGE_HU = (-1200.0, -700.0)
@@ -196,7 +202,7 @@ def _look(card: TaskCard, folder: Path, record: Record, full: bool) -> _Seen | U
     except (DataUnsound, DataMissing) as error:
         return Unsound(record.case_id, stage, error.message, error.remedy)
     remarks += ["empty mask"] if record.label.kind == "mask" and not present else []
-    return _Seen(present, _coarse_digest(image), tuple(remarks))
+    return _Seen(present, coarse_fingerprint(image), tuple(remarks))
 
 
 def _classes_of(card: TaskCard, folder: Path, record: Record) -> frozenset[int]:
@@ -232,13 +238,6 @@ def _image_problem(card: TaskCard, image: NDArray[Any]) -> str:
     if image.min() == image.max():
         return f"is {image.min():g} everywhere."
     return intensity_problem(image, card.hu) if card.modality == "CT" else ""
-
-
-def _coarse_digest(image: Volume) -> str:
-    """sha256 over at most 32 evenly spaced planes per axis: equal for the same voxels, whatever their file."""
-    steps = tuple(slice(None, None, max(1, -(-size // 32))) for size in image.array.shape[1:])
-    sample = np.ascontiguousarray(image.array[(slice(None), *steps)], dtype=np.float32)
-    return hashlib.sha256(f"{image.array.shape}".encode() + sample.tobytes()).hexdigest()
 
 
 def _hygiene(parts: Parts, by_case: Mapping[str, Record]) -> list[Unsound]:

@@ -24,7 +24,7 @@ from bench.data.atomic import write_bytes
 from bench.data.resample import Placement
 from bench.data.volumes import Header
 
-MAGIC = b"SSL3D\x00\x00\x01"  # the last byte is the layout's version
+MAGIC = b"SSL3D\x00\x00\x02"  # the last byte is the layout's version
 _HEAD_BYTES = 48
 _BLOCK_VOXELS = (32, 32, 50)  # performance.md 2: small enough to decode little, large enough to compress
 _BLOCKS_PER_CHUNK = 4
@@ -37,7 +37,8 @@ class CaseMeta:
 
     `header` is the native grid of the first image in the file's axis order. `mean` and `sd` are per channel over all
     native voxels (empty unless the intensity is `zscore`). `class_voxels` counts each class present on the prepared
-    grid. `notes` says what preparation had to do to the values.
+    grid. `notes` says what preparation had to do to the values. `fingerprint` is of the native voxels, so that a volume is
+    known again under another name.
     """
 
     case: str
@@ -49,6 +50,7 @@ class CaseMeta:
     sd: tuple[float, ...]
     class_voxels: dict[int, int]
     notes: tuple[str, ...]
+    fingerprint: str
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from bench.contracts.errors import SpecError
 from bench.contracts.record import Record
 from bench.data.entry import MAGIC, CaseMeta
 from bench.data.resample import Placement, linear_slabs, resample_label, resampled_shape
-from bench.data.volumes import Volume, quick_fingerprint, read_header, read_image, read_label
+from bench.data.volumes import Volume, coarse_fingerprint, quick_fingerprint, read_header, read_image, read_label
 
 SD_FLOOR = 1e-6  # tasks.md A.1b
 FOREGROUND_VOXELS = 4096  # ours, kept per class for drawing crops
@@ -117,7 +117,18 @@ def prepared(folder: Path, record: Record, recipe: CacheRecipe) -> Prepared:
     native = (volume.array.shape[1], volume.array.shape[2], volume.array.shape[3])
     placement = Placement(native, volume.spacing_mm, full, wanted, start, shape)
     foreground, counts = _foreground(label, record.case_id)
-    meta = CaseMeta(record.case_id, header, placement, len(image), label is not None, mean, sd, counts, tuple(notes))
+    meta = CaseMeta(
+        case=record.case_id,
+        header=header,
+        placement=placement,
+        channels=len(image),
+        labelled=label is not None,
+        mean=mean,
+        sd=sd,
+        class_voxels=counts,
+        notes=tuple(notes),
+        fingerprint=coarse_fingerprint(volume),
+    )
     return Prepared(image, label, foreground, meta)
 
 

@@ -64,13 +64,18 @@ CORPUS = CorpusCard(
     intensity=Intensity("hu", (-1000.0, 1000.0)),
     licence="each set its own: LUNA16, TotalSegmentator and CT-Images-in-COVID-19 CC BY 4.0; the others by agreement",
     page="https://zenodo.org/records/6802614 (TotalSegmentator); others: luna16, stoic2021, flare23 at grand-challenge.org",
+    exposes={
+        "stoic": "all of its scans, for MiM lists the whole public set",
+        "luna16": "843 of its 888 scans",
+        "lidc": "a part: 589 LIDC scans by the paper's count, LUNA16 being LIDC's thinner slices",
+        "nodulemnist3d": "a part: nodules cut from LIDC",
+        "flare22": "probably a part: FLARE23 gathers scans of FLARE22",
+    },
     notes=(
         "Table I sums to 10,452, not to the printed 10,502.",
         "LIDC (589) and HNSCC (1,071) are left out: the authors renumbered their scans, so which they are is unknown. "
         "That leaves 8,792.",
         "LUNA16 and STOIC are shipped as .mhd and .mha; convert them to NIfTI under their official names (<series uid>.nii.gz, "
         "<PatientID>.nii.gz).",
-        "Exposure: btcv train, covid1920, stoic (all), luna16 (843 of 888), lidc and nodulemnist3d in part, and scans of other "
-        "public sets that FLARE23 gathers.",
     ),
 )

@@ -29,6 +29,7 @@ CORPUS = CorpusCard(
             folders=("RawData", "BTCV"),  # not first as the task: a pool of phantoms must not stand in for the task's
             printed=24,
             cases=("btcv.json", "monai_24_6/train"),
+            named_as=("btcv",),
         ),
         CorpusMember(
             key="tcia-covid19",
@@ -36,6 +37,7 @@ CORPUS = CorpusCard(
             folders=("CT-Images-in-COVID-19", "TCIA-Covid19", "TCIAcovid19"),
             printed=722,
             cases=("corpus_tcia_covid19.json", "train"),
+            named_as=("covid1920",),
         ),
     ),
     printed=746,
@@ -44,6 +46,6 @@ CORPUS = CorpusCard(
     page="https://www.synapse.org/Synapse:syn3193805 and https://doi.org/10.7937/tcia.2020.gqry-nc81",
     notes=(
         "Native spacing; HU in [-1000, 1000] scaled to [0, 1].",
-        "Exposure: of BTCV only the 24 training scans; all 199 scans of COVID-19-20 are among the 722 and the 49 held out.",
+        "Of BTCV only the 24 training scans; 185 of the 199 scans of COVID-19-20 are among the 722, 14 among the 49 held out.",
     ),
 )

@@ -1,0 +1,82 @@
+"""The exposure ledger: which test cases a pre-training has seen.
+
+Source   the papers' corpora hold images of their own downstream tests; a result must say so (MiM-1k holds every COVID-19-20
+         scan, SPAD's pool all of BTCV)
+Three ways to know, the surest first: the same voxels (whatever the file), the same name where corpus and task take their
+names from one source, and what a corpus' card declares where names were changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.data.atomic import write_json
+
+LEDGER = "seen.json"
+UNKNOWN_FILE = "unknown: the weights come from a file, and what made them is not told"
+UNKNOWN_OLD = "unknown: the pre-training left no list of what it saw"
+
+
+@dataclass(frozen=True)
+class SeenCase:
+    """One volume of a pre-training: the set it belongs to, its name there, and the fingerprint of its voxels."""
+
+    dataset: str
+    case: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Test cases known to have been seen, each with how that is known, and one sentence for whoever reads the result."""
+
+    cases: Mapping[str, str]
+    summary: str
+
+
+def write_seen(folder: Path, seen: Iterable[SeenCase]) -> None:
+    """Leave the list of what a pre-training sees beside it, once: the folder's key decides what it holds."""
+    if not (folder / LEDGER).exists():
+        write_json(folder / LEDGER, [asdict(case) for case in seen])
+
+
+def read_seen(folder: Path) -> list[SeenCase] | None:
+    """What a pre-training saw; None where it left no list."""
+    path = folder / LEDGER
+    if not path.is_file():
+        return None
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return [SeenCase(**case) for case in found]
+
+
+def exposure_of(
+    tests: Mapping[str, str],
+    seen: Iterable[SeenCase],
+    *,
+    shared_names: Iterable[str] = (),
+    declared: str = "",
+) -> Exposure:
+    """Which test cases (name -> fingerprint of its voxels) a pre-training has seen.
+
+    `shared_names` are the datasets of the corpus whose names are the task's own. `declared` is what the corpus' card says
+    of the task: '' nothing, a text that starts with `all` counts every test case as seen, any other text is passed on.
+
+    Example: of two test cases one is in the corpus under its own name: `1 of 2 test cases were seen in pre-training`.
+    """
+    by_voxels = {case.fingerprint: case for case in seen if case.fingerprint}
+    names = {case.case for case in by_voxels.values() if case.dataset in set(shared_names)}
+    cases: dict[str, str] = {}
+    for case, fingerprint in tests.items():
+        if fingerprint in by_voxels:
+            twin = by_voxels[fingerprint]
+            cases[case] = f"the same voxels as {twin.dataset}/{twin.case}"
+        elif case in names:
+            cases[case] = "the same name in the corpus"
+        elif declared.startswith("all"):
+            cases[case] = "declared on the corpus' card"
+    said = f"{len(cases)} of {len(tests)} test cases were seen in pre-training" if cases else "no test case was seen"
+    return Exposure(cases, f"{said}; the corpus' card says: {declared}" if declared else said)

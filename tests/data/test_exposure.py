@@ -1,0 +1,69 @@
+"""Which test cases a pre-training has seen: by voxels, by name, by declaration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.contracts.cards import Intensity
+from bench.contracts.record import ImageFile, Record
+from bench.data.axes import as_affine
+from bench.data.cache import prepare
+from bench.data.exposure import SeenCase, exposure_of, read_seen, write_seen
+from bench.data.preparation import CacheRecipe
+from bench.data.volumes import write_nifti
+
+TESTS = {"a": "f1", "b": "f2", "c": "f3"}
+
+
+def test_the_same_voxels_are_known_again_under_any_name() -> None:
+    found = exposure_of(TESTS, [SeenCase("pool", "x", "f2"), SeenCase("pool", "y", "f9")])
+    assert dict(found.cases) == {"b": "the same voxels as pool/x"}
+    assert found.summary == "1 of 3 test cases were seen in pre-training"
+
+
+def test_a_name_counts_only_where_corpus_and_task_take_their_names_from_one_source() -> None:
+    seen = [SeenCase("pool", "a", "f9")]
+    assert exposure_of(TESTS, seen).cases == {}
+    assert dict(exposure_of(TESTS, seen, shared_names=("pool",)).cases) == {"a": "the same name in the corpus"}
+
+
+def test_a_declaration_of_all_counts_every_case_and_one_of_a_part_is_passed_on_in_words() -> None:
+    assert set(exposure_of(TESTS, [], declared="all of its scans").cases) == set(TESTS)
+    part = exposure_of(TESTS, [], declared="a part: nodules cut from LIDC")
+    assert (
+        part.cases == {}
+        and part.summary == "no test case was seen; the corpus' card says: a part: nodules cut from LIDC"
+    )
+
+
+def test_what_was_seen_is_written_and_read_again_and_its_absence_is_told(tmp_path: Path) -> None:
+    assert read_seen(tmp_path) is None
+    write_seen(tmp_path, [SeenCase("pool", "x", "f2")])
+    assert read_seen(tmp_path) == [SeenCase("pool", "x", "f2")]
+
+
+def test_a_volume_saved_in_another_axis_order_and_type_keeps_its_fingerprint(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).integers(-900, 900, (40, 36, 20)).astype(np.int16)
+    write_nifti(tmp_path / "one.nii.gz", voxels, affine=as_affine(np.eye(4)), dtype=np.int16)
+    turned = as_affine(np.array([[-1.0, 0, 0, 39], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    write_nifti(tmp_path / "two.nii", voxels[::-1], affine=turned, dtype=np.float32)
+    voxels[0, 0, 0] += 1
+    write_nifti(tmp_path / "three.nii.gz", voxels, affine=as_affine(np.eye(4)), dtype=np.int16)
+    files = {"one": "one.nii.gz", "two": "two.nii", "three": "three.nii.gz"}
+    records = [
+        Record(
+            dataset="d",
+            adapter_version="1",
+            case_id=case,
+            patient_id=case,
+            group=case,
+            images=(ImageFile(path=file, format="nifti"),),
+        )
+        for case, file in files.items()
+    ]
+    cases = prepare(tmp_path, records, CacheRecipe(intensity=Intensity("hu")), tmp_path / "cache")
+    one, two, three = (cases.meta(case).fingerprint for case in files)
+    assert one == two != three
+    assert [case.case for case in cases.seen()] == list(files)
