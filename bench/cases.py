@@ -16,7 +16,7 @@ from bench.data.cache import CachedCases, prepare
 from bench.data.checks import CheckReport, check, check_intensity
 from bench.data.find import find_dataset
 from bench.data.preparation import CacheRecipe
-from bench.data.splits import Parts, check_hygiene, lists, nested, present
+from bench.data.splits import Parts, check_hygiene, every_fold, lists, nested, present
 from bench.data.volumes import label_map, quick_fingerprint
 from bench.spec import RunSpec
 from bench.train.progress import Progress
@@ -179,4 +179,5 @@ def check_task(task: str, protocol_name: str, root: str, *, partial: bool, envir
     card = registry.task(name)
     protocol = protocol_of(card, name, protocol_name)
     folder = find_dataset(name, card, Path(root) if root else None, environ)
-    return check(card, folder, lists(protocol.split, registry.splits_folder(), 0), partial=partial)
+    first, *others = every_fold(protocol.split, registry.splits_folder())
+    return check(card, folder, first, other_folds=others, partial=partial)

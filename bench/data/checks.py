@@ -95,8 +95,18 @@ class _Seen:
     remarks: tuple[str, ...]
 
 
-def check(card: TaskCard, folder: Path, parts: Parts, *, partial: bool = False, full: bool = True) -> CheckReport:
+def check(
+    card: TaskCard,
+    folder: Path,
+    parts: Parts,
+    *,
+    other_folds: Sequence[Parts] = (),
+    partial: bool = False,
+    full: bool = True,
+) -> CheckReport:
     """Check the listed cases of a dataset's folder: presence, headers and, if `full`, every voxel of image and mask.
+
+    `other_folds` share the cases of `parts`; of them only that no group straddles is left to check.
 
     Damaged files do not stop it: each becomes an entry of `unsound`. Raises DataUnsound only where the folder cannot be
     listed at all (a damaged `dataset.json`).
@@ -106,7 +116,8 @@ def check(card: TaskCard, folder: Path, parts: Parts, *, partial: bool = False, 
     by_case = {record.case_id: record for record in records}
     found = {case for case, record in by_case.items() if record.label.kind != "none"}
     named = {"train": parts.train, "val": () if parts.selects_on_test else parts.val, "test": parts.test}
-    unsound = [*_hygiene(parts, by_case), *_doubled(records), *_unlabelled(named, by_case)]
+    hygiene = dict.fromkeys(u for fold in (parts, *other_folds) for u in _hygiene(fold, by_case))
+    unsound = [*hygiene, *_doubled(records), *_unlabelled(named, by_case)]
     seen: dict[str, _Seen] = {}
     for case in (case for case in parts.everything() if case in found):
         result = _look(card, folder, by_case[case], full)

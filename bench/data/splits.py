@@ -89,6 +89,14 @@ def lists(rule: SplitRule, splits_folder: Path, fold: int = 0) -> Parts:
     return parts
 
 
+def every_fold(rule: SplitRule, splits_folder: Path) -> list[Parts]:
+    """The parts of each fold that the rule's list holds, fold 0 first; one entry where there are no folds."""
+    if not rule.by_fold:
+        return [lists(rule, splits_folder)]
+    found = _at(_json(_list_file(splits_folder, rule.file)), rule.key, rule.file)
+    return [lists(rule, splits_folder, fold) for fold in range(len(found))]
+
+
 def read_list(splits_folder: Path, file: str, key: str = "") -> tuple[str, ...]:
     """One list of a file in `tasks/splits/`: `key` is a path of names joined by `/`; empty for a text file.
 

@@ -312,3 +312,13 @@ def test_the_real_volumes_are_clean_and_the_rest_is_named_as_missing(
     assert tuple(n for _, n in report.counts.values()) == found
     assert tuple(map(len, report.missing.values())) == missing
     assert not check(card, folder, parts, full=False).exit_ok
+
+
+def test_a_fold_that_parts_a_patient_is_found_though_the_first_fold_does_not(folder: Path) -> None:
+    train, test = tiny.PARTS.train, tiny.PARTS.test
+    leaky = Parts((test[0], *train[1:]), (train[0],), test[1:])
+    doubled = Parts((*train, train[0]), tiny.PARTS.val, test)
+    assert look(folder, parts=tiny.PARTS).exit_ok
+    assert check(tiny.card(), folder, tiny.PARTS, other_folds=[leaky]).exit_ok
+    report = check(tiny.card(), folder, tiny.PARTS, other_folds=[leaky, doubled])
+    assert [(u.case, u.check) for u in report.unsound] == [(train[0], "hygiene")]

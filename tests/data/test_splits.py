@@ -270,3 +270,13 @@ def test_a_damaged_list_is_told_apart_from_a_missing_one(tmp_path: Path) -> None
         lists(rule("btcv.json", "x"), tmp_path)
     with pytest.raises(SpecError, match="no list of cases"):
         read_list(SPLITS, "btcv.json", "monai_24_6")
+
+
+def test_every_fold_of_a_list_is_given_and_each_tests_on_other_cases() -> None:
+    from bench.data.splits import every_fold
+
+    rule = SplitRule(file="msd09_folds.json", key="folds", origin="", by_fold=True, order="published")
+    folds = every_fold(rule, SPLITS)
+    assert [len(parts.test) for parts in folds] == [9, 8, 8, 8, 8]
+    assert len({case for parts in folds for case in parts.test}) == 41
+    assert all(set(parts.train) | set(parts.test) == set(folds[0].everything()) for parts in folds)
