@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 export MPLBACKEND := Agg
 
-.PHONY: help venv demo test test-slow test-gpu check format bench-metrics bench-data bench-store bench-start clean
+.PHONY: help venv demo test test-slow test-gpu check format grid bench-metrics bench-data bench-store bench-start clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ check: venv  ## style, types, import floors
 format: venv  ## rewrite in the house style
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+grid: venv  ## every method on every task, on phantoms; resumable
+	$(BIN)/bench grid
 
 bench-metrics: venv  ## surface metrics beside MONAI's in one run
 	$(BIN)/python -m tests.benchmarks.metrics --out results/benchmarks/metrics.json

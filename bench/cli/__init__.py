@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from bench.cli import audit, data, names, results, running
+from bench.cli import audit, data, grid, names, results, running
 from bench.contracts.errors import BenchError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ data.attach(app)
 running.attach(app)
 results.attach(app)
 audit.attach(app)
+grid.attach(app)
 
 _CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 

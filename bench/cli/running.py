@@ -72,7 +72,7 @@ def plan(
     from bench.cli.console import print_json, print_table
     from bench.plan import make_plan, write_plan
 
-    jobs = make_plan(specs, _place(results, device, json))
+    jobs = make_plan(specs, place_of(results, device, json))
     if out is not None:
         write_plan(specs, out)
     if json:
@@ -135,7 +135,7 @@ def run(
     from bench.run import outcome
     from bench.run import run as run_one
 
-    place = _place(results, device, json, devices)
+    place = place_of(results, device, json, devices)
     cells = [cell for spec in specs if (cell := run_one(spec, place)) is not None]
     if not cells:  # a further process of several: the first one tells
         return
@@ -170,7 +170,7 @@ def pretrain(
     from bench.cli.console import print_json
     from bench.rooms import pretrain_alone
 
-    place = _place(results, device, json, devices)
+    place = place_of(results, device, json, devices)
     found = pretrain_alone(
         method=method,
         task=task,
@@ -216,7 +216,7 @@ def finetune(
     from bench.rooms import finetune_alone
 
     (spec,) = o.specs_of(**o.words_of(locals()), repeats=1)
-    found = finetune_alone(spec, _place(results, device, json, devices))
+    found = finetune_alone(spec, place_of(results, device, json, devices))
     print_json(found) if json else print(f"Model: {found['model']}\nLog:   {found['log']}\nNext:  {spec.words()}")
 
 
@@ -231,7 +231,7 @@ def predict(
     from bench.cli.console import print_json
     from bench.rooms import predict_folder
 
-    found = predict_folder(cell, images, out, _place(results, device, json))
+    found = predict_folder(cell, images, out, place_of(results, device, json))
     print_json(found) if json else print(f"{len(found)} label maps in {out}")
 
 
@@ -243,13 +243,14 @@ def quickstart(
     from bench.cli.console import print_json
     from bench.quickstart import quickstart as start
 
-    place = _place(results, device, json)
+    place = place_of(results, device, json)
     told = start(place, say=None if json else print)
     if json:
         print_json(told)
 
 
-def _place(results: Path, device: str, as_json: bool, devices: int = 1) -> Any:
+def place_of(results: Path, device: str, quiet: bool, devices: int = 1) -> Any:
+    """Where a command works; `quiet` shows no progress."""
     import os
 
     if devices > 1 and "LOCAL_RANK" not in os.environ:
@@ -264,7 +265,7 @@ def _place(results: Path, device: str, as_json: bool, devices: int = 1) -> Any:
         cache=cache,
         environ=os.environ,
         hardware=Hardware(device=device, devices=devices),
-        progress=progress_for(as_json),
+        progress=progress_for(quiet),
     )
 
 
