@@ -96,7 +96,7 @@ TASK = SegmentationTask(
     modality="MR",
     files=FirstOf((LaH5(look=LOOK), LaNrrd(look=LOOK))),
     classes=("left-atrium",),
-    label_values={255: 1},
+    label_values={1: 1, 255: 1},  # the h5 package, the challenge's files
     protocols={"bench": BENCH, "ar": AR},
     counts={"labelled": 100},
     folders=("2018LA_Seg", "LA", "UA-MT"),

@@ -269,6 +269,7 @@ class TaskCard:
     page: str = ""
     citation: str = ""
     hu: tuple[float, float] | None = None  # plausible range of stored values, None where they have no unit
+    cut_to_organ: bool = False  # a CT shows little but an organ full of contrast agent: no air tells its unit
     kind: str
 
 

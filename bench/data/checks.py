@@ -161,21 +161,26 @@ def check_intensity(task: str, protocol: Protocol, records: Iterable[Record]) ->
         )
 
 
-def intensity_problem(image: NDArray[Any], plausible_hu: tuple[float, float] | None) -> str:
+def intensity_problem(
+    image: NDArray[Any], plausible_hu: tuple[float, float] | None, *, cut_to_organ: bool = False
+) -> str:
     """Why a CT cannot be in HU, or '' where it can: no air, air elsewhere than -1000, no soft tissue, values out of range.
 
     Finds DICOM values stored without rescale, a rescale done twice, and 8-bit data. Source: tasks.md C.3. Air is the
-    fullest bin of 10 HU in [-1200, -700], soft tissue the fullest in [-200, 300] (fat counts as such).
+    fullest bin of 10 HU in [-1200, -700], soft tissue the fullest in [-200, 300] (fat counts as such). `cut_to_organ`
+    asks neither for air nor for a mode of soft tissue: around a heart lie lungs, and its blood is full of contrast agent.
     """
     if plausible_hu and (image.min() < plausible_hu[0] or image.max() > plausible_hu[1]):
         low, high = plausible_hu
         return f"holds values from {image.min():g} to {image.max():g}; in HU they lie in [{low:g}, {high:g}]."
+    tissue_ratio, tissue = _mode(image, TISSUE_RANGE_HU)
+    if cut_to_organ and tissue_ratio >= LEAST_TISSUE_RATIO:
+        return ""
     air_ratio, air = _mode(image, AIR_RANGE_HU)
     if air_ratio < LEAST_AIR_RATIO:
         return f"holds no air: {air_ratio:.2%} of voxels lie in {AIR_RANGE_HU}; values run from {image.min():g} to {image.max():g}."
     if abs(air - AIR_HU) > AIR_TOLERANCE_HU:
         return f"has its air at {air:g}, in HU it lies at {AIR_HU:g} +- {AIR_TOLERANCE_HU:g}."
-    tissue_ratio, tissue = _mode(image, TISSUE_RANGE_HU)
     if tissue_ratio < LEAST_TISSUE_RATIO or not TISSUE_MODE_HU[0] <= tissue <= TISSUE_MODE_HU[1]:
         found = f"has {tissue_ratio:.1%} of its voxels in {TISSUE_RANGE_HU} with their mode at {tissue:g}"
         return f"{found}; soft tissue lies in {TISSUE_MODE_HU}."
@@ -248,7 +253,7 @@ def _image_problem(card: TaskCard, image: NDArray[Any]) -> str:
         return f"has {len(image)} channels, expected are {card.channels}."
     if image.min() == image.max():
         return f"is {image.min():g} everywhere."
-    return intensity_problem(image, card.hu) if card.modality == "CT" else ""
+    return intensity_problem(image, card.hu, cut_to_organ=card.cut_to_organ) if card.modality == "CT" else ""
 
 
 def _hygiene(parts: Parts, by_case: Mapping[str, Record]) -> list[Unsound]:

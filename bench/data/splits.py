@@ -236,7 +236,7 @@ def _json(path: Path) -> Any:
 
 
 def _at(content: Any, key: str, file: str) -> Any:
-    for name in key.split("/"):
+    for name in key.split("/") if key else ():
         if not isinstance(content, Mapping) or name not in content:
             raise SpecError(
                 f"No list '{key}' in {file}; at '{name}' it holds {_names(content)}.", remedy="Name one of these."

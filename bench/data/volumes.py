@@ -134,11 +134,11 @@ def read_label(folder: Path, record: Record, values: Mapping[int, int]) -> Volum
 
 
 def label_map(classes: int, values: Mapping[int, int]) -> dict[int, int]:
-    """A complete map for `read_label`: 0 and 1..classes stand for themselves unless the card's `values` say otherwise.
+    """A complete map for `read_label`: 0 and 1..classes stand for themselves, but not a label that `values` codes otherwise.
 
-    Example: label_map(1, {255: 1}) is {0: 0, 1: 1, 255: 1}.
+    Example: label_map(3, {4: 3}) is {0: 0, 1: 1, 2: 2, 4: 3}, and a 3 in a file is refused.
     """
-    return {**{label: label for label in range(classes + 1)}, **values}
+    return {**{label: label for label in range(classes + 1) if label not in values.values()}, **values}
 
 
 def check_geometry(folder: Path, record: Record, *, label: bool = True) -> None:

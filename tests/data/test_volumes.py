@@ -277,9 +277,14 @@ def a_mask(folder: Path, codes: Any, dtype: Any) -> Record:
 
 def test_mask_codes_become_labels(written: Path) -> None:
     record = a_mask(written, [255, 0, 255, 1], np.uint8)
-    label = read_label(written, record, label_map(1, {255: 1})).array
+    label = read_label(written, record, label_map(1, {1: 1, 255: 1})).array
     assert label.dtype == np.uint8 and label.shape == (5, 6, 7)
     assert label.ravel()[:5].tolist() == [1, 0, 1, 1, 0]
+
+
+def test_a_label_that_the_owners_code_otherwise_does_not_stand_for_itself(written: Path) -> None:
+    assert label_map(3, {4: 3}) == {0: 0, 1: 1, 2: 2, 4: 3}
+    refusal(written, a_mask(written, [1, 2, 3, 4], np.uint8), "[3]", "[0, 1, 2, 4]", label=label_map(3, {4: 3}))
 
 
 def test_codes_beyond_a_byte_are_mapped_too(written: Path) -> None:
@@ -458,7 +463,7 @@ def test_left_atria_read_from_h5_with_their_voxel_size() -> None:
     for path in paths:
         name = path.relative_to(folder).as_posix()
         record = a_record(name, name, "h5", spacing=(0.625, 0.625, 0.625), key="image")
-        volume, label = read_image(folder, record), read_label(folder, record, label_map(1, {255: 1}))
+        volume, label = read_image(folder, record), read_label(folder, record, label_map(1, {1: 1, 255: 1}))
         assert volume.array.shape[3] == 88 and volume.array.dtype == np.float32
         assert 0 < label.array.mean() < 0.5 and label.array.max() == 1
 

@@ -9,7 +9,8 @@ import pytest
 
 from bench import registry
 from bench.contracts.cards import Protocol
-from bench.data.splits import lists, nested, read_list
+from bench.data.splits import beside_published_test, lists, nested, read_list
+from bench.data.volumes import label_map
 from bench.phantoms import VIEWS
 
 SPLITS = Path(__file__).parents[2] / "tasks" / "splits"
@@ -43,6 +44,14 @@ def protocol(task: str, name: str) -> Protocol:
         ("msd09", "mim", 0, (32, 9, 9), {0.25: 8, 0.5: 16, 1.0: 32}),
         ("msd10", "bench", 0, (88, 13, 25), {0.1: 9, 0.25: 22, 0.5: 44, 1.0: 88}),
         ("msd10", "mim", 0, (100, 26, 26), {1.0: 100}),
+        ("mmwhs", "bench", 0, (14, 2, 4), {0.1: 2, 0.25: 4, 0.5: 7, 1.0: 14}),
+        ("mmwhs", "mim", 0, (16, 4, 4), {0.25: 4, 0.5: 8, 1.0: 16}),
+        ("amos22", "bench", 0, (216, 24, 60), {0.1: 22, 0.25: 54, 0.5: 108, 1.0: 216}),
+        ("amos22", "mim", 0, (240, 60, 60), {0.25: 61, 0.5: 121, 1.0: 240}),
+        ("flare22", "bench", 0, (36, 4, 10), {0.1: 4, 0.25: 9, 0.5: 18, 1.0: 36}),
+        ("flare22", "mim", 0, (40, 10, 10), {0.25: 10, 0.5: 20, 1.0: 40}),
+        ("covid1920", "bench", 0, (143, 16, 40), {0.1: 15, 0.25: 36, 0.5: 72, 1.0: 143}),
+        ("covid1920", "mg3d", 1, (159, 40, 40), {1.0: 159}),
     ],
 )
 def test_parts_and_label_ratios_have_the_published_sizes(
@@ -51,7 +60,7 @@ def test_parts_and_label_ratios_have_the_published_sizes(
     chosen = protocol(task, name)
     parts = lists(chosen.split, SPLITS, fold)
     assert (len(parts.train), len(parts.val), len(parts.test)) == sizes
-    assert {r: len(nested(parts.train, r, chosen.split.count)) for r in chosen.label_ratios} == at_ratios
+    assert {r: len(nested(parts.train, r, chosen.split.count, parts.subsets)) for r in chosen.label_ratios} == at_ratios
 
 
 OFFERED = {
@@ -62,6 +71,10 @@ OFFERED = {
     "msd08": ("bench", "ar", "mim"),
     "msd09": ("bench", "ar", "mim"),
     "msd10": ("bench", "ar", "mim"),
+    "mmwhs": ("bench", "mim"),
+    "amos22": ("bench", "mim"),
+    "flare22": ("bench", "mim"),
+    "covid1920": ("bench", "mg3d"),
     "la": ("bench", "ar"),
     "btcv": ("bench", "mim", "spad"),
 }
@@ -79,7 +92,9 @@ def test_btcv_labels_are_in_the_owners_order_and_the_phantoms_agree() -> None:
     assert registry.task("la").classes == VIEWS["heart"].classes
 
 
-def test_phantoms_of_the_decathlon_carry_the_labels_of_its_tasks() -> None:
+def test_phantoms_carry_the_labels_of_their_tasks() -> None:
+    views = {"mmwhs": "whole-heart", "amos22": "trunk", "flare22": "thirteen-organs", "covid1920": "covid"}
+    assert {task: registry.task(task).classes for task in views} == {t: VIEWS[v].classes for t, v in views.items()}
     for number in ("03", "06", "07", "08", "09", "10"):
         card = registry.task(f"msd{number}")
         (msd, nnunet) = card.files.forms  # type: ignore[attr-defined]
@@ -187,6 +202,48 @@ def test_mg3d_on_the_lung_is_as_its_config_and_code_do_it() -> None:
     assert chosen.intensity.window_hu == (-175, 250) and chosen.spacing_mm == (1.5, 1.5, 1.5)
     assert recipe.loss == "dice" and recipe.batch_size == 2 * recipe.crops_per_volume == 8
     assert recipe.lr == 2e-4 * 8 / 16 and recipe.steps == 1000 * 50 // 2 and recipe.warmup_steps == 50 * 25
+
+
+@pytest.mark.parametrize(
+    ("task", "spacing_mm", "window_hu", "chances", "epoch"),
+    [
+        ("mmwhs", (1.5, 1.5, 1.5), (0, 1700), (0.1, 0.1, 0.5), 4),
+        ("amos22", (1.5, 1.5, 2.0), (-175, 250), (0.5, 0.5, 0.5), 60),
+        ("flare22", (1.5, 1.5, 2.0), (-175, 250), (0.2, 0.2, 0.1), 10),
+    ],
+)
+def test_mim_on_its_unseen_sets_is_as_its_table_says(
+    task: str,
+    spacing_mm: tuple[float, float, float],
+    window_hu: tuple[float, float],
+    chances: tuple[float, float, float],
+    epoch: int,
+) -> None:
+    chosen = protocol(task, "mim")
+    recipe = chosen.recipe
+    assert (chosen.spacing_mm, chosen.intensity.window_hu) == (spacing_mm, window_hu)
+    assert (recipe.flip_probability, recipe.rot90_probability, recipe.intensity_shift_probability) == chances
+    assert (recipe.steps, recipe.warmup_steps, recipe.evaluate_every) == (1000 * epoch, 50 * epoch, 5 * epoch)
+    assert chosen.split.order == "published" and chosen.average == "case_then_class"
+
+
+def test_mg3d_on_covid_lesions_is_as_its_config_and_code_do_it() -> None:
+    chosen = protocol("covid1920", "mg3d")
+    assert chosen.spacing_mm == (1.25, 1.25, 5.0) and chosen.patch_voxels == (192, 192, 32)
+    assert chosen.intensity.window_hu == (-1000, 500) and math.isclose(chosen.recipe.lr, 2e-4 * 6 / 16)
+    assert chosen.recipe.batch_size == 2 * chosen.recipe.crops_per_volume and chosen.recipe.steps == 1000 * 80
+
+
+def test_the_test_part_of_amos_is_fold_0_and_its_val_the_first_tenth_of_the_others_by_hash() -> None:
+    own = lists(protocol("amos22", "bench").split, SPLITS)
+    assert own == beside_published_test("amos22", own.train + own.val, own.test)
+    assert set(own.test) == set(read_list(SPLITS, "amos22.json", "folds_val/0"))
+
+
+def test_the_heart_of_mmwhs_is_coded_by_intensities_and_a_slip_of_one_is_forgiven() -> None:
+    card = registry.task("mmwhs")
+    values = label_map(len(card.classes), card.label_values)
+    assert values == {0: 0, 205: 1, 420: 2, 421: 2, 500: 3, 550: 4, 600: 5, 820: 6, 850: 7}
 
 
 def test_an_organ_with_a_tumor_is_told_merged_and_dropped_by_two_targets() -> None:
