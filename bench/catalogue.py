@@ -26,11 +26,7 @@ FIELD = re.compile(r"^\s+(?P<name>\w+)\s*:[^#]*#\s*(?P<source>.+?)\s*$")
 def listing(sort: str) -> list[dict[str, Any]]:
     """Objects with `name` for methods, tasks, corpora or tables; cards are read as text, nothing is imported."""
     if sort == "tables":
-        names = [
-            ("all", "every cell in the store"),
-            *((n, f"cells of {n}") for n in _names(registry.TASKS, registry.METHODS)),
-        ]
-        return [{"name": name, "title": title} for name, title in names]
+        return [*_paper_tables(), *_boards()]
     if sort not in SORTS:
         raise SpecError(
             f"Nothing called '{sort}' to list. {nearest(sort, [*SORTS, 'tables'])}Possible: {', '.join(SORTS)}, tables.",
@@ -181,6 +177,32 @@ def field_comments(config_class: type) -> dict[str, str]:
             lines = inspect.getsource(base).splitlines()
             found |= {m["name"]: m["source"] for line in lines if (m := FIELD.match(line))}
     return found
+
+
+def _paper_tables() -> list[dict[str, Any]]:
+    """The tables of the four papers; `cells` counts their printed values."""
+    from bench.published.layout import paper_tables
+
+    return [
+        {
+            "name": table.name,
+            "title": table.title,
+            "paper": table.paper.short,
+            "rows": len(rows := table.rows()),
+            "columns": len(table.columns),
+            "cells": sum(cell is not None for row in rows for cell in row.cells),
+        }
+        for table in paper_tables()
+    ]
+
+
+def _boards() -> list[dict[str, Any]]:
+    """Tables of our own cells: all of them, or those of one task or method."""
+    keys = _names(registry.TASKS, registry.METHODS)
+    return [
+        {"name": "all", "title": "every cell in the store"},
+        *({"name": key, "title": f"cells of {key}"} for key in keys),
+    ]
 
 
 def _names(*shelves: registry.Shelf) -> list[str]:

@@ -1,4 +1,5 @@
-"""A results folder -> a table, in one call: what `bench table` prints. The model is made in `bench.table_model`."""
+"""A results folder -> a table, in one call: what `bench table` prints. The models are made in `bench.table_model` (our runs by
+task or method) and `bench.table_paper_model` (a paper's table, printed values beside ours)."""
 
 from __future__ import annotations
 
@@ -6,28 +7,60 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.contracts.errors import SpecError
+from bench.contracts.record import Cell
 from bench.data.atomic import json_text
 from bench.store import Store
 from bench.table_forms import FORMS, render, to_rich
 from bench.table_model import MARKS, Column, Entry, Row, Section, TableModel, select, table
+from bench.table_paper_forms import render_paper
+from bench.table_paper_model import VIEWS, PaperTableModel, paper_model
 
 __all__ = [
-    "FORMS", "MARKS", "Column", "Entry", "Row", "Section", "TableModel",
-    "render", "render_table", "select", "table", "table_as_json", "to_rich",
+    "FORMS", "MARKS", "VIEWS", "Column", "Entry", "PaperTableModel", "Row", "Section", "TableModel",
+    "paper_model", "render", "render_paper", "render_table", "select", "table", "table_as_json", "to_rich",
 ]  # fmt: skip
+DEFAULT_METRIC = "dice"
+DEFAULT_VIEW = "both"
 
 
 def render_table(
-    results: Path, name: str = "all", metric: str = "dice", form: str = "rich", *, width: int = 120
+    results: Path, name: str = "all", metric: str = "", form: str = "rich", *, view: str = "", width: int = 120
 ) -> str:
     """The table of a results folder in a form of `FORMS`; the same folder gives the same bytes.
 
-    Raises SpecError for a name, metric or form that is not there, and when there are no results.
+    `name` is `all`, a task, a method, or a paper's table as in `mim:III`. `metric` belongs to the former (empty: Dice), `view` to
+    the latter (a word of `VIEWS`; empty: both). Raises SpecError for a name, metric, form or view that is not there, and when
+    there are no results to make a table of.
     """
-    return render(table(Store(results).cells(), name, metric), form, width=width)
+    if is_paper(name):
+        return render_paper(_paper(results, name, metric, view), form, width=width)
+    return render(table(_cells(results, name, view), name, metric or DEFAULT_METRIC), form, width=width)
 
 
-def table_as_json(results: Path, name: str = "all", metric: str = "dice") -> dict[str, Any]:
+def table_as_json(results: Path, name: str = "all", metric: str = "", view: str = "") -> dict[str, Any]:
     """The table of a results folder as plain values for a program; undefined numbers are None."""
-    model = table(Store(results).cells(), name, metric)
+    if is_paper(name):
+        return dict(json.loads(json_text(_paper(results, name, metric, view))))
+    model = table(_cells(results, name, view), name, metric or DEFAULT_METRIC)
     return {**json.loads(json_text(model)), "caption": model.caption}
+
+
+def is_paper(name: str) -> bool:
+    """True for the name of a paper's table: no task or method holds a colon."""
+    return ":" in name
+
+
+def _cells(results: Path, name: str, view: str) -> list[Cell]:
+    if view:
+        remedy = "Leave --view out, or name a paper's table: bench list tables"
+        raise SpecError(f"--view belongs to a paper's table, and '{name}' is none.", case=name, remedy=remedy)
+    return Store(results).cells()
+
+
+def _paper(results: Path, name: str, metric: str, view: str) -> PaperTableModel:
+    if metric:
+        remedy = "Leave --metric out."
+        raise SpecError(f"The columns of '{name}' have metrics of their own.", case=name, remedy=remedy)
+    store = Store(results)
+    return paper_model(name, store.cells(), store.rows, view or DEFAULT_VIEW)

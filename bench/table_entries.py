@@ -78,11 +78,15 @@ def ranks(column: Mapping[Key, Sequence[Cell]], metric: str) -> dict[Key, int]:
     if is_distance(metric) and fair:
         least = min(_lost(column[key]) for key in fair)
         fair = [key for key in fair if _lost(column[key]) == least]
-    if len(fair) < 2:
+    return best_two({key: round(made[key].mean, DECIMALS) for key in fair}, higher=not is_distance(metric))
+
+
+def best_two(shown: Mapping[Key, float], *, higher: bool) -> dict[Key, int]:
+    """Key -> 1 for the best and 2 for the second of what is shown; one alone is no best, and of two none is second."""
+    if len(shown) < 2:
         return {}
-    shown = {key: round(made[key].mean, DECIMALS) for key in fair}
-    best, *others = sorted(set(shown.values()), reverse=not is_distance(metric))
-    second = others[0] if others and len(fair) > 2 else None
+    best, *others = sorted(set(shown.values()), reverse=higher)
+    second = others[0] if others and len(shown) > 2 else None
     return {key: 1 if value == best else 2 for key, value in shown.items() if value in (best, second)}
 
 

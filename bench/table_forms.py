@@ -174,11 +174,13 @@ def _to_latex(model: TableModel) -> str:
 
 
 def _to_html(model: TableModel) -> str:
-    return _html_template().render(model=model, marks=MARKS)
+    functions = {"parts": _parts, "heads": _heads, "labels": _labels, "percent": _percent, "spans": _spans}
+    return html_template("table.html").render(model=model, marks=MARKS, **functions)
 
 
 @cache
-def _html_template() -> Template:
+def html_template(name: str) -> Template:
+    """A page of `templates/`; whatever is put into it is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -189,8 +191,7 @@ def _html_template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(parts=_parts, heads=_heads, labels=_labels, percent=_percent, spans=_spans)
-    return environment.get_template("table.html")
+    return environment.get_template(name)
 
 
 def _to_csv(model: TableModel) -> str:

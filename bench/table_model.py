@@ -156,7 +156,7 @@ def _section_order(key: tuple[str, ...]) -> tuple[object, ...]:
 
 
 def _section(cells: Sequence[Cell], metric: str) -> Section:
-    placed = _grouped(_with_settings(cells), lambda pair: pair[0])
+    placed = _grouped(with_settings(cells), lambda pair: pair[0])
     held = {key: _grouped((cell for _, cell in placed[key]), _column) for key in sorted(placed)}
     columns = sorted({_column(cell) for cell in cells})
     ranked = {c: ranks({key: row[c] for key, row in held.items() if c in row}, metric) for c in columns}
@@ -191,7 +191,7 @@ def _notes(key: RowKey, column: Column, cells: Sequence[Cell]) -> list[str]:
     return [f"{words}: {told}"] if told else []
 
 
-def _with_settings(cells: Sequence[Cell]) -> list[tuple[RowKey, Cell]]:
+def with_settings(cells: Sequence[Cell]) -> list[tuple[RowKey, Cell]]:
     """Each cell with its row: method, corpus, and what parts it from cells of the same words.
 
     That is what the command line set, and any deciding value that still differs among the runs of one column.

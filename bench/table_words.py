@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 
 LONGEST_WORD = 80
@@ -43,7 +44,8 @@ def md_word(text: str) -> str:
 
 def tex_word(text: str) -> str:
     """Text that LaTeX shows as it is; letters that plain pdflatex cannot set become `?`."""
-    return "".join(_LATEX.get(letter) or (letter if _settable(letter) else "?") for letter in text)
+    shown = "".join(_LATEX.get(letter) or (letter if _settable(letter) else "?") for letter in text)
+    return re.sub("-(?=-)", "-{}", shown)  # two hyphens of an option would become one dash
 
 
 def _settable(letter: str) -> bool:

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from bench.cli import audit, data, grid, names, results, running
+from bench.cli import audit, data, grid, names, results, running, tables
 from bench.contracts.errors import BenchError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ running.attach(app)
 results.attach(app)
 audit.attach(app)
 grid.attach(app)
+tables.attach(app)
 
 _CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 

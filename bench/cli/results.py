@@ -1,4 +1,4 @@
-"""Commands that read results: score, table, verify."""
+"""Commands that read results: score, verify."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ def attach(app: typer.Typer) -> None:
         help="Score any folder of label maps against another.\n\n"
         "Example:  bench score --predictions pred --truth labels --metrics dice,hd95,nsd@2mm",
     )(score)
-    app.command("table", help="Render results as a table.\n\nExample:  bench table msd04 --format md")(table)
     app.command(
         "verify", help="Re-hash a stored cell and re-score it from its predictions.\n\nExample:  bench verify CELL"
     )(verify)
@@ -51,30 +50,6 @@ def score(
     )
     for note in notes:
         print(note)
-
-
-def table(
-    name: Annotated[str, typer.Argument(help="A task, a method, or all.")] = "all",
-    format: Annotated[str, typer.Option(help="rich, md, latex, html or csv.")] = "rich",
-    metric: Annotated[str, typer.Option(help="Which metric fills the cells.")] = "dice",
-    results: Results = RESULTS,
-    out: Annotated[Path | None, typer.Option(help="Write to a file instead.")] = None,
-    json: Json = False,
-) -> None:
-    from bench.cli.console import print_json
-    from bench.table import render_table, table_as_json
-
-    if json:
-        print_json(table_as_json(results, name, metric))
-        return
-    text = render_table(results, name, metric, format)
-    if out is None:
-        print(text)
-        return
-    from bench.data.atomic import write_text
-
-    write_text(out, text)
-    print(f"Written to {out}")
 
 
 def verify(

@@ -21,13 +21,17 @@ _WORDS_OF_A_COLUMN = {"head", "unit", "decimals", "better", "measured", "gain", 
 
 @dataclass(frozen=True)
 class PaperTask:
-    """What our runs of a printed task are called. `metric` maps printed metrics to our ids where they differ."""
+    """What our runs of a printed task are called. `metric` maps printed metrics to our ids where they differ.
+
+    `notes` hold of the task, `metric_notes` where a table prints that metric of it.
+    """
 
     task: str
     protocol: str
     target: str = ""
     metric: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    metric_notes: Mapping[str, str] = field(default_factory=dict)
 
     def metric_id(self, printed_metric: str) -> str:
         """Our id of a printed metric. Example: `nsd` is `nsd@2mm` where the paper leaves the tolerance open."""
