@@ -7,13 +7,13 @@ to claim a place keeps it and labels are exact by construction.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from enum import IntEnum
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.phantoms.body import Person, Point
-from bench.phantoms.tissue import Tissue
 
 Field = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -75,7 +75,9 @@ class Canvas:
             slices.append(slice(int(picks[first]), int(picks[last]) + 1))
         return slices[0], slices[1], slices[2]
 
-    def paint(self, tissue: Tissue, low: Sequence[float], high: Sequence[float], inside: Inside, *, over: Mask) -> None:
+    def paint(
+        self, tissue: IntEnum, low: Sequence[float], high: Sequence[float], inside: Inside, *, over: Mask
+    ) -> None:
         """Give `tissue` to the voxels between the corners where `inside(x, y, z)` is true and `over` allows it."""
         block = self.box(low, high)
         if block is None:
@@ -87,7 +89,7 @@ class Canvas:
 
     def ellipsoid(
         self,
-        tissue: Tissue,
+        tissue: IntEnum,
         centre: Point,
         radii: Point,
         *,
@@ -109,7 +111,7 @@ class Canvas:
 
     def tube(
         self,
-        tissue: Tissue,
+        tissue: IntEnum,
         points: Sequence[Point],
         radii: Sequence[float],
         *,
@@ -129,7 +131,7 @@ class Canvas:
             self.paint(tissue, low, high, inside, over=over)
 
 
-def tissues(*names: Tissue) -> Mask:
+def tissues(*names: IntEnum) -> Mask:
     """Give the look-up table, indexed by tissue number, that is true for the tissues named."""
     allowed = np.zeros(256, dtype=bool)
     allowed[list(names)] = True

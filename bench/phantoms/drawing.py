@@ -6,7 +6,7 @@ a phantom are therefore those of a miniature; `Drawing.voxel_mm` says how many m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,12 +48,20 @@ class Drawing:
         return np.asarray(fine_sum((self.tissue != Tissue.AIR).view(np.uint8), self.fine) > 0)
 
 
-def draw(person: Person, view: str, shape: Shape3, *, fine: Shape3 | None = None) -> Drawing:
+def draw(
+    person: Person,
+    view: str,
+    shape: Shape3,
+    *,
+    fine: Shape3 | None = None,
+    signs: Callable[[Canvas], None] | None = None,
+) -> Drawing:
     """Draw a view of a person on a grid of `shape` voxels (x, y, z in RAS order) with exact labels.
 
     The grid is painted `fine` times finer along each axis (the view's own number when None); a voxel takes the label
     that most of its fine voxels carry, and among equals a class goes before the background and a lower class before a
-    higher. Raises SpecError for an unknown view or an axis of fewer than 8 voxels.
+    higher. `signs` paints what a disease adds to a finished trunk.
+    Raises SpecError for an unknown view or an axis of fewer than 8 voxels.
     """
     chosen = view_named(view)
     if len(shape) != 3 or min(shape) < 8:
@@ -72,6 +80,8 @@ def draw(person: Person, view: str, shape: Shape3, *, fine: Shape3 | None = None
         paint_head(canvas, person)
     else:
         _paint_torso(canvas, person, chosen)
+    if signs is not None:
+        signs(canvas)
     x, y, z = ((high - low) / count for low, high, count in zip(chosen.low_mm, chosen.high_mm, shape, strict=True))
     label = _vote(canvas.tissue, chosen.labels, finer)
     return Drawing(view=view, tissue=canvas.tissue, label=label, fine=finer, voxel_mm=(x, y, z), classes=chosen.classes)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from types import MappingProxyType
 
 import numpy as np
@@ -19,12 +20,14 @@ from bench.contracts.errors import SpecError, nearest
 from bench.phantoms.body import Person
 from bench.phantoms.drawing import Drawing, fine_sum
 from bench.phantoms.noise import Image, bias_field, metal_streak, smooth_noise, squared_radius
+from bench.phantoms.signs import SIGN_LOOKS
 from bench.phantoms.tissue import FIRST_TISSUES, LOOKS, Look, Tissue, case_shift, table
 
 TEXTURE_MM = (2.5, 6.0, 15.0)  # standard deviation of the blur that makes each of the three textures, mm of body
 CT_RANGE_HU = (-1024, 3071)
 STREAK_RATIO = 0.02
 BIAS_EXTENT_MM, BIAS_IN_CROP_RATIO = 300.0, 0.35  # the bias field of a whole body, and what a small crop sees of it
+_ALL_LOOKS: tuple[tuple[IntEnum, Look], ...] = (*LOOKS.items(), *SIGN_LOOKS.items())
 AGENT_RATE = 2.85e-5  # per ms and HU of venous enhancement: how much contrast agent shortens T1
 
 
@@ -86,10 +89,10 @@ def ct(drawing: Drawing, person: Person, site: Site) -> NDArray[np.int16]:
     random = person.stream("ct")
     arterial, gain = float(random.uniform(0.0, 0.35)), float(random.uniform(0.85, 1.1))
     shift = case_shift(random, 3.0)
-    density = {
+    density: dict[IntEnum, float] = {
         tissue: look.plain_hu + gain * (arterial * look.arterial_hu + (1 - arterial) * look.venous_hu) + shift[tissue]
         for tissue, look in LOOKS.items()
-    }
+    } | {sign: look.plain_hu + gain * (1 - arterial) * look.venous_hu for sign, look in SIGN_LOOKS.items()}
     density[Tissue.AIR] = -1000.0
     image = _averaged(drawing, table(density)) + _texture(drawing, person)
     radius = squared_radius(image.shape)
@@ -202,7 +205,7 @@ def _texture(drawing: Drawing, person: Person) -> Image:
     tissue = drawing.tissue[tuple(slice(0, None, count) for count in drawing.fine)]
     total = np.zeros(tissue.shape, dtype=np.float32)
     for number, blur_mm in enumerate(TEXTURE_MM):
-        share = table({name: look.texture[number] for name, look in LOOKS.items()})
+        share = table({name: look.texture[number] for name, look in _ALL_LOOKS})
         # a voxel sees the mean of the texture inside it, never less than a third of a voxel of blur
         sigmas = tuple(max(blur_mm / step, 0.33) for step in drawing.voxel_mm)
         total += share[tissue] * smooth_noise(

@@ -7,8 +7,9 @@ only Isodense liver and spleen, pancreas and duodenum, stomach wall and bowel wa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum, auto
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,9 +199,11 @@ SAME_SHIFT: tuple[tuple[Tissue, ...], ...] = (
 )
 
 
-def table(values: dict[Tissue, float]) -> NDArray[np.float32]:
-    """Give a look-up table, indexed by tissue number, of one float32 per tissue."""
-    return np.array([values[tissue] for tissue in Tissue], dtype=np.float32)
+def table(values: Mapping[Any, float]) -> NDArray[np.float32]:
+    """Give a look-up table, indexed by tissue number, of one float32 per tissue; 0 for those without a value."""
+    numbers = np.zeros(256, dtype=np.float32)
+    numbers[[int(tissue) for tissue in values]] = list(values.values())
+    return numbers
 
 
 def case_shift(random: np.random.Generator, spread: float) -> dict[Tissue, float]:

@@ -1,0 +1,108 @@
+"""CT-RATE's tree: one folder per patient and scan, several reconstructions of a scan, and the owners' tables beside them.
+
+Source   Hamamci et al. (arXiv 2403.17834), huggingface.co/datasets/ibrahimhamamci/CT-RATE
+Quirks   all reconstructions of a scan share one report and one row of labels; an empty section reads "Not given."; the first
+         release (`train`, `valid`) holds scaled values whose slope, intercept and voxel size stand in a table; the second
+         (`train_fixed`, `valid_fixed`) holds HU and true headers, and is taken where both are there
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.contracts.record import ImageFile, LabelFile, Record
+from bench.data.find import first_within
+from tasks.layouts import ct_rate_tables as tables
+from tasks.layouts.ct_rate_phantom import phantom_volumes, write_tree
+from tasks.layouts.ct_rate_tables import LABELS, REPORTS, Part
+from tasks.layouts.phantom_case import Look, Size, claim, seal, source_of
+from tasks.layouts.reports import joined
+
+
+@dataclass(frozen=True, kw_only=True)
+class CtRate:
+    """The owners' folder `dataset`. `label` says which table is the truth, `parts` which of the owners' parts are read.
+
+    With `scans` only so many scans of a part are read, in hash order and with one reconstruction each. Where the label is a
+    report, volumes without one are left out.
+    """
+
+    look: Look
+    label: Literal["report", "findings"] = "report"
+    parts: tuple[Part, ...] = ("train", "valid")
+    scans: int = 0
+    version: str = "1.0.0"
+
+    def locate(self, root: Path) -> Path | None:
+        return first_within(root, lambda folder: any((folder / REPORTS[part]).is_file() for part in self.parts))
+
+    def records(self, folder: Path) -> list[Record]:
+        """One record per volume on disk that the owners' tables name. Raises DataUnsound for tables that cannot be trusted."""
+        return [record for part in self.parts for record in self._of_part(folder, part) if self._counts(record)]
+
+    def tree(self) -> str:
+        return (
+            "dataset/train_fixed/train_<patient>/train_<patient>_<scan>/train_<patient>_<scan>_<number>.nii.gz\n"
+            "dataset/valid_fixed/valid_<patient>/...   (or train and valid with metadata/*_metadata.csv)\n"
+            + "\n".join(f"dataset/{path}" for path in (*REPORTS.values(), *LABELS.values()))
+        )
+
+    def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Size) -> None:
+        """Volumes as `train_fixed` and `valid_fixed` hold them, and the owners' tables; an id that CT-RATE would not give
+        stands for the next training volume."""
+        claim(folder)
+        own = [case for case in case_ids if tables.taken_apart(case)]
+        volumes = list(dict.fromkeys([*own, *phantom_volumes("train", len(case_ids) - len(own))]))
+        seal(folder, size, [*case_ids, *volumes], write_tree(folder, volumes, self.look, size))
+
+    def _of_part(self, folder: Path, part: Part) -> list[Record]:
+        reports = tables.reports(folder, part)
+        answers = tables.answers(folder, part) if self.label == "findings" else {}
+        chosen = tables.first_scans(list(reports), self.scans) if self.scans else tuple(reports)
+        release = part if not (folder / f"{part}_fixed").is_dir() else f"{part}_fixed"
+        return [
+            self._record(folder, part, path, volume, reports[volume], answers.get(volume, ()))
+            for volume in tables.in_order(list(chosen))
+            for path in [_path(release, volume)]
+            if (folder / path).is_file()
+        ]
+
+    def _record(
+        self, folder: Path, part: Part, path: str, volume: str, row: Mapping[str, str], answers: tuple[int, ...]
+    ) -> Record:
+        apart = tables.taken_apart(volume)
+        assert apart is not None
+        patient, scan, number = apart
+        text = joined(row["Findings_EN"], row["Impressions_EN"])
+        key = f"{volume}.nii.gz"
+        if self.label == "report":
+            label = LabelFile(kind="report", path=REPORTS[part], format="table", key=key) if text else LabelFile()
+        else:
+            told = LabelFile(kind="multilabel", path=LABELS[part], format="table", key=key, values=answers)
+            label = told if answers else LabelFile()
+        return Record(
+            dataset=self.look.dataset,
+            adapter_version=f"ct_rate@{self.version}",
+            case_id=volume,
+            patient_id=patient,
+            group=patient,
+            images=(ImageFile(path=path, format="nifti"),),
+            label=label,
+            modality="CT",
+            intensity="hu",
+            source=source_of(folder),
+            meta={"scan": scan, "reconstruction": number},
+            text=text,
+        )
+
+    def _counts(self, record: Record) -> bool:
+        return self.label == "findings" or bool(record.text)
+
+
+def _path(release: str, volume: str) -> str:
+    apart = tables.taken_apart(volume)
+    assert apart is not None
+    return f"{release}/{apart[0]}/{apart[1]}/{volume}.nii.gz"

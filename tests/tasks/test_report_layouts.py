@@ -1,0 +1,230 @@
+"""Datasets with reports, as their owners ship them: what is read, what is left out, and how a broken one is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.contracts.errors import DataMissing, DataUnsound
+from bench.data.volumes import read_image
+from bench.phantoms.chest import make_chest
+from tasks.layouts import ct_rate_tables as tables
+from tasks.layouts.ct_rate import CtRate
+from tasks.layouts.ctrg import OBSERVATIONS, PHANTOM_JSON, TABLE, Ctrg
+from tasks.layouts.phantom_case import Look
+from tasks.layouts.reports import joined, section
+
+LOOK = Look(dataset="made-up", view="chest", modality="ct", smoke=(16, 16, 12), mini=(16, 16, 12), spacing_mm=(1, 1, 2))
+CTRG_LOOK = Look(
+    dataset="made-up",
+    view="chest",
+    modality="ct",
+    smoke=(16, 16, 12),
+    mini=(16, 16, 12),
+    unseen=("ctrg_report.json", "test"),
+)
+CTRG = Ctrg(look=CTRG_LOOK)
+RATE = CtRate(look=LOOK)
+VOLUMES = ("train_1_a_1", "train_3_a_1", "train_3_a_2", "train_12_b_1", "valid_1_a_1", "valid_2_a_1")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("reports")
+    CTRG.write_phantom(root / "ctrg", ["0", "2", "10", "1"], "smoke")
+    RATE.write_phantom(root / "rate" / "dataset", VOLUMES, "smoke")
+    return {"ctrg": root / "ctrg", "rate": root / "rate"}
+
+
+@pytest.fixture
+def copy(written: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
+    return lambda name: Path(shutil.copytree(written[name], tmp_path / name))
+
+
+def dataset(folder: Path) -> Path:
+    return folder / "dataset"
+
+
+def replaced(path: Path, old: str, new: str, count: int = 1) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, count))
+
+
+# Texts ------------------------------------------------------------------------------------------------
+
+
+def test_a_section_that_is_not_given_is_empty_and_joins_to_nothing() -> None:
+    assert section("Not given.") == section(" not  given ") == section(None) == ""
+    assert joined("No  nodule.", "Not given.") == "No nodule." and joined("Not given.", None) == ""
+    assert section("Not given contrast, no embolus.") == "Not given contrast, no embolus."
+
+
+# CTRG -------------------------------------------------------------------------------------------------
+
+
+def test_ctrg_reads_grey_volumes_by_number_with_the_findings_as_text(written: dict[str, Path]) -> None:
+    records = CTRG.records(written["ctrg"])
+    assert [r.case_id for r in records] == ["0", "1", "2", "10"]
+    assert CTRG.locate(written["ctrg"].parent) == written["ctrg"]
+    items = {i["id"]: i for p in json.loads((written["ctrg"] / PHANTOM_JSON).read_text()).values() for i in p}
+    both = Ctrg(look=LOOK, sections=("findings", "impression")).records(written["ctrg"])
+    for record, joint in zip(records, both, strict=True):
+        item = items[int(record.case_id)]
+        assert record.text == item["report"] and joint.text == joined(item["report"], item["result"])
+        assert record.label.kind == "report" and record.label.path == PHANTOM_JSON and record.source == "phantom"
+        assert len(record.meta["observations"]) == 14 == len(OBSERVATIONS)
+        image = read_image(written["ctrg"], record).array
+        assert image.dtype == np.int16 and image.min() >= 0 and 100 < image.max() <= 255
+
+
+def test_the_text_of_a_report_never_leaves_memory(written: dict[str, Path]) -> None:
+    for record in (*CTRG.records(written["ctrg"]), *RATE.records(dataset(written["rate"]))):
+        assert record.text and record.text not in record.model_dump_json() and record.text not in repr(record)
+
+
+def test_a_ctrg_volume_without_a_report_is_unlabelled(copy: Callable[[str], Path]) -> None:
+    folder = copy("ctrg")
+    content = json.loads((folder / PHANTOM_JSON).read_text())
+    content["train"] = [item for item in content["train"] if item["id"] != 2]
+    (folder / PHANTOM_JSON).write_text(json.dumps(content))
+    kinds = {r.case_id: r.label.kind for r in CTRG.records(folder)}
+    assert kinds == {"0": "report", "1": "report", "2": "none", "10": "report"}
+
+
+def cut_json(folder: Path) -> str:
+    path = folder / PHANTOM_JSON
+    path.write_text(path.read_text()[:200])
+    return "no readable JSON"
+
+
+def two_reports(folder: Path) -> str:
+    path = folder / PHANTOM_JSON
+    content = json.loads(path.read_text())
+    content["train"].append({**content["train"][0], "report": "Another one."})
+    path.write_text(json.dumps(content))
+    return "0: 'chest_ctrg_nitfy_ori_split.json' holds two different reports"
+
+
+def no_number(folder: Path) -> str:
+    replaced(folder / PHANTOM_JSON, '"id": 0', '"id": "first"')
+    return "has no number as its id"
+
+
+def unknown_code(folder: Path) -> str:
+    path = folder / TABLE
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[1][:-1] + "7", *lines[2:]]))
+    return "holds ['7']; possible are 0, 1, 2 and 3"
+
+
+def no_json(folder: Path) -> str:
+    (folder / PHANTOM_JSON).unlink()
+    return "expected one JSON with train, val and test in ctrg, found 0"
+
+
+@pytest.mark.parametrize("harm", [cut_json, two_reports, no_number, unknown_code, no_json], ids=lambda h: h.__name__)
+def test_a_broken_ctrg_names_what_is_wrong_and_a_remedy(
+    harm: Callable[[Path], str], copy: Callable[[str], Path]
+) -> None:
+    folder = copy("ctrg")
+    told = harm(folder)
+    with pytest.raises(DataUnsound) as caught:
+        CTRG.records(folder)
+    assert told in str(caught.value) and caught.value.remedy
+
+
+# CT-RATE ----------------------------------------------------------------------------------------------
+
+
+def test_ct_rate_reads_both_parts_in_order_with_findings_and_impression(written: dict[str, Path]) -> None:
+    folder = dataset(written["rate"])
+    records = RATE.records(folder)
+    assert RATE.locate(written["rate"].parent) == folder
+    assert [r.case_id for r in records] == list(VOLUMES)
+    assert {r.case_id: (r.group, r.meta["scan"]) for r in records}["train_3_a_2"] == ("train_3", "train_3_a")
+    one, two = (r for r in records if r.meta["scan"] == "train_3_a")
+    assert one.text == two.text and one.images != two.images
+    image = read_image(folder, records[0])
+    assert image.array.min() < -900 and image.spacing_mm == pytest.approx((1, 1, 2))
+    chest = make_chest("train_1_a", preset="smoke", dataset="made-up", shape=(16, 16, 12), spacing_mm=(1, 1, 2))
+    assert records[0].text == joined(chest.report.findings, chest.report.impression)
+
+
+def test_the_silver_labels_of_a_phantom_are_what_is_in_its_voxels(written: dict[str, Path]) -> None:
+    for record in CtRate(look=LOOK, label="findings").records(dataset(written["rate"])):
+        scan = str(record.meta["scan"])
+        chest = make_chest(scan, preset="smoke", dataset="made-up", shape=(8, 8, 8), spacing_mm=(1, 1, 1))
+        assert record.label.kind == "multilabel" and record.label.values == chest.answers
+
+
+def test_a_pool_of_so_many_scans_takes_one_reconstruction_each_and_nests(written: dict[str, Path]) -> None:
+    folder = dataset(written["rate"])
+    pools = [{r.case_id for r in CtRate(look=LOOK, parts=("train",), scans=n).records(folder)} for n in (1, 2, 3, 9)]
+    assert [len(pool) for pool in pools] == [1, 2, 3, 3]
+    assert pools[0] < pools[1] < pools[2] == pools[3] == {"train_1_a_1", "train_3_a_1", "train_12_b_1"}
+
+
+def test_an_invented_id_stands_for_the_next_training_volume(tmp_path: Path) -> None:
+    RATE.write_phantom(tmp_path, ["pool_0001", "pool_0002", "pool_0003", "pool_0004"], "smoke")
+    ids = [r.case_id for r in CtRate(look=LOOK, parts=("train",)).records(tmp_path)]
+    assert ids == ["train_1_a_1", "train_2_a_1", "train_3_a_1", "train_3_a_2"]
+    mark = json.loads((tmp_path / "PHANTOM.json").read_text())
+    assert {"pool_0001", "train_1_a_1"} <= set(mark["cases"])
+
+
+def test_volumes_that_show_no_chest_or_whose_report_is_not_given_are_left_out(copy: Callable[[str], Path]) -> None:
+    folder = dataset(copy("rate"))
+    (folder / tables.NO_CHEST["train"]).write_text("train_1_a_1.nii.gz\n")
+    path = folder / tables.REPORTS["valid"]
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], "valid_1_a_1.nii.gz,x,x,Not given.,Not given.", *lines[2:]]))
+    assert "train_1_a_1" not in [r.case_id for r in RATE.records(folder)]
+    assert "valid_1_a_1" not in [r.case_id for r in RATE.records(folder)]
+    assert "valid_1_a_1" in [r.case_id for r in CtRate(look=LOOK, label="findings").records(folder)]
+
+
+def lost_reports(folder: Path) -> str:
+    (folder / tables.REPORTS["valid"]).unlink()
+    return "no file 'validation_reports.csv'"
+
+
+def lost_column(folder: Path) -> str:
+    replaced(folder / tables.LABELS["valid"], "Hiatal hernia", "Hernia")
+    return "lacks the column Hiatal hernia"
+
+
+def strange_answer(folder: Path) -> str:
+    path = folder / tables.LABELS["train"]
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[1][:-1] + "2", *lines[2:]]))
+    return "train_1_a_1: 'train_predicted_labels.csv' answers ['2']"
+
+
+def two_rows(folder: Path) -> str:
+    path = folder / tables.REPORTS["train"]
+    path.write_text(path.read_text() + "train_1_a_1.nii.gz,x,x,Other findings.,Other.\n")
+    return "holds two different rows of this name"
+
+
+def strange_name(folder: Path) -> str:
+    replaced(folder / tables.REPORTS["train"], "train_1_a_1.nii.gz", "scan one.nii.gz")
+    return "names a volume 'scan one.nii.gz'"
+
+
+@pytest.mark.parametrize(
+    "harm", [lost_reports, lost_column, strange_answer, two_rows, strange_name], ids=lambda h: h.__name__
+)
+def test_a_broken_ct_rate_names_what_is_wrong_and_a_remedy(
+    harm: Callable[[Path], str], copy: Callable[[str], Path]
+) -> None:
+    folder = dataset(copy("rate"))
+    told = harm(folder)
+    with pytest.raises((DataUnsound, DataMissing)) as caught:
+        CtRate(look=LOOK, label="findings").records(folder)
+    assert told in str(caught.value) and caught.value.remedy
