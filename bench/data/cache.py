@@ -98,7 +98,8 @@ class CachedCases:
         return self._of(case).spacing_mm
 
     def fields(self, case: str) -> Mapping[str, Any]:
-        """`modality`, `label` (a class or one answer per class) and `report` where there is one, and the record's `meta`."""
+        """`modality`, `dataset`, `label` (a class or one answer per class) and `report` where there is one, and the record's
+        `meta`."""
         return self._of(case).fields
 
     def read(self, case: str, start: Shape3, size: Shape3) -> NDArray[Any]:
@@ -262,7 +263,7 @@ def prepare(
 
 
 def _told(record: Record) -> Mapping[str, Any]:
-    told: dict[str, Any] = {"modality": record.modality, **record.meta}
+    told: dict[str, Any] = {"modality": record.modality, "dataset": record.dataset, **record.meta}
     if record.label.kind == "class":
         told["label"] = record.label.value
     elif record.label.kind == "multilabel":

@@ -22,3 +22,11 @@ def mean_over_hidden(per_token: Tensor, hidden: Tensor) -> Tensor:
     Example: losses [[1, 2], [3, 4]] with hidden [[True, False], [True, True]] give (1 + 3 + 4) / 3.
     """
     return (per_token * hidden).sum() / hidden.sum()
+
+
+def mean_per_sequence(per_token: Tensor, counted: Tensor) -> Tensor:
+    """The mean over each row's counted tokens, then over rows: every sequence weighs the same; a scalar.
+
+    Example: losses [[1, 2], [3, 4]] with counted [[True, False], [True, True]] give (1 + 3.5) / 2.
+    """
+    return ((per_token * counted).sum(1) / counted.sum(1)).mean()

@@ -405,7 +405,7 @@ def test_fields_and_progress_tell_what_the_record_and_the_work_are(
 
     record = records[0].model_copy(update={"modality": "MR", "meta": {"site": "A"}})
     cases = prepare(folder, [record, records[1]], CacheRecipe(intensity=HU), tmp_path / "cache", progress=Told())
-    assert cases.fields("case_0") == {"modality": "MR", "site": "A"}
+    assert cases.fields("case_0") == {"modality": "MR", "dataset": record.dataset, "site": "A"}
     assert told == [("prepare", 2), 1, 1, "finished"]
 
 
