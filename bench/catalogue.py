@@ -63,7 +63,8 @@ def show_method(name: str, variant: str = "", preset: str = "full") -> dict[str,
     """A method's card: counts of parameters at the paper's size, and every config value with its source.
 
     `encoder` and `total` count trainable parameters of the encoder and of the whole pre-training network at preset full (for a
-    method without pre-training: of the segmentation network with 14 outputs); fixed tables stand under `frozen`.
+    method without pre-training: of the segmentation network with 14 outputs); fixed tables stand under `frozen`. Where
+    several optimisers share the work, `phase.turn` counts what each of them moves.
     """
     from bench.chain import chosen_preset
     from bench.spec import RunSpec
@@ -152,7 +153,17 @@ def count_parameters(card: MethodCard) -> dict[str, int]:
         "encoder": sum(p.numel() for p in encoder.parameters() if p.requires_grad),
         "total": sum(p.numel() for p in whole.parameters() if p.requires_grad),
         "frozen": sum(t.numel() for t in (*fixed, *tables)),
+        **_moved_by_turns(whole),
     }
+
+
+def _moved_by_turns(method: Any) -> dict[str, int]:
+    """Parameters that each turn of each phase moves, as `phase.turn`, where a method has more than one."""
+    turns = [(phase.name, turn) for phase in getattr(method, "phases", ()) for turn in phase.turns]
+    if len(turns) < 2:
+        return {}
+    moved = {f"{phase}.{turn.name}": turn.parameters or method.parameters for phase, turn in turns}
+    return {name: sum(p.numel() for p in parameters() if p.requires_grad) for name, parameters in moved.items()}
 
 
 def sourced(config: Any, preset: str) -> dict[str, dict[str, Any]]:

@@ -154,7 +154,7 @@ def blueprint(spec: RunSpec) -> Blueprint:
         preset=spec.preset,
         recipe=recipe,
         inference=inference,
-        multiple=architecture.multiple(),
+        multiple=architecture.multiple_at(protocol.patch_voxels, protocol.spacing_mm),
     )
     return Blueprint(
         method=method,

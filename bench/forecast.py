@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,7 +33,7 @@ def forecast(chain: Chain, room: str, state: str, place: Any) -> Forecast:
     plan = chain.blueprint
     phase = room.partition(":")[2]
     config = plan.phases[phase] if phase else plan.setup.recipe
-    parameters, flops, saved = _cost(chain, pretraining=bool(phase))
+    parameters, flops, saved = _cost(chain, phase)
     disk = (parameters * 4 * 5 + _cache_bytes(chain)) / 2**30
     micro = config.micro_batch or config.batch_size
     memory = (parameters * 16 + saved * micro) / 2**30
@@ -68,32 +69,44 @@ def _rate(device: str) -> float:
     return rounds * 2 * side**3 / (time.perf_counter() - start)
 
 
-def _cost(chain: Chain, *, pretraining: bool) -> tuple[int, float, float]:
+def _cost(chain: Chain, phase: str) -> tuple[int, float, float]:
     """Parameters, forward FLOPs and bytes saved for backward of one sample, counted on the meta device.
 
-    Pre-training counts one pass of the encoder over one crop: a lower bound where a method encodes more than once.
+    Pre-training counts one pass of the encoder over one crop, a lower bound where a method encodes more than once; of a
+    method with several phases, what it says one sample of the phase passes through. '' is fine-tuning.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from bench import registry
-
-    plan = chain.blueprint
-    sight = chain.sight if pretraining and chain.sight else plan.setup.sight
     saved: list[int] = []
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         saved.append(tensor.numel() * tensor.element_size())
         return tensor
 
-    kind: Any = registry.kind(chain.words.task.kind)
     with torch.device("meta"):
-        encoder = plan.method.encoder(plan.architecture, sight)
-        net = encoder if pretraining else kind.build_net(plan.setup, encoder, plan.method.decoder, 0)
-        x = torch.empty(1, sight.channels, *sight.shape)
+        net, once = _network(chain, phase)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), FlopCounterMode(display=False) as counter:
-            net(x)
+            once()
     return sum(p.numel() for p in net.parameters()), float(counter.get_total_flops()), float(sum(saved))
+
+
+def _network(chain: Chain, phase: str) -> tuple[Any, Callable[[], Any]]:
+    """The network of a room, and a call that passes one sample through it."""
+    import torch
+
+    from bench import registry
+
+    plan = chain.blueprint
+    if phase and len(plan.phases) > 1:
+        assert plan.method.build is not None
+        method = plan.method.build(plan.phases, chain.sight)
+        return method, lambda: method.one_pass(phase)
+    sight = chain.sight if phase and chain.sight else plan.setup.sight
+    kind: Any = registry.kind(chain.words.task.kind)
+    encoder = plan.method.encoder(plan.architecture, sight)
+    net = encoder if phase else kind.build_net(plan.setup, encoder, plan.method.decoder, 0)
+    return net, lambda: net(torch.empty(1, sight.channels, *sight.shape))
 
 
 def _measured_speed(log: Path) -> tuple[float, int]:

@@ -1,7 +1,8 @@
 """Pre-train: a method card and a corpus become an encoder on disk.
 
 Leaves in `runs/pretrain/<key>/`: `config.json`, `log.jsonl`, `checkpoint.pt`, `method.safetensors`, `encoder.safetensors`,
-`trained.json`. A folder that holds `trained.json` is finished and is read, not run again.
+`trained.json`, and `pictures.npz` where the method has something to show. A folder that holds `trained.json` is finished
+and is read, not run again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bench.contracts.errors import PluginBroken
 from bench.contracts.method import Corpus, Method
 from bench.data.atomic import write_json
 from bench.data.lock import only_one
+from bench.data.picture_file import write_pictures
 from bench.keys import plain
 from bench.train.checkpoint import load_weights, save_weights
 from bench.train.loop import Hardware, Job, train
@@ -93,12 +95,15 @@ def _run_phase(
             folder=folder,
             prepare=method.prepare,
             after_step=method.after_step,
+            begin_turn=method.begin_turn,
         ),
         hardware,
         progress,
     )
     if not is_first():
         return
+    if pictures := method.pictures(phase_name, corpus):
+        write_pictures(folder / "pictures.npz", pictures)
     save_weights(folder / "method.safetensors", method.state_dict(), {"key": key})
     save_weights(folder / "encoder.safetensors", method.encoder.state_dict(), {"key": key})
     write_json(folder / "trained.json", dataclasses.asdict(result) | {"notes": [*result.notes, *method.told]})

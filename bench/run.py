@@ -25,6 +25,7 @@ from bench.data.manifest import Manifest, build, write
 from bench.exposed import check_twins, exposure_at
 from bench.figure import curves
 from bench.figure_cases import CaseImages, best_median_worst, rank_cases
+from bench.figure_pictures import draw_pictures
 from bench.keys import plain, short
 from bench.phantom_data import phantoms_for
 from bench.predict import predict
@@ -148,6 +149,7 @@ def pretrain(chain: Chain, place: Place) -> Path | None:
         )
         for name, folder in folders.items() if is_first() else ():
             curves(folder / "log.jsonl", folder / "curves.png", title=f"{spec.method} {name}")
+            draw_pictures(folder)
     return last / "encoder.safetensors"
 
 
@@ -337,7 +339,7 @@ def _departures(chain: Chain, training: Mapping[str, Mapping[str, Any]]) -> tupl
         told.append("phantom data")
     if chain.blueprint.setup.recipe.selection == "best_val" and not cases.here.val:
         told.append("no validation case is at hand: the last weights are taken, not the best")
-    return (*told, *(note for t in training.values() for note in t.get("notes", ())))
+    return (*told, *dict.fromkeys(note for t in training.values() for note in t.get("notes", ())))
 
 
 def _nullable(values: Mapping[str, float]) -> dict[str, float | None]:

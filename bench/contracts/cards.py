@@ -77,7 +77,7 @@ class PhaseConfig:
     lr: float = 1e-4  # MiM Tab. II
     betas: tuple[float, float] = (0.9, 0.999)  # PyTorch's default; sgd takes the first as momentum
     weight_decay: float = 1e-2  # MiM Tab. II; biases, norms and other 1-D tensors are exempt
-    schedule: str = "cosine"  # MiM Tab. II; cosine (to zero) | linear (to zero) | constant
+    schedule: str = "cosine"  # MiM Tab. II; cosine (to zero) | linear (to zero) | constant | cosine_overlong
     warmup_steps: int = 100  # MiM Tab. II, linear
     grad_clip: float = 0.0  # ours, norm; 0 is off
     precision: str = "fp32"  # ours; fp32 | bf16 | fp16 (autocast)
@@ -88,6 +88,8 @@ class PhaseConfig:
     checkpoint_every: int = recorded(500)  # steps
     log_every: int = recorded(10)  # steps
     compile: bool = recorded(False)  # torch.compile
+    lr_floor: float = later(0.0)  # ours; the rate to which a cosine falls
+    lr_every: int = later(1)  # ours, updates between two settings of the rate
     decay_all: bool = later(False)  # ours; True decays biases, norms and other 1-D tensors too
 
 
@@ -101,6 +103,10 @@ class MethodConfig(PhaseConfig):
     def multiple(self) -> Shape3:
         """Voxels per axis of which the encoder's input must be a whole multiple."""
         return (16, 16, 16)
+
+    def multiple_at(self, shape: Shape3, spacing_mm: Spacing | None) -> Shape3:
+        """`multiple` for a task of this patch and voxel size, where an encoder adapts to them. Default: the same."""
+        return self.multiple()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,9 +100,9 @@ def network_shape(protocol: Protocol, preset: str, multiple: Sequence[int]) -> S
     """Voxels per axis that the network sees.
 
     Whole volumes keep the protocol's shape. Crops are at most 64 voxels a side at preset `small` and 32 at `tiny`. Each side
-    is then rounded up to a multiple of what the encoder needs.
+    is then rounded up to a multiple of what the encoder needs; the one slice of a 2-D image stays one.
     """
     most = {"small": 64, "tiny": 32}.get(preset, max(protocol.patch_voxels))
     wanted = [side if protocol.whole_volume else min(side, most) for side in protocol.patch_voxels]
-    d, h, w = (-(-side // step) * step for side, step in zip(wanted, multiple, strict=True))
+    d, h, w = (side if side == 1 else -(-side // step) * step for side, step in zip(wanted, multiple, strict=True))
     return d, h, w

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bench.contracts.cards import MethodConfig, PhaseConfig, Shape3, Sight, Spacing
 from bench.contracts.errors import EncoderMismatch
+from bench.contracts.pictures import Picture
 
 Batch = dict[str, Tensor]
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -63,7 +64,9 @@ class Turn:
 class Phase:
     """One stretch of training with its own config, key and checkpoint.
 
-    `splits_batch` True means the loss is a mean over samples, so that a micro-batch gives the same gradient.
+    `splits_batch` True means the loss is a mean over samples, so that a micro-batch gives the same gradient. Where it does
+    not, `gathers` says that the loss itself asks all devices for what it needs of the whole batch: several devices may
+    then share a batch, each its part in one piece.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Phase:
     views: Views
     turns: tuple[Turn, ...]
     splits_batch: bool = True
+    gathers: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,8 +212,22 @@ class Method(nn.Module):
         """On the device: named scalars, already weighted."""
         raise NotImplementedError
 
+    def begin_turn(self, turn: str) -> None:
+        """An attempt at a turn's losses begins, once more where memory ran short. Default: nothing."""
+
     def after_step(self, progress: float) -> None:
         """Momentum updates and schedules; progress runs from 0 to 1. Default: nothing."""
+
+    def pictures(self, phase: str, corpus: Corpus) -> tuple[Picture, ...]:
+        """Pictures worth a look after a phase, as arrays; the rooms draw them. Default: none."""
+        return ()
+
+    def one_pass(self, phase: str) -> Tensor:
+        """What one sample of a phase passes through, for forecasts; runs on the meta device.
+
+        Only a method with several phases is asked: for others the encoder's own pass is counted.
+        """
+        raise NotImplementedError
 
 
 def one_phase(

@@ -1,7 +1,8 @@
 """Spatially adaptive layers: one set of weights for volumes of any anisotropy, down to single 2-D images.
 
-Source   Building Universal Foundation Models for Medical Image Analysis with Spatially Adaptive Networks, Sec. 3.1; what the
-         paper leaves open (sum over contiguous depth slices, bias untouched, sum in transposed layers) follows its code
+Source   Building Universal Foundation Models for Medical Image Analysis with Spatially Adaptive Networks (arXiv 2312.07630),
+         Sec. 3.1; what the paper leaves open (sum over contiguous depth slices, bias untouched, sum in transposed layers)
+         follows its code
 Changes  the reduction of transposed kernels may be the mean, for which a volume constant along depth gives the base result
 Shapes   (B, C, D, H, W) with D the depth axis, the one of largest spacing; a 2-D image has D = 1
 """

@@ -69,8 +69,11 @@ class SpadViT(Encoder):
 
     def _placed(self, cells: Tensor) -> tuple[Tensor, Shape3]:
         d, h, w = cells.shape[2:]
-        cells = cells + resample_grid(self.positions, (d, h, w))
-        return cells.flatten(2).transpose(1, 2), (d, h, w)
+        return cells.flatten(2).transpose(1, 2) + self.place_table((d, h, w)), (d, h, w)
+
+    def place_table(self, grid: Shape3) -> Tensor:
+        """Learned positions on a grid of tokens, (N, W)."""
+        return resample_grid(self.positions, grid).flatten(1).T
 
     def encoded(self, tokens: Tensor, grid: Shape3, taps: Sequence[int] = ()) -> tuple[Tensor, list[Tensor]]:
         """All tokens (B, 1 + N, W) after the last block and the final norm, the class token first; and, not normed, those

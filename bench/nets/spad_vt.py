@@ -7,6 +7,7 @@ Shapes   depth-first volumes (B, 3, D, H, W) in [-1, 1] -> logits (B, d, h, w, V
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Literal
 
@@ -40,7 +41,7 @@ class SpadTokenizer(nn.Module):
         up_reduce: Literal["sum", "mean"] = "sum",
     ) -> None:
         super().__init__()
-        top = widths[-1]
+        top, self.token_side = widths[-1], math.prod(factors)
         down: list[nn.Module] = []
         for (below, here), factor in zip(pairwise((channels, *widths)), factors, strict=True):
             down += [SpadDown(below, here, factor), ChannelNorm(here), nn.GELU()]

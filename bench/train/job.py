@@ -20,8 +20,8 @@ from bench.train.hardware import Hardware, described
 from bench.train.standing import Standing
 
 
-def nothing(_progress: float) -> None:
-    """What a job without `after_step` does after a step."""
+def nothing(_word: object) -> None:
+    """What a job without `after_step` does after a step, and one without `begin_turn` before a turn."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class Job:
     gives a score, higher is better, every `evaluate_every` steps (0: never) and at the end; it runs in eval mode,
     without gradients or autocast, on the averaged weights if there are any, on every rank, and rank 0's score counts.
     `keep_best` ends with the weights of the first best score. `after_step` is called after each update that was not
-    left out, with the share of steps done. The model's parts keep the train or eval mode in which they arrive; its
-    parameters and persistent buffers, not its plain attributes, survive a restart.
+    left out, with the share of steps done, `begin_turn` with a turn's name before each attempt at its losses. The
+    model's parts keep the train or eval mode in which they arrive; its parameters and persistent buffers, not its plain
+    attributes, survive a restart.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Job:
     folder: Path
     prepare: Callable[[Batch], Batch]
     after_step: Callable[[float], None] = nothing
+    begin_turn: Callable[[str], None] = nothing
     groups: Callable[[Turn], list[dict[str, Any]]] | None = None
     evaluate: Callable[[], float] | None = None
     evaluate_every: int = 0
@@ -122,7 +124,9 @@ def demand_possible(job: Job, hardware: Hardware) -> None:
             f"phase '{name}': {config.steps} steps of {config.batch_size} samples on {hardware.devices} devices.",
             remedy="Ask for at least one step, and one sample per device: `--set steps=N`, `--set batch_size=N`.",
         )
-    if not job.phase.splits_batch and (hardware.devices > 1 or 0 < config.micro_batch < config.batch_size):
+    apart = hardware.devices > 1 and not job.phase.gathers
+    whole = math.ceil(config.batch_size / max(hardware.devices, 1))
+    if not job.phase.splits_batch and (apart or 0 < config.micro_batch < whole):
         raise SpecError(
             f"the loss of phase '{name}' looks at the whole batch: it cannot be split over {hardware.devices} devices "
             f"or into micro-batches of {config.micro_batch}.",

@@ -54,8 +54,17 @@ class _Sitting:
         self.path, self.curve = job.folder / "checkpoint.pt", job.folder / "log.jsonl"
         machine.fabric.to_device(job.model)
         self.updates = [
-            Update(t, job.model, self.config, job.key, machine, job.prepare, job.groups(t) if job.groups else None)
-            for t in job.phase.turns
+            Update(
+                turn,
+                job.model,
+                self.config,
+                job.key,
+                machine,
+                job.prepare,
+                job.groups(turn) if job.groups else None,
+                job.begin_turn,
+            )
+            for turn in job.phase.turns
         ]
         self.average = Average(job.model, self.config.ema_decay) if self.config.ema_decay > 0 else None
         self.now = self._begun()

@@ -12,7 +12,7 @@ from torch import nn
 from bench.contracts.cards import PhaseConfig
 from bench.contracts.errors import PluginBroken, SpecError, nearest
 
-SCHEDULES = ("cosine", "linear", "constant")
+SCHEDULES = ("cosine", "linear", "constant", "cosine_overlong")
 Group = dict[str, Any]
 
 
@@ -22,7 +22,9 @@ def learning_rate(config: PhaseConfig, step: int) -> float:
     Source: linear warm-up and cosine decay to zero as in Loshchilov & Hutter, ICLR 2017, eq. 5, without restarts.
     Update s of W warm-up updates takes (s + 1) / W, so that none is wasted on a rate of zero; after the warm-up the
     `cosine` falls from 1 at s = W to 0 at s = `steps`, one past the last update; `linear` falls between the same ends in
-    a straight line; `constant` stays at 1.
+    a straight line; `constant` stays at 1. `cosine_overlong` is that of SPAD's released code: update s of the warm-up
+    takes s / W, and the cosine's half period is `steps` counted from the end of the warm-up, so that it stops short of its
+    end. Cosines fall to `lr_floor`; the rate is set anew every `lr_every` updates.
     Raises SpecError for a schedule that does not exist.
 
     Example: 4 steps, 2 of them warm-up, cosine: 0.5, 1, 1, 0.5.
@@ -32,14 +34,17 @@ def learning_rate(config: PhaseConfig, step: int) -> float:
             f"No schedule '{config.schedule}'. {nearest(config.schedule, SCHEDULES)}Possible: {', '.join(SCHEDULES)}.",
             remedy="Choose with `--set schedule=cosine`.",
         )
+    step -= step % config.lr_every
+    overlong = config.schedule == "cosine_overlong"
     if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
+        return (step + (not overlong)) / config.warmup_steps
     if config.schedule == "constant":
         return 1.0
-    share = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
+    share = (step - config.warmup_steps) / max(config.steps - (0 if overlong else config.warmup_steps), 1)
     if config.schedule == "linear":
         return 1.0 - min(share, 1.0)
-    return 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
+    least = config.lr_floor / config.lr if config.lr else 0.0
+    return least + (1.0 - least) * 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
 
 
 def layer_groups(layers: Sequence[nn.Module], model: nn.Module, config: PhaseConfig, decay: float) -> list[Group]:
@@ -49,7 +54,8 @@ def layer_groups(layers: Sequence[nn.Module], model: nn.Module, config: PhaseCon
     `layers` run from input to output and END WITH THE HEAD: the last one takes `config.lr`, the one before it
     `config.lr * decay`, and so on. A parameter in several layers belongs to the first of them; one in no layer counts
     as the first layer. Frozen parameters are left out; 1-D ones (biases, norms, tokens) take no weight decay unless the
-    config says `decay_all`. Without layers every parameter takes `config.lr`. Raises SpecError unless 0 < decay <= 1.
+    config says `decay_all`, nor do those that a module names in its attribute `undecayed`. Without layers every parameter
+    takes `config.lr`. Raises SpecError unless 0 < decay <= 1.
     """
     if not 0.0 < decay <= 1.0:
         raise SpecError(f"layer_decay must be in (0, 1], found {decay}.", remedy="Choose with `--set layer_decay=1.0`.")
@@ -58,12 +64,13 @@ def layer_groups(layers: Sequence[nn.Module], model: nn.Module, config: PhaseCon
         for parameter in layer.parameters():
             owner.setdefault(id(parameter), index)
     last = max(len(layers) - 1, 0)
+    spared = undecayed(model)
     groups: dict[tuple[int, bool], Group] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         index = owner.get(id(parameter), 0)
-        exempt = is_one_dimensional(name, parameter) and not config.decay_all
+        exempt = (is_one_dimensional(name, parameter) or name in spared) and not config.decay_all
         fresh = {
             "params": [],
             "lr": config.lr * decay ** (last - index),
@@ -102,6 +109,12 @@ def even_groups(
 def _factor(name: str, rates: Mapping[str, float]) -> float:
     fitting = [begin for begin in rates if name.startswith(begin)]
     return rates[max(fitting, key=len)] if fitting else 1.0
+
+
+def undecayed(model: nn.Module) -> frozenset[str]:
+    """Names of parameters that their module spares from weight decay: those it lists in its attribute `undecayed`."""
+    found = ((place, own) for place, part in model.named_modules() for own in getattr(part, "undecayed", ()))
+    return frozenset(f"{place}.{own}" if place else own for place, own in found)
 
 
 def is_one_dimensional(name: str, parameter: nn.Parameter) -> bool:

@@ -51,6 +51,7 @@ class Update:
         machine: Machine,
         prepare: Callable[[Batch], Batch],
         groups: Sequence[schedule.Group] | None,
+        begin: Callable[[str], None],
     ) -> None:
         self.turn = turn
         self.optimiser = built(_groups(turn, model, config, groups), config, machine.device)
@@ -60,7 +61,7 @@ class Update:
         self._rates = [float(group["lr"]) for group in self.optimiser.param_groups]
         self._loss = torch.compile(turn.loss) if config.compile else turn.loss
         self._model, self._config, self._key = model, config, key
-        self._machine, self._prepare = machine, prepare
+        self._machine, self._prepare, self._begin = machine, prepare, begin
         self._norm: Tensor | None = None
 
     def attempt(self, batch: Batch, step: int, micro: int) -> Outcome:
@@ -69,6 +70,7 @@ class Update:
         Samples of a short last micro-batch weigh as much as all others. Repeating it gives the same randomness.
         """
         self._clear()
+        self._begin(self.turn.name)
         named = self._tried(batch, step, micro)
         fits = named is not None
         total = torch.zeros((), dtype=torch.float64, device=self._machine.device)

@@ -16,6 +16,7 @@ from bench.contracts.errors import PluginBroken, SpecError, TrainingStopped
 from bench.contracts.method import Batch, Losses, Turn
 from bench.train import schedule
 from bench.train.hardware import Machine
+from bench.train.job import demand_possible
 from bench.train.loop import Hardware, train
 from tests.train.toys import CPU, SETTINGS, Toy, job, lines, phase, trained, weights
 
@@ -102,6 +103,17 @@ def test_each_turn_moves_its_own_parameters_over_the_same_batch_one_after_the_ot
     assert line["grad_norm"] == pytest.approx((2.0**2 + 0.8**2) ** 0.5)
     assert model.made.requires_grad
     assert model.judge.requires_grad
+
+
+def test_every_attempt_at_a_turns_losses_is_announced_once_more_where_memory_ran_short(tmp_path: Path) -> None:
+    model, begun = Toy(), list[str]()
+    turns = (
+        Turn("make", Memory(model, 3), model.body.parameters),
+        Turn("judge", model.loss, model.head.parameters),
+    )
+    config = replace(SETTINGS, steps=2)
+    trained(tmp_path, model, config, phase=phase(config, model, turns=turns), begin_turn=begun.append)
+    assert begun == ["make", "make", "judge", "make", "judge"]
 
 
 def test_a_frozen_encoder_is_not_moved_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -265,6 +277,16 @@ def test_a_loss_over_the_whole_batch_refuses_micro_batches_and_devices(tmp_path:
         train(whole, CPU)
     with pytest.raises(SpecError, match="split over 2 devices"):
         train(replace(whole, phase=replace(whole.phase, config=SETTINGS)), Hardware("cpu", devices=2))
+
+
+def test_a_loss_that_gathers_may_be_shared_by_devices_in_whole_parts(tmp_path: Path) -> None:
+    made = job(tmp_path, config=replace(SETTINGS, micro_batch=3))
+    shared = replace(made, phase=replace(made.phase, splits_batch=False, gathers=True))
+    demand_possible(shared, Hardware("cpu", devices=2))
+    with pytest.raises(SpecError, match="micro_batch=0"):
+        demand_possible(shared, Hardware("cpu"))
+    with pytest.raises(SpecError, match="micro-batches of 3"):
+        demand_possible(replace(shared, phase=replace(shared.phase, gathers=False)), Hardware("cpu", devices=2))
 
 
 def strangers() -> Iterable[nn.Parameter]:

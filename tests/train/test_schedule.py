@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -26,11 +27,38 @@ def test_a_linear_schedule_falls_in_a_straight_line_to_zero() -> None:
     assert [schedule.learning_rate(config, step) for step in range(7)] == [0.5, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0]
 
 
+def test_an_overlong_cosine_starts_at_zero_and_is_stopped_before_its_end() -> None:
+    config = replace(CONFIG, steps=8, schedule="cosine_overlong")
+    factors = [schedule.learning_rate(config, step) for step in range(9)]
+    assert factors[:3] == [0.0, 0.5, 1.0]
+    assert factors[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 6 / 8)))
+
+
+def test_cosines_fall_to_the_floor_and_rates_stay_between_two_settings() -> None:
+    config = replace(CONFIG, steps=6, lr=2.0, lr_floor=0.5)
+    assert schedule.learning_rate(config, 6) == pytest.approx(0.25) and schedule.learning_rate(config, 2) == 1.0
+    slow = [schedule.learning_rate(replace(config, lr_every=3), step) for step in range(6)]
+    assert slow == [schedule.learning_rate(config, step) for step in (0, 0, 0, 3, 3, 3)]
+
+
+def test_what_a_module_names_undecayed_is_spared() -> None:
+    class Book(nn.Module):
+        undecayed = ("words",)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.weight = nn.Parameter(torch.zeros(4, 4)), nn.Parameter(torch.zeros(4, 4))
+
+    net = nn.ModuleDict({"book": Book()})
+    decay = {id(p): g["weight_decay"] for g in schedule.even_groups(net.parameters(), net, CONFIG) for p in g["params"]}
+    assert decay[id(net["book"].words)] == 0.0 and decay[id(net["book"].weight)] == 0.5
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     steps=st.integers(1, 300),
     warmup=st.integers(0, 400),
-    kind=st.sampled_from(schedule.SCHEDULES),
+    kind=st.sampled_from(["cosine", "linear", "constant"]),
 )
 def test_the_factor_rises_to_at_most_one_and_then_never_rises_again(steps: int, warmup: int, kind: str) -> None:
     config = PhaseConfig(steps=steps, warmup_steps=warmup, schedule=kind)

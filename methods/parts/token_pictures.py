@@ -1,0 +1,81 @@
+"""What a tokenizer makes of images it has not seen: reconstructions, and how often each word is used."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.contracts.method import Corpus
+from bench.contracts.pictures import Histogram, ImageRows, Picture
+from bench.nets.spad import crop_depth, degree_of_anisotropy
+from bench.nets.spad_vt import SpadTokenizer
+from methods.parts.equal_anisotropy import held_out
+from methods.parts.lie import lie_of_case
+from methods.parts.soft_tokens import entropy
+from methods.parts.zoomed_crop import centred_crop
+
+IMAGES_MOST = 64  # ours, counted for the histogram
+SHOWN = 6  # ours, rows of the picture
+COLUMNS = ("input", "rebuilt", "difference")
+
+
+@torch.no_grad()
+def tokenizer_pictures(
+    tokenizer: SpadTokenizer, corpus: Corpus, side: int, depth: int, even_axis: int
+) -> tuple[Picture, ...]:
+    """Middle crops of held-out images (of any, where none is held out) through the tokenizer.
+
+    `side` and `depth` are those of a crop at anisotropy 0. Reconstructions show the middle slice of as many degrees of
+    anisotropy as there are. Titles name mean KL(q || uniform), the largest over the least use of a word, and L1 beside that
+    of each crop's mean.
+    """
+    patch = tokenizer.token_side
+    cases = (held_out(corpus) or corpus.cases)[:IMAGES_MOST]
+    device = tokenizer.codebook.device
+    usage = torch.zeros(len(tokenizer.codebook), dtype=torch.float64)
+    tokens, unsure = 0, 0.0
+    errors: list[tuple[float, float]] = []
+    seen: list[tuple[int, str, tuple[NDArray[np.float32], ...]]] = []
+    for case in cases:
+        lie = lie_of_case(corpus, case, even_axis)
+        da = degree_of_anisotropy(lie.ratio)
+        crop = centred_crop(corpus, case, lie, (crop_depth(da, depth // patch, patch), side, side))
+        x = torch.from_numpy(crop).to(device)[None].expand(-1, 3, -1, -1, -1)
+        made, q = tokenizer(x * 2 - 1, da)
+        made = ((made.float() + 1) / 2).clamp(0, 1)
+        usage += q.reshape(-1, q.shape[-1]).sum(0).double().cpu()
+        tokens += q[..., 0].numel()
+        unsure += float(entropy(q).sum())
+        errors.append((float((made - x).abs().mean()), float((x - x.mean()).abs().mean())))
+        seen.append((da, case, _middle(x, made)))
+    kl = math.log(len(usage)) - unsure / tokens
+    off, flat = (float(np.mean(column)) for column in zip(*errors, strict=True))
+    spread = float(usage.max() / usage.min().clamp_min(1e-12))
+    told = f"Tokenizer on {len(cases)} held-out images: L1 {off:.3g} (the crop's mean {flat:.3g})"
+    use = f"KL(q || uniform) {kl:.3g} of {math.log(len(usage)):.3g} nats; largest use over least {spread:.3g}"
+    rows = tuple((f"DA {da}: {case}", images) for da, case, images in _spread(seen))
+    return (
+        ImageRows("reconstructions", told, COLUMNS, rows),
+        Histogram("token_use", use, "words, most used first", "sum of q", usage.numpy(), tokens / len(usage)),
+    )
+
+
+def _middle(x: torch.Tensor, made: torch.Tensor) -> tuple[NDArray[np.float32], ...]:
+    """The middle slice of input, reconstruction and their distance, averaged over channels."""
+    before, after = (t[0, :, t.shape[2] // 2].mean(0).float().cpu().numpy() for t in (x, made))
+    return before, after, np.abs(after - before)
+
+
+def _spread(
+    seen: list[tuple[int, str, tuple[NDArray[np.float32], ...]]],
+) -> list[tuple[int, str, tuple[NDArray[np.float32], ...]]]:
+    """At most so many as are shown, one of each degree of anisotropy before a second of any."""
+    turns: dict[int, int] = {}
+    ranked = []
+    for place, (da, case, images) in enumerate(seen):
+        turns[da] = turns.get(da, 0) + 1
+        ranked.append((turns[da], da, place, case, images))
+    return [(da, case, images) for _, da, _, case, images in sorted(ranked, key=lambda row: row[:3])[:SHOWN]]
