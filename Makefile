@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 export MPLBACKEND := Agg
 
-.PHONY: help venv demo test test-slow test-gpu check format grid bench-metrics bench-data bench-store bench-start clean
+.PHONY: help venv demo test test-slow test-gpu check format grid bench-metrics bench-data bench-store bench-start bench-coverage clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ bench-store: venv  ## reading 10,000 results as one dataset and one by one
 
 bench-start: venv  ## start-up of the command line beside the same program importing everything
 	$(BIN)/python -m tests.benchmarks.start --out results/benchmarks/start.json
+
+bench-coverage: venv  ## how often 95 % intervals hold the true mean, at 20, 50 and 200 cases
+	$(BIN)/python -m tests.benchmarks.coverage --out results/benchmarks/coverage.json
 
 clean:  ## remove what tests and builds left; results stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

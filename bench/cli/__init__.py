@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from bench.cli import audit, data, grid, names, results, running, tables
+from bench.cli import audit, compare, data, grid, names, results, running, tables
 from bench.contracts.errors import BenchError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ results.attach(app)
 audit.attach(app)
 grid.attach(app)
 tables.attach(app)
+compare.attach(app)
 
 _CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 

@@ -57,9 +57,10 @@ def pooled(metric_id: str, rows: Sequence[Row]) -> Pooled:
 
 
 @dataclass(frozen=True)
-class _Evidence:
-    """Scores and truths (n, C); truths hold 1, 0 or NaN. `one_each`: every case is of exactly one class."""
+class Evidence:
+    """Scores and truths (n, C) of cases; truths hold 1, 0 or NaN. `one_each`: every case is of exactly one class."""
 
+    cases: tuple[str, ...]
     scores: NDArray[np.float64]
     truths: NDArray[np.float64]
     classes: tuple[str, ...]
@@ -67,10 +68,12 @@ class _Evidence:
 
     @property
     def true_class(self) -> NDArray[np.intp]:
+        """The class of each case (n,), where each has one."""
         return self.truths.argmax(axis=1)
 
 
-def _evidence(rows: Sequence[Row]) -> _Evidence:
+def evidence_of(rows: Sequence[Row]) -> Evidence:
+    """The evidence among the rows, cases and classes in the order in which they come."""
     told = [row for row in rows if row.metric in (SCORE, TRUTH)]
     classes = tuple(dict.fromkeys(row.class_ for row in told if row.metric == SCORE))
     place = {case: i for i, case in enumerate(dict.fromkeys(row.case for row in told))}
@@ -80,11 +83,11 @@ def _evidence(rows: Sequence[Row]) -> _Evidence:
         tables[row.metric][place[row.case], column[row.class_]] = row.value
     one_each = len(classes) > 1 and sum(row.metric == TRUTH for row in told) == len(place)
     truths = np.nan_to_num(tables[TRUTH], nan=0.0) if one_each else tables[TRUTH]
-    return _Evidence(tables[SCORE], truths, classes, one_each)
+    return Evidence(tuple(place), tables[SCORE], truths, classes, one_each)
 
 
 def _auc(rows: Sequence[Row]) -> Pooled:
-    found = _evidence(rows)
+    found = evidence_of(rows)
     by_class = {name: _one_curve(found.scores[:, k], found.truths[:, k]) for k, name in enumerate(found.classes)}
     undefined = sum(map(math.isnan, by_class.values()))
     if not found.one_each:
@@ -93,7 +96,7 @@ def _auc(rows: Sequence[Row]) -> Pooled:
 
 
 def _auc_micro(rows: Sequence[Row]) -> Pooled:
-    found = _evidence(rows)
+    found = evidence_of(rows)
     try:
         return Pooled(auc(found.scores, found.true_class, average="micro"), {})
     except DataUnsound:
@@ -102,7 +105,7 @@ def _auc_micro(rows: Sequence[Row]) -> Pooled:
 
 def _acc(rows: Sequence[Row]) -> Pooled:
     """The share of cases called right; of a multi-label task the mean over classes, each called at 0.5."""
-    found = _evidence(rows)
+    found = evidence_of(rows)
     if found.one_each:
         return Pooled(acc(found.scores, found.true_class), {})
     by_class = {name: _one_accuracy(found.scores[:, k], found.truths[:, k]) for k, name in enumerate(found.classes)}
