@@ -17,14 +17,16 @@ from torch import Tensor, nn
 
 
 class Tokeniser(Protocol):
-    """Text to ids. `size` ids in all, the special ones among them; small enough to travel to loader workers."""
+    """Text to ids. `size` ids in use, the special ones among them; small enough to travel to loader workers."""
 
-    size: int
     padding: int
     start: int
     end: int
     mask: int
     specials: frozenset[int]
+
+    @property
+    def size(self) -> int: ...
 
     def ids(self, text: str) -> list[int]:
         """The tokens of a text, without special ones before or after."""

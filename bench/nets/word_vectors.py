@@ -1,6 +1,6 @@
 """The text encoder that needs nothing but the reports: latent semantic analysis of their fragments, one vector a word.
 
-Source   Deerwester et al., JASIS 1990 (LSA, here words x fragments, tf-idf weighted); word order by permuted neighbours
+Source   Deerwester et al., JASIS 1990 (LSA, here of fragments, tf-idf weighted); word order by permuted neighbours
          as in Sahlgren, Holst & Kanerva, CogSci 2008
 Changes  half of a vector is the word's latent part, the other half a fixed random signature of its spelling, so that
          words which always stand together stay distinguishable
@@ -36,9 +36,12 @@ class Words:
     padding, unknown, start, end, mask = range(len(SPECIALS))
     specials = frozenset(range(len(SPECIALS)))
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self) -> None:
         self._place: dict[str, int] = {}
+
+    @property
+    def size(self) -> int:
+        return len(SPECIALS) + len(self._place)
 
     def learn(self, words: Sequence[str]) -> None:
         """Take these words, in this order, in place of earlier ones."""
@@ -63,7 +66,7 @@ class WordVectors(TextEncoder):
         if vocabulary <= len(SPECIALS) or width < 2:
             raise SpecError(f"No word vectors of {width} features for {vocabulary} words.", remedy="Ask for more.")
         self.width, self.vocabulary, self.seed = width, vocabulary, seed
-        self.tokeniser = Words(vocabulary)
+        self.tokeniser = Words()
         self.register_buffer("vectors", torch.zeros(vocabulary, width))
         self.register_buffer("spellings", torch.zeros(vocabulary, SPELLING_BYTES, dtype=torch.uint8))
         self.register_load_state_dict_post_hook(_read_vocabulary)  # type: ignore[no-untyped-call]
@@ -82,7 +85,7 @@ class WordVectors(TextEncoder):
             )
         latent = self.width // 2
         found = np.zeros((self.vocabulary, self.width))
-        found[len(SPECIALS) : len(SPECIALS) + len(words), :latent] = _latent(cut, words, latent, self.seed)
+        found[len(SPECIALS) : len(SPECIALS) + len(words), :latent] = _latent(cut, words, latent)
         for place, word in enumerate((*SPECIALS, *words)):
             found[place, latent:] = _signature(word, self.width - latent, self.seed)
         self.vectors.copy_(torch.from_numpy(found * np.sqrt(self.width / 2)))
@@ -115,29 +118,31 @@ def _most_frequent(cut: Sequence[Sequence[str]], most: int) -> list[str]:
     return sorted(counts, key=lambda word: (-counts[word], word))[:most]
 
 
-def _latent(cut: Sequence[Sequence[str]], words: Sequence[str], width: int, seed: int) -> NDArray[np.float64]:
-    """(words, width) unit rows: left singular vectors of the tf-idf matrix words x fragments, scaled by singular values.
+def _latent(cut: Sequence[Sequence[str]], words: Sequence[str], width: int) -> NDArray[np.float64]:
+    """(words, width) unit rows: singular vectors of the tf-idf matrix fragments x words, scaled by singular values.
 
-    Features beyond the matrix' rank are zero.
+    They are the leading eigenvectors of the words' co-occurrences, each with its largest entry positive; features beyond
+    the matrix' rank are zero.
     """
+    from scipy.linalg import eigh
     from scipy.sparse import csr_matrix
-    from sklearn.decomposition import TruncatedSVD
 
     place = {word: number for number, word in enumerate(words)}
     counts = [Counter(place[word] for word in clause if word in place) for clause in cut]
     rows = [number for number, clause in enumerate(counts) for _ in clause]
-    columns = [word for clause in counts for word in clause]
+    columns = np.array([word for clause in counts for word in clause])
     values = np.array([count for clause in counts for count in clause.values()], float)
     spread = np.bincount(columns, minlength=len(words))  # fragments that hold the word
     values *= np.log((1 + len(cut)) / (1 + spread[columns])) + 1
-    kept = min(width, min(len(cut), len(words)) - 1)
+    matrix = csr_matrix((values, (rows, columns)), shape=(len(cut), len(words)))
+    kept = min(width, len(words))
+    squares, basis = eigh((matrix.T @ matrix).toarray(), subset_by_index=[len(words) - kept, len(words) - 1])
+    scaled = basis[:, ::-1] * np.sqrt(np.where(squares > 1e-9 * squares[-1], squares, 0.0))[::-1]
+    scaled *= np.where(scaled[np.abs(scaled).argmax(0), np.arange(kept)] < 0, -1.0, 1.0)
+    length = np.linalg.norm(scaled, axis=1, keepdims=True)
     found = np.zeros((len(words), width))
-    if kept > 0:
-        matrix = csr_matrix((values, (rows, columns)), shape=(len(cut), len(words)))
-        model = TruncatedSVD(kept, random_state=seed).fit(matrix)
-        found[:, :kept] = model.components_.T * model.singular_values_
-    length = np.linalg.norm(found, axis=1, keepdims=True)
-    return np.divide(found, length, out=np.zeros_like(found), where=length > 1e-9)
+    found[:, :kept] = np.divide(scaled, length, out=np.zeros_like(scaled), where=length > 0)
+    return found
 
 
 def _signature(word: str, width: int, seed: int) -> NDArray[np.float64]:

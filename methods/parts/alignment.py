@@ -1,6 +1,6 @@
-"""Losses that tie a child volume's one vector to the place in its parent from which it was cut.
+"""Losses that tie vectors which belong together: a child volume to its place in the parent, a volume to its report.
 
-Source   MiM (arXiv 2404.15580), Eq. 4-7, and its released code
+Source   MiM (arXiv 2404.15580), Eq. 4-7, and its released code; MG-3D (arXiv 2412.05876), Eq. 7, 8 and 13
 Shapes   B parents, G children each, K candidate places per parent, F features; every cosine is taken in float32
 """
 
@@ -44,3 +44,12 @@ def info_nce(
 def cosine_gap(left: Tensor, right: Tensor) -> Tensor:
     """Mean of 2 - 2 cos over all leading axes, which broadcast (Table X, "BYOL-style": no negatives)."""
     return (2 - 2 * functional.cosine_similarity(left.float(), right.float(), dim=-1)).mean()
+
+
+def batch_contrast(anchors: Tensor, candidates: Tensor, *, temperature: float) -> Tensor:
+    """Mean over the batch of -log exp(s_ii / tau) / sum_j exp(s_ij / tau), s_ij = cos(anchor_i, candidate_j); (B, F) each.
+
+    Example: equal vectors everywhere give log B.
+    """
+    scores = cosines(anchors[None], candidates[None])[0] / temperature
+    return functional.cross_entropy(scores, torch.arange(len(scores), device=scores.device))

@@ -1,0 +1,593 @@
+"""MG-3D: rebuild hidden voxels with the report's sentences, hidden words with the volume, and tie patients by what both say.
+
+Source   Ni et al., "MG-3D" (arXiv 2412.05876), Sec. III and IV; what the paper leaves open follows its released code
+Changes  Without `text_folder` the frozen text encoder is not RadBERT but word vectors fitted on the corpus' own reports.
+         Fusion layers are pre-norm and residual, attention weights average 1 (Eq. 1 alone shrinks 48 tokens 48-fold).
+         Eq. 11 as printed gives all sentences one feature: sentences attend to the centred tokens of the image instead;
+         @eq11_gate and @released_views are the two other readings. Contrasts and similarities are means, over one
+         device's batch of 16. Masks are drawn per sample; padding is masked. `ref_code` is what the released code would
+         do if it ran, without its stale text cache; its weight decay of 1e-8 is decoupled here
+Shapes   B volumes, N tokens each (48 at full size), L words, S sentences, W the width, E features of the text encoder
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight, from_disk
+from bench.contracts.errors import SpecError
+from bench.contracts.method import Batch, Corpus, Encoder, Losses, Method, Phase, Turn
+from bench.nets.intensity import to_network_range
+from bench.nets.swin3d import Merging, Swin3D
+from bench.nets.text_encoder import build_text_encoder
+from bench.nets.unet3d import UNet3D
+from bench.nets.vit3d import init_transformer_
+from methods.parts.alignment import batch_contrast
+from methods.parts.draws import epochs
+from methods.parts.fusion import CrossAttention, FusionStack
+from methods.parts.heads import AttentionPool, ContrastHead, MeanPool, TokenPool, VolumeDecoder
+from methods.parts.language import (
+    NOT_HIDDEN,
+    ReportTokens,
+    VolumeAndReport,
+    fragment_means,
+    membership,
+    report_of,
+)
+from methods.parts.masks import random_hidden
+from methods.parts.sentence_views import Form, SentenceViews, similarity_gap
+from methods.parts.views import WholeVolume
+
+TERMS = ("mim", "mlm", "sfr", "cml", "ssm", "dfa")
+STRIDE = 32  # voxels per token and axis
+
+
+@dataclass(frozen=True, kw_only=True)
+class MG3DConfig(MethodConfig):
+    crop: Shape3 = (128, 96, 128)  # Sec. IV, voxels (x, y, z) that the middle of a volume is resized to
+    middle_share: tuple[float, float, float] = (0.875, 0.65625, 0.88)  # released code, share of each axis that is kept
+    encoder: Literal["swin", "unet3d"] = "swin"  # Tab. I
+    feature: int = 48  # Sec. IV, Swin-B; 96 is Swin-L
+    depths: tuple[int, int, int, int] = (2, 2, 2, 2)  # released code, Swin blocks per stage
+    heads: tuple[int, int, int, int] = (3, 6, 12, 24)  # released code, per stage
+    window: Shape3 = (7, 7, 7)  # released code, tokens
+    merging: Merging = "legacy"  # released code, MONAI 0.9
+    unet_widths: tuple[int, ...] = (64, 128, 256, 512)  # Tab. I, Models Genesis' 3D U-Net
+    text_folder: str = from_disk("")  # ours; a BERT on disk (RadBERT, released code); empty fits word vectors
+    text_width: int = 768  # Sec. IV, as RadBERT; features of fitted word vectors
+    text_vocabulary: int = 4096  # ours, fitted word vectors; RadBERT has 28,996
+    text_length: int = 250  # released code, tokens of a report
+    text_sentences: int = 64  # ours, most fragments of a report
+    text_dropout: bool = False  # ours; released code keeps the frozen BERT's dropout active
+    word_ratio: float = 0.15  # released code, share of words hidden
+    block_ratio: float = 0.5  # released code, share of blocks hidden
+    block: Shape3 = (16, 16, 16)  # released code, voxels
+    shared_mask: bool = False  # ours; released code hides the same blocks in the whole batch
+    terms: tuple[str, ...] = TERMS  # Eq. 15; Tab. III and IV turn some off
+    mim_guide: Literal["sentence", "word", "word_stack"] = "sentence"  # Tab. III; word_stack is released code's typo
+    volume_attention: CrossAttention = "proposed"  # Tab. III, in the stack of MIM and CML
+    word_attention: CrossAttention = "proposed"  # Tab. III, in the stack of MLM
+    width: int = 768  # released code
+    fusion_depth: int = 2  # released code, layers
+    fusion_heads: int = 12  # released code, of self-attention
+    fusion_dropout: float = 0.1  # released code
+    mask_padding: bool = True  # ours; released code lets padded words guide
+    pool: Literal["mean", "learned"] = "mean"  # Sec. III; released code learns weights for the 48 tokens
+    sentence_pool: Literal["attention", "mean"] = "attention"  # Sec. III; released code means the sentences of H_S
+    sfr_space: Literal["frozen", "projected"] = "frozen"  # Eq. 6; released code trains two projections to 8 features
+    sfr_reduction: Literal["sum", "mean"] = "sum"  # Eq. 6, over the sentences of a report
+    cml: Literal["paper", "joined"] = "paper"  # Eq. 7 and 8; released code joins volume and report
+    cml_symmetric: bool = False  # Eq. 7 and 8 go one way
+    cml_direct: bool = False  # ours; True adds volume against report without fusion
+    temperature: float = 0.1  # released code
+    sentence_views: Form = "tokens"  # ours, H_S of Eq. 11
+    centred: bool = True  # ours, H_S from tokens less their mean
+    ssm_text: Literal["encoder", "embedding"] = "encoder"  # Eq. 12; released code stops at the embedding layer
+    ssm_target: Literal["soft", "thresholded"] = "soft"  # Eq. 12; released code pulls cosines below 0.6 to 0
+    ssm_reduction: Literal["mean", "sum"] = "mean"  # released code, over a pair's sentences; Eq. 12 sums
+    ssm_head: Literal["none", "linear", "released"] = "none"  # Eq. 12
+    dfa_image: Literal["volume", "informed"] = "volume"  # Eq. 13; released code takes the volume informed by the report
+    detached_sentences: bool = False  # ours; released code gives the text projection no gradient from CML, SSM and DFA
+    projected_twice: bool = False  # ours; released code projects the image twice for CML, SSM and DFA
+    intra_weight: float = 0.1  # Eq. 10, of SFR and CML
+    inter_weight: float = 0.1  # Eq. 14, of SSM and DFA
+    steps: int = 300_000  # Sec. IV, CTRG-Chest; 100,000 on CT-RATE
+    batch_size: int = 16  # Sec. IV, 4 on each of 4 devices
+    lr: float = 1e-4  # Sec. IV, all but the vision encoder
+    slow_lr: float = 2e-5  # Sec. IV, vision encoder
+    slow_parts: tuple[str, ...] = ("encoder.",)  # Sec. IV, what takes `slow_lr`
+    betas: tuple[float, float] = (0.9, 0.98)  # released code, its AdamW branch
+    schedule: str = "linear"  # released code
+    warmup_steps: int = 10_000  # released code
+    precision: str = "fp16"  # released code
+
+    def multiple(self) -> Shape3:
+        """A token stands for 32 x 32 x 32 voxels."""
+        return (STRIDE, STRIDE, STRIDE)
+
+    def grid(self) -> Shape3:
+        """Tokens per axis."""
+        d, h, w = (side // STRIDE for side in self.crop)
+        return d, h, w
+
+    def blocks(self) -> Shape3:
+        """Blocks per axis that are hidden or not."""
+        d, h, w = (side // length for side, length in zip(self.crop, self.block, strict=True))
+        return d, h, w
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report as the network sees it: frozen features (B, L, E), words W (B, L, W), sentences S (B, S, W), what of them
+    is no padding, and each sentence's share of each word (B, S, L)."""
+
+    frozen: Tensor
+    words: Tensor
+    sentences: Tensor
+    word_shown: Tensor
+    sentence_shown: Tensor
+    members: Tensor
+
+
+class MG3D(Method):
+    """Multi-grained vision-language pre-training (Sec. III): within a patient by fusion, between patients by similarity."""
+
+    def __init__(self, config: MG3DConfig, sight: Sight) -> None:
+        super().__init__()
+        check(config)
+        self.config, self.intensity, self.wanted = config, sight.intensity, frozenset(config.terms)
+        self.encoder = build_encoder(config, sight)
+        self.text = build_text_encoder(
+            config.text_folder,
+            vocabulary=config.text_vocabulary,
+            width=config.text_width,
+            longest=config.text_length,
+            dropout=config.text_dropout,
+        )
+        self.see = nn.Linear(self.encoder.channels[-1], config.width)
+        self.say = nn.Linear(self.text.width, config.width)
+        self.modality = nn.Embedding(2, config.width)  # 0 text, 1 image
+        self._add_fusion()
+        self._add_intra()
+        self._add_inter()
+        for name, part in self.named_children():
+            if name not in ("encoder", "text"):
+                init_transformer_(part)
+        nn.init.normal_(self.modality.weight, std=0.02)
+        self.phases = (self._phase(),)
+
+    def fit(self, corpus: Corpus) -> None:
+        """Word vectors from all reports, where no BERT is given; the record then says so."""
+        reports = [report_of(corpus, case) for case in corpus.cases]
+        self.text.fit(reports)
+        if not self.config.text_folder:
+            self.told = (f"text encoder: word vectors fitted on {len(reports)} reports in place of RadBERT",)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Intensities to [0, 1] (Sec. IV); token ids as torch indexes with them."""
+        text = {name: array.long() for name, array in batch.items() if name != "volume"}
+        return {"volume": to_network_range(batch["volume"], self.intensity), **text}
+
+    def loss(self, batch: Batch) -> Losses:
+        """L = L_MIM + L_MLM + 0.1 (L_SFR + L_CML) + 0.1 (L_SSM + L_DFA) (Eq. 10, 14, 15)."""
+        report = self.read(batch)
+        losses: Losses = {}
+        if "mim" in self.wanted:
+            losses["mim"] = self.rebuild(batch["volume"], report)
+        if self.wanted == {"mim"}:
+            return losses
+        image = self.look(batch["volume"])  # the whole volume once, for all other terms
+        if self.wanted & {"mlm", "sfr"}:
+            losses |= self.restore_words(image, report, batch)
+        if self.wanted & {"cml", "ssm", "dfa"}:
+            losses |= self.align(image, report, batch)
+        return losses
+
+    def look(self, volume: Tensor) -> Tensor:
+        """Tokens of a volume (B, N, W): the encoder's last map, projected, with the image's modality embedding."""
+        coarse = self.encoder(volume).maps[-1]
+        if tuple(coarse.shape[2:]) != self.config.grid():  # a U-Net ends at stride 8
+            coarse = F.adaptive_avg_pool3d(coarse, self.config.grid())
+        return self._as_image(coarse.flatten(2).transpose(1, 2))
+
+    def _as_image(self, tokens: Tensor) -> Tensor:
+        return self.see(tokens) + self.modality.weight[1]
+
+    def read(self, batch: Batch) -> Report:
+        """The report's words and sentences, nothing hidden (Sec. III-B): S is the mean of W over a fragment's tokens."""
+        frozen = self.listen(batch["words"])
+        words = self._as_text(frozen)
+        members = membership(batch["sentence"], self.config.text_sentences)
+        shown = batch["words"] != self.text.tokeniser.padding
+        sentences = fragment_means(words, members)
+        if self.config.detached_sentences:
+            sentences = sentences.detach()
+        return Report(
+            frozen=frozen,
+            words=words,
+            sentences=sentences,
+            word_shown=shown if self.config.mask_padding else torch.ones_like(shown),
+            sentence_shown=members.sum(-1) > 0,
+            members=members,
+        )
+
+    @torch.no_grad()
+    def listen(self, words: Tensor) -> Tensor:
+        """The frozen encoder's last layer for one text a row, (B, L) -> (B, L, E)."""
+        shown = (words != self.text.tokeniser.padding).long()
+        return self.text(words, shown, self._places(words))
+
+    def _as_text(self, frozen: Tensor) -> Tensor:
+        return self.say(frozen) + self.modality.weight[0]
+
+    @staticmethod
+    def _places(words: Tensor) -> Tensor:
+        return torch.arange(words.shape[1], device=words.device).expand_as(words)
+
+    def rebuild(self, volume: Tensor, report: Report) -> Tensor:
+        """L_MIM (Eq. 2): hidden blocks are zeroed and rebuilt under the report's guidance; squared error of their voxels."""
+        hidden = self.hide(len(volume), volume.device)
+        tokens = self.look(volume.masked_fill(hidden, 0.0))
+        everywhere = _all_shown(tokens)
+        if self.config.mim_guide == "sentence":
+            tokens, _ = self.volume_stack(tokens, report.sentences, everywhere, report.sentence_shown)
+        elif self.config.mim_guide == "word":
+            tokens, _ = self.volume_stack(tokens, report.words, everywhere, report.word_shown)
+        else:
+            _, tokens = self.word_stack(report.words, tokens, report.word_shown, everywhere)
+        return hidden_voxel_error(self.mim_decoder(tokens), volume, hidden)
+
+    def hide(self, batch: int, device: torch.device) -> Tensor:
+        """(B, 1, D, H, W) bool, True = hidden: whole blocks, the same number in every volume."""
+        blocks, rows = self.config.blocks(), 1 if self.config.shared_mask else batch
+        hidden = random_hidden(rows, math.prod(blocks), self.config.block_ratio, device).view(rows, 1, *blocks)
+        for axis, length in enumerate(self.config.block, start=2):
+            hidden = hidden.repeat_interleave(length, axis)
+        return hidden.expand(batch, -1, -1, -1, -1)
+
+    def restore_words(self, image: Tensor, report: Report, batch: Batch) -> Losses:
+        """L_MLM (Eq. 3 and 4) over hidden words, L_SFR (Eq. 5 and 6) over the sentences that hold them."""
+        heard = self._as_text(self.listen(batch["corrupted"]))
+        restored, _ = self.word_stack(heard, image, report.word_shown, _all_shown(image))
+        transformed = self.mlm_transform(restored)  # (B, L, E)
+        losses: Losses = {}
+        if "mlm" in self.wanted:
+            place = batch["hidden_place"][..., None].expand(-1, -1, transformed.shape[-1])
+            logits = self.mlm_decoder(transformed.gather(1, place))  # (B, M, vocabulary)
+            losses["mlm"] = token_mean(logits, batch["hidden_word"])
+        if "sfr" in self.wanted:
+            found = fragment_means(transformed, report.members)
+            with torch.no_grad():
+                embedded = self.config.sfr_space == "projected"
+                words = self.text.embed(batch["words"], self._places(batch["words"])) if embedded else report.frozen
+                target = fragment_means(words, report.members)
+            if self.config.sfr_space == "projected":
+                found, target = self.sfr_project(found), self.sfr_target(target)
+            gap = reconstruction_gap(found, target, report.sentence_shown, self.config.sfr_reduction)
+            losses["sfr"] = self.config.intra_weight * gap
+        return losses
+
+    def align(self, image: Tensor, report: Report, batch: Batch) -> Losses:
+        """L_CML (Eq. 7 and 8) between a patient's plain and informed features; L_SSM and L_DFA between patients."""
+        config = self.config
+        if config.projected_twice:
+            image = self._as_image(image)
+        volume_feature = self.image_pool(image)  # F_I: (B, W)
+        losses: Losses = {}
+        informed_feature = volume_feature
+        if "cml" in self.wanted or config.dfa_image == "informed":
+            informed, said = self.volume_stack(image, report.sentences, _all_shown(image), report.sentence_shown)
+            informed_feature = self.informed_image_pool(informed)
+            if "cml" in self.wanted:
+                plain = (volume_feature, self.text_pool(report.sentences, report.sentence_shown))
+                fused = (informed_feature, self.informed_text_pool(said, report.sentence_shown))
+                losses["cml"] = config.intra_weight * self.contrast_modalities(plain, fused)
+        if self.wanted & {"ssm", "dfa"}:
+            views = self.sentence_views(report.sentences, report.sentence_shown, image, volume_feature)  # H_S
+            if "ssm" in self.wanted:
+                losses["ssm"] = config.inter_weight * self.match_similarities(views, report.sentence_shown, batch)
+            if "dfa" in self.wanted:
+                side = volume_feature if config.dfa_image == "volume" else informed_feature
+                gathered = self.views_pool(views, report.sentence_shown)
+                losses["dfa"] = config.inter_weight * self.agree(gathered, side)
+        return losses
+
+    def contrast_modalities(self, plain: tuple[Tensor, Tensor], fused: tuple[Tensor, Tensor]) -> Tensor:
+        """L_CML: F_I against every patient's informed volume (Eq. 7), F_T against every informed report (Eq. 8)."""
+        if self.config.cml == "joined":
+            left, right = (head(torch.cat(pair, -1)) for head, pair in zip(self.cml_heads, (plain, fused), strict=True))
+            return self._both_ways(left, right)
+        projected = [head(x) for head, x in zip(self.cml_heads, (*plain, *fused), strict=True)]
+        pairs = [(projected[0], projected[2]), (projected[1], projected[3])]
+        contrast = self._both_ways if self.config.cml_symmetric else self._one_way
+        total = torch.stack([contrast(anchor, candidate) for anchor, candidate in pairs]).sum()
+        return total + self._both_ways(projected[0], projected[1]) if self.config.cml_direct else total
+
+    def match_similarities(self, views: Tensor, shown: Tensor, batch: Batch) -> Tensor:
+        """L_SSM (Eq. 12): cosines between two patients' sentences, as seen in their volumes and as the text encoder has them."""
+        return similarity_gap(
+            self.ssm_project(views),
+            self.separate_sentences(batch),
+            shown,
+            thresholded=self.config.ssm_target == "thresholded",
+            reduction=self.config.ssm_reduction,
+        )
+
+    @torch.no_grad()
+    def separate_sentences(self, batch: Batch) -> Tensor:
+        """Frozen features of every sentence encoded alone, (B, S, E)."""
+        words, group = batch["apart_words"], batch["apart_group"]
+        if self.config.ssm_text == "embedding":
+            features = self.text.embed(words, batch["apart_position"])
+        else:
+            features = self.text(words, group, batch["apart_position"])
+            framing = (words == self.text.tokeniser.start) | (words == self.text.tokeniser.end)
+            group = group.masked_fill(framing, 0)
+        return fragment_means(features, membership(group, self.config.text_sentences))
+
+    def agree(self, views: Tensor, side: Tensor) -> Tensor:
+        """L_DFA (Eq. 13): what a patient's sentences see in the volume against every patient's volume, both ways."""
+        return self._both_ways(self.dfa_heads[0](views), self.dfa_heads[1](side))
+
+    def _one_way(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+        return batch_contrast(anchors, candidates, temperature=self.config.temperature)
+
+    def _both_ways(self, left: Tensor, right: Tensor) -> Tensor:
+        return (self._one_way(left, right) + self._one_way(right, left)) / 2
+
+    def _phase(self) -> Phase:
+        config = self.config
+        tokens = ReportTokens(self.text.tokeniser, config.text_length, config.text_sentences, config.word_ratio)
+        views = VolumeAndReport(WholeVolume(config.crop, config.middle_share), tokens)
+        names = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
+        there = [part for part in config.slow_parts if any(name.startswith(part) for name in names)]
+        turn = Turn("all", self.loss, rates=dict.fromkeys(there, config.slow_lr / config.lr))
+        return Phase("pretrain", config, epochs, views, (turn,), splits_batch=False)
+
+    def _stack(self, cross: CrossAttention, *, both: bool) -> FusionStack:
+        config = self.config
+        return FusionStack(
+            config.width,
+            depth=config.fusion_depth,
+            heads=config.fusion_heads,
+            cross=cross,
+            dropout=config.fusion_dropout,
+            both=both,
+        )
+
+    def _add_fusion(self) -> None:
+        """The stacks that some term needs, without what only an unused end would need."""
+        config, typo = self.config, self.config.mim_guide == "word_stack" and "mim" in self.wanted
+        informed_dfa = "dfa" in self.wanted and config.dfa_image == "informed"
+        if "cml" in self.wanted or informed_dfa or ("mim" in self.wanted and not typo):
+            self.volume_stack = self._stack(config.volume_attention, both="cml" in self.wanted)
+        if typo or self.wanted & {"mlm", "sfr"}:
+            self.word_stack = self._stack(config.word_attention, both=typo)
+
+    def _add_intra(self) -> None:
+        config, width, features = self.config, self.config.width, self.text.width
+        if "mim" in self.wanted:
+            self.mim_decoder = VolumeDecoder(width, config.grid(), 1)
+        if self.wanted & {"mlm", "sfr"}:
+            self.mlm_transform = nn.Sequential(nn.Linear(width, features), nn.GELU(), nn.LayerNorm(features))
+        if "mlm" in self.wanted:
+            self.mlm_decoder = nn.Linear(features, self.text.vocabulary)
+        if "sfr" in self.wanted and config.sfr_space == "projected":
+            self.sfr_project = nn.Sequential(
+                nn.Linear(features, 128), nn.LayerNorm(128, elementwise_affine=False), nn.GELU(), nn.Linear(128, 8)
+            )
+            self.sfr_target = nn.Sequential(nn.Linear(features, 384), nn.ReLU(), nn.Linear(384, 8))
+        tokens = math.prod(config.grid()) if config.pool == "learned" else 0
+        if self.wanted & {"cml", "ssm", "dfa"}:
+            self.image_pool = TokenPool(width, tokens)
+        if "cml" in self.wanted or ("dfa" in self.wanted and config.dfa_image == "informed"):
+            self.informed_image_pool = TokenPool(width, tokens)
+        if "cml" in self.wanted:
+            self.text_pool, self.informed_text_pool = AttentionPool(width), AttentionPool(width)
+            joined = config.cml == "joined"
+            self.cml_heads = nn.ModuleList(
+                ContrastHead(2 * width if joined else width, width) for _ in range(2 if joined else 4)
+            )
+
+    def _add_inter(self) -> None:
+        config, width = self.config, self.config.width
+        if self.wanted & {"ssm", "dfa"}:
+            self.sentence_views = SentenceViews(width, config.sentence_views, centred=config.centred)
+        if "ssm" in self.wanted:
+            self.ssm_project = _ssm_head(config.ssm_head, width)
+        if "dfa" in self.wanted:
+            pool = AttentionPool if config.sentence_pool == "attention" else MeanPool
+            self.views_pool = pool(width)
+            self.dfa_heads = nn.ModuleList(ContrastHead(width, width) for _ in range(2))
+
+
+def hidden_voxel_error(rebuilt: Tensor, volume: Tensor, hidden: Tensor) -> Tensor:
+    """Mean squared error over hidden voxels, in float32 (Eq. 2 as the released code has it)."""
+    return ((rebuilt.float() - volume) ** 2 * hidden).sum() / hidden.sum()
+
+
+def token_mean(logits: Tensor, words: Tensor) -> Tensor:
+    """Cross-entropy averaged over the hidden words of the batch (Eq. 4); 0 where none is hidden."""
+    summed = F.cross_entropy(logits.float().flatten(0, 1), words.flatten(), ignore_index=NOT_HIDDEN, reduction="sum")
+    return summed / (words != NOT_HIDDEN).sum().clamp(min=1)
+
+
+def reconstruction_gap(found: Tensor, target: Tensor, shown: Tensor, reduction: str) -> Tensor:
+    """1 - cos of every sentence (B, S, E) that is shown, summed or averaged over a report, averaged over reports (Eq. 6)."""
+    gap = (1 - F.cosine_similarity(found.float(), target.float(), dim=-1)) * shown
+    each = gap.sum(1) if reduction == "sum" else gap.sum(1) / shown.sum(1).clamp(min=1)
+    return each.mean()
+
+
+def _ssm_head(kind: str, width: int) -> nn.Module:
+    if kind == "none":
+        return nn.Identity()
+    if kind == "linear":
+        return nn.Linear(width, 128)
+    normed = nn.LayerNorm(384, elementwise_affine=False)
+    return nn.Sequential(nn.Linear(width, 384), normed, nn.GELU(), nn.Linear(384, 128), nn.Tanh())
+
+
+def _all_shown(tokens: Tensor) -> Tensor:
+    return torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+
+
+def check(config: MG3DConfig) -> None:
+    """SpecError where the settings cannot stand together."""
+    strangers = set(config.terms) - set(TERMS)
+    if strangers or (not config.terms and config.steps > 0):
+        raise SpecError(
+            f"The terms of the loss are {config.terms}.", remedy=f"Choose some of {', '.join(TERMS)}, or steps=0."
+        )
+    if any(side % STRIDE for side in config.crop) or any(
+        side % length for side, length in zip(config.crop, config.block, strict=True)
+    ):
+        raise SpecError(
+            f"A crop of {config.crop} voxels is no whole number of tokens of {STRIDE} and of blocks of {config.block}.",
+            remedy="Choose multiples of both.",
+        )
+    if config.projected_twice and config.encoder == "swin" and 16 * config.feature != config.width:
+        raise SpecError(
+            f"The image can be projected twice only where the encoder's {16 * config.feature} features are the width's "
+            f"{config.width}.",
+            remedy="Set projected_twice=false.",
+        )
+
+
+def build_encoder(config: MG3DConfig, sight: Sight) -> Encoder:
+    """The encoder that is pre-trained and that fine-tuning sees."""
+    if config.encoder == "unet3d":
+        return UNet3D(sight, widths=config.unet_widths)
+    return Swin3D(
+        sight,
+        feature=config.feature,
+        depths=config.depths,
+        heads=config.heads,
+        window=config.window,
+        merging=config.merging,
+    )
+
+
+REF_CODE = MG3DConfig(
+    text_dropout=True,  # released code
+    shared_mask=True,  # released code, the utility that fits its shapes
+    mim_guide="word_stack",  # released code, by a typo in a task's name
+    volume_attention="gate",  # released code
+    word_attention="gate",  # released code
+    mask_padding=False,  # released code
+    pool="learned",  # released code
+    sentence_pool="mean",  # released code
+    sfr_space="projected",  # released code
+    cml="joined",  # released code
+    sentence_views="gate",  # released code
+    ssm_text="embedding",  # released code
+    ssm_target="thresholded",  # released code
+    ssm_head="released",  # released code
+    dfa_image="informed",  # released code
+    detached_sentences=True,  # released code
+    projected_twice=True,  # released code
+    batch_size=4,  # released script, CTRG-Chest on one device
+    lr=5e-5,  # released script: 1e-5, five-fold for heads and what is named multi_modal
+    slow_lr=1e-5,  # released script
+    slow_parts=(
+        "encoder.",
+        "volume_stack.",
+        "word_stack.",
+        "sentence_views.",
+        "cml_heads.",
+        "modality.",
+    ),  # released code
+    betas=(0.9, 0.999),  # released code, Adam
+    weight_decay=1e-8,  # released code
+)
+SMALL = MG3DConfig(
+    crop=(64, 64, 64),  # ours, 8 tokens
+    feature=12,  # ours
+    heads=(1, 2, 4, 8),  # ours
+    window=(4, 4, 4),  # ours, divides every stage of 64 voxels
+    unet_widths=(8, 16, 32, 64),  # ours
+    text_width=96,  # ours
+    text_vocabulary=1024,  # ours
+    text_length=96,  # ours
+    text_sentences=16,  # ours
+    width=192,  # ours
+    fusion_heads=6,  # ours
+    steps=150,  # ours, about two minutes on two cores
+    batch_size=4,  # ours
+    lr=1e-3,  # ours
+    slow_lr=5e-4,  # ours
+    warmup_steps=15,  # ours
+    precision="fp32",  # ours
+    workers=0,  # ours
+    checkpoint_every=50,  # ours
+)
+TINY = dataclasses.replace(
+    SMALL,
+    crop=(32, 32, 64),  # ours, 2 tokens
+    feature=6,  # ours
+    depths=(1, 1, 1, 1),  # ours
+    unet_widths=(4, 8, 16, 32),  # ours
+    text_width=32,  # ours
+    text_vocabulary=256,  # ours
+    text_length=40,  # ours
+    text_sentences=8,  # ours
+    width=48,  # ours
+    fusion_depth=1,  # ours
+    fusion_heads=2,  # ours
+    steps=12,  # ours
+    batch_size=2,  # ours
+    slow_lr=1e-3,  # ours
+    warmup_steps=2,  # ours
+    checkpoint_every=6,  # ours
+    log_every=2,  # ours
+)
+INTRA = ("mim", "mlm", "sfr", "cml")
+
+METHOD = MethodCard(
+    title="MG-3D",
+    version=1,
+    family="language",
+    paper="arXiv:2412.05876",
+    licence="none given with the released code; nothing of it is copied here",
+    decoder="swin_unetr",
+    corpus="ctrg-chest-1.4k",
+    needs={"volume", "report"},
+    build=MG3D,
+    encoder=build_encoder,
+    full=MG3DConfig(),
+    small=SMALL,
+    tiny=TINY,
+    ref_code=REF_CODE,
+    variants={
+        "scratch": {"terms": (), "steps": 0},
+        "intra_word": {
+            "terms": INTRA,
+            "mim_guide": "word",
+            "volume_attention": "classical",
+            "word_attention": "classical",
+        },
+        "intra_sentence": {"terms": INTRA, "volume_attention": "classical", "word_attention": "classical"},
+        "intra_attn_mim": {"terms": INTRA, "word_attention": "classical"},
+        "intra_no_cml": {"terms": ("mim", "mlm", "sfr")},
+        "intra_full": {"terms": INTRA},
+        "no_sfr": {"terms": ("mim", "mlm", "cml", "ssm", "dfa")},
+        "no_dfa": {"terms": ("mim", "mlm", "sfr", "cml", "ssm")},
+        "no_ssm": {"terms": ("mim", "mlm", "sfr", "cml", "dfa")},
+        "swin_l": {"feature": 96},
+        "unet3d": {"encoder": "unet3d"},
+        "gate": {"volume_attention": "gate", "word_attention": "gate"},
+        "ssm_thresholded": {"ssm_target": "thresholded"},
+        "eq11_gate": {"sentence_views": "eq11_gate"},
+        "released_views": {"sentence_views": "gate"},
+        "cml_joined": {"cml": "joined"},
+        "cml_direct": {"cml_direct": True},
+        "ct_rate": {"steps": 100_000},
+    },
+)
