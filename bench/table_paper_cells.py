@@ -144,8 +144,8 @@ class Pool:
 
 
 def _same_target(cell: Cell, asked: Asked) -> bool:
-    """A task of one class has no choice of targets, so a cell without one means that class."""
-    return cell.target == asked.target or (not cell.target and len(cell.classes) == 1)
+    """A run without a target scores every class of its task: `both`, or the only one there is."""
+    return cell.target == asked.target or (not cell.target and (asked.target == "both" or len(cell.classes) == 1))
 
 
 def _cut(cell: Cell, asked: Asked) -> list[Cell]:
@@ -196,6 +196,8 @@ def _departures(cells: Sequence[Cell], asked: Asked, setting: str) -> Iterable[s
     if any(c.n < c.n_listed or c.partial for c in cells):
         scored = sorted({f"{c.n} of {c.n_listed}" for c in cells})
         yield f"not all cases were there: {', '.join(scored)} test cases"
+    if any(c.excluded for c in cells):
+        yield "test cases that pre-training saw were left out"
     (metric,) = cell.scores
     if metric != asked.metric:
         yield f"{clean(metric)} in place of {asked.metric}"

@@ -48,7 +48,11 @@ def measured_notes(found: Found) -> list[str]:
     marks = [MARKS[mark][1] for mark in found.entry.marks if mark != "single"]  # the number of runs is shown
     seen: list[str] = []
     if found.chosen and found.asked:
-        seen = _seen(clean(found.chosen.cells[0].corpus), found.asked.task)
+        run = found.chosen.cells[0]
+        recorded = (
+            [f"exposed test set, by the record of the run: {clean(run.exposure, LONGEST_NOTE)}"] if run.exposed else []
+        )
+        seen = recorded or _seen(clean(run.corpus), found.asked.task)
     return [*(f"ours: {text}" for text in (*found.departures, *marks)), *seen]
 
 

@@ -28,6 +28,8 @@ _LATEX = {letter: f"\\{letter}" for letter in "{}$&#%_"} | {
     "±": r"$\pm$",
     "\u2212": "$-$",
 }
+_ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"  # grave to cedilla
+_OWN_LETTERS = "ßæœøÆŒØłŁ"
 
 
 def clean(word: str, longest: int = LONGEST_WORD) -> str:
@@ -49,9 +51,10 @@ def tex_word(text: str) -> str:
 
 
 def _settable(letter: str) -> bool:
-    return letter.isascii() or (
-        letter.isalpha() and unicodedata.name(letter, "").startswith("LATIN") and letter < "\u0180"
-    )
+    """True for what every encoding of TeX can set: ASCII, and Latin letters of a base letter and a common accent."""
+    parts = unicodedata.normalize("NFD", letter)
+    accented = letter < "\u0180" and len(parts) == 2 and parts[0].isascii() and parts[1] in _ACCENTS
+    return letter.isascii() or letter in _OWN_LETTERS or accented
 
 
 def csv_word(word: str) -> str:

@@ -131,6 +131,7 @@ def test_phantoms_and_runs_of_another_task_target_ratio_or_variant_stand_nowhere
         ({"preset": "small"}, "preset small: sized by us, not the paper's network and length"),
         ({"corpus": "own"}, "pre-trained on own in place of mim-1k"),
         ({"n": 4}, "not all cases were there: 4 of 6 test cases"),
+        ({"excluded": ("img0035",)}, "test cases that pre-training saw were left out"),
         ({"command": "bench run --set mask_ratio=0.75"}, "with mask_ratio=0.75"),
     ],
 )
@@ -188,6 +189,13 @@ def test_an_msd_run_without_a_target_stands_only_where_its_task_has_one_class() 
     words = {"task": "msd06", "protocol": "ar", "method": "mae3d", "corpus": "ar-corpus"}
     assert filled(model("ar:1", [mim(**words, classes=("lung-tumour",))])) == [("MAE3D",)]
     assert filled(model("ar:1", [mim(**words, classes=("organ", "tumour"))])) == []
+
+
+def test_a_run_without_a_target_scores_both_classes_of_a_task_that_is_printed_so() -> None:
+    words = {"method": "mae3d", "corpus": "ar-corpus", "classes": ("pancreas", "tumor")}
+    found = place(model("ar:1", [mim(task="msd07", protocol="bench", **words)]), "Task07 Pancreas", "MAE3D").measured
+    assert found is not None
+    assert filled(model("ar:1", [mim(task="msd03", protocol="bench", **words)])) == []
 
 
 def test_rows_published_under_another_name_find_our_runs() -> None:
@@ -375,6 +383,14 @@ def test_test_sets_that_pre_training_has_seen_are_marked_on_both_sides() -> None
         assert any(text.startswith("exposed test set (spad-55, btcv)") for text in texts(made, letters))
     clean = place(made, "BTCV Dice (%)", "TFS")
     assert clean.printed_letters == ()
+
+
+def test_what_a_record_says_of_its_exposure_stands_before_what_is_known_of_the_corpus() -> None:
+    told = "9 of 9 test cases were seen in pre-training"
+    words = {"method": "spad", "protocol": "spad", "corpus": "spad-55"}
+    made = model("spad:4", [mim(**words, exposed={"img0029": "the same voxels"}, exposure=told)])
+    found = place(made, "BTCV Dice (%)", "Ours")
+    assert texts(made, found.measured_letters) == [f"exposed test set, by the record of the run: {told}"]
 
 
 def test_exposure_by_inference_says_that_nobody_compared_the_images() -> None:
