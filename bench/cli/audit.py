@@ -78,9 +78,11 @@ def _findings(
         from bench.store import Store
 
         store = Store(results)
-        check_names(printed_cells(store.cells()), paper, table)
-        return of_table(audit_cells(store), paper, table), f"Audit of {results.name}"
+        found = audit_cells(store)
+        check_names([*printed_cells(store.cells()), *found], paper, table)
+        return of_table(found, paper, table), f"Audit of {results.name}"
     cells = read_printed(file) if file is not None else all_printed()
-    check_names(cells, paper, table)
+    found = audit(cells, read_known(known or KNOWN))
+    check_names([*cells, *found], paper, table)
     title = f"Audit of {file.name}" if file is not None else "Audit of the published tables"
-    return of_table(audit(cells, read_known(known or KNOWN)), paper, table), title
+    return of_table(found, paper, table), title

@@ -62,12 +62,12 @@ def of_table(findings: Iterable[Finding], paper: str = "", table: str = "") -> l
     return [f for f in findings if paper in ("", f.paper) and table in ("", f.table)]
 
 
-def check_names(cells: Sequence[Printed], paper: str, table: str) -> None:
-    """Raise SpecError when the cells hold no such paper or table, with those they hold."""
-    papers = list(dict.fromkeys(cell.paper for cell in cells))
+def check_names(places: Sequence[Printed | Finding], paper: str, table: str) -> None:
+    """Raise SpecError when no cell or finding is of such a paper or table, with those there are."""
+    papers = list(dict.fromkeys(place.paper for place in places))
     if paper and paper not in papers:
         raise SpecError(f"No paper '{paper}'. Possible: {', '.join(papers)}.", case=paper)
-    tables = list(dict.fromkeys(cell.table for cell in cells if paper in ("", cell.paper)))
+    tables = list(dict.fromkeys(place.table for place in places if paper in ("", place.paper)))
     if table and table not in tables:
         raise SpecError(f"No table '{table}'. Possible: {', '.join(tables)}.", case=table)
 

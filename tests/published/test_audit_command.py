@@ -33,6 +33,11 @@ def test_a_paper_and_a_table_may_be_named_apart_or_together() -> None:
     assert {f["table"] for f in bench("audit", "--table", "V", "--json").value} == {"V"}
 
 
+def test_a_table_without_results_is_named_by_what_the_text_says_of_it() -> None:
+    (found,) = bench("audit", "--table", "mim:I", "--json").value
+    assert (found["kind"], found["printed"], found["recomputed"]) == ("total", "10502", "10452")
+
+
 def test_a_table_that_adds_up_gives_an_empty_list() -> None:
     assert bench("audit", "--table", "spad:5", "--json").value == []
 
