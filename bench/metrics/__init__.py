@@ -31,7 +31,7 @@ class Metric:
 class MetricId:
     """A metric as a card names it, taken apart. `name` is a key of METRICS; its text form is the id again.
 
-    `tolerance_mm` belongs to `nsd` and `nsd-voxel`, `k` to `recall`. `variant` is `voxel`, `pooled`, `micro` or empty:
+    `tolerance_mm` belongs to `nsd` and `nsd-voxel`, `k` to `recall`. `variant` is `voxel`, `pooled`, `micro`, `scan` or empty:
     which of several published definitions of the same quantity is meant.
     """
 
@@ -101,6 +101,14 @@ METRICS: dict[str, Metric] = {
             "classification",
         ),
         Metric(
+            "auc@scan",
+            "AUC (scan)",
+            "AUC over scans: the scores of a scan's reconstructions averaged first.",
+            "fraction",
+            True,
+            "classification",
+        ),
+        Metric(
             "auc@micro",
             "AUC (micro)",
             "Area under one ROC curve over every pair of case and class, one against the rest.",
@@ -129,7 +137,7 @@ METRICS: dict[str, Metric] = {
 }
 
 _WITH_TOLERANCE = ("nsd", "nsd-voxel")
-_VARIANTS = {"nsd-voxel": "voxel", "hd95-pooled": "pooled", "auc@micro": "micro"}
+_VARIANTS = {"nsd-voxel": "voxel", "hd95-pooled": "pooled", "auc@micro": "micro", "auc@scan": "scan"}
 _WRITTEN = tuple(
     f"{name}@2mm" if name in _WITH_TOLERANCE else "recall@50" if name == "recall" else name for name in METRICS
 )

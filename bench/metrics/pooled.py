@@ -1,24 +1,35 @@
 """Metrics of a whole test set out of the rows that its cases left: AUC needs every score at once, not a mean over cases.
 
 A case leaves evidence in rows of (case, class, metric, value): a `score` for each class, and `truth`. A case of one class has
-one `truth`, 1 at that class; a case of a multi-label task has one for each class, 1, 0 or NaN (not told). Evidence is kept
-with the scores, so that a stranger can count a metric again; it is never averaged.
+one `truth`, 1 at that class; a case of a multi-label task has one for each class, 1, 0 or NaN (not told). `score@scan` and
+`truth@scan` are the same of a scan, left by one of its reconstructions. A query of a gallery leaves the `rank` of what it asks
+for under the way of counting (class `index`, `scan`, `unique`). A generated report leaves its n-grams (`match-1` and so on)
+under the reference that it was compared with; class `reference` is the one that the protocol scores on.
+
+Evidence is kept with the scores, so that a stranger can count a metric again; it is never averaged.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts.errors import DataUnsound
+from bench.metrics import parse_metric
 from bench.metrics.ranking import acc, auc
+from bench.metrics.text import LENGTH, ORDERS, REFERENCE_LENGTH, bleu_of
 
 TRUTH, SCORE = "truth", "score"
+TRUTH_OF_SCAN, SCORE_OF_SCAN = "truth@scan", "score@scan"
+RANK, INDEX, CHANCE = "rank", "index", "chance"
+REFERENCE = "reference"
 
 
 class Row(Protocol):
@@ -45,7 +56,7 @@ class Pooled:
 
 def is_pooled(metric_id: str) -> bool:
     """Whether a metric belongs to a set of cases as a whole, so that no mean over cases gives it."""
-    return metric_id in _POOLS
+    return _pool_of(metric_id) is not None
 
 
 def pooled(metric_id: str, rows: Sequence[Row]) -> Pooled:
@@ -53,7 +64,17 @@ def pooled(metric_id: str, rows: Sequence[Row]) -> Pooled:
 
     Example: truths 1, 1, 0 and scores of the second of two classes 0.9, 0.4, 0.6 give an AUC of 1/2 and an ACC of 1/3.
     """
-    return _POOLS[metric_id](rows)
+    count = _pool_of(metric_id)
+    assert count is not None, metric_id
+    return count(rows)
+
+
+def _pool_of(metric_id: str) -> Callable[[Sequence[Row]], Pooled] | None:
+    if metric_id.startswith("recall@"):
+        k = parse_metric(metric_id).k
+        assert k is not None
+        return lambda rows: _recall(rows, k)
+    return _POOLS.get(metric_id)
 
 
 @dataclass(frozen=True)
@@ -72,22 +93,22 @@ class Evidence:
         return self.truths.argmax(axis=1)
 
 
-def evidence_of(rows: Sequence[Row]) -> Evidence:
+def evidence_of(rows: Sequence[Row], score: str = SCORE, truth: str = TRUTH) -> Evidence:
     """The evidence among the rows, cases and classes in the order in which they come."""
-    told = [row for row in rows if row.metric in (SCORE, TRUTH)]
-    classes = tuple(dict.fromkeys(row.class_ for row in told if row.metric == SCORE))
+    told = [row for row in rows if row.metric in (score, truth)]
+    classes = tuple(dict.fromkeys(row.class_ for row in told if row.metric == score))
     place = {case: i for i, case in enumerate(dict.fromkeys(row.case for row in told))}
     column = {name: k for k, name in enumerate(classes)}
-    tables = {name: np.full((len(place), len(classes)), np.nan) for name in (SCORE, TRUTH)}
+    tables = {name: np.full((len(place), len(classes)), np.nan) for name in (score, truth)}
     for row in told:
         tables[row.metric][place[row.case], column[row.class_]] = row.value
-    one_each = len(classes) > 1 and sum(row.metric == TRUTH for row in told) == len(place)
-    truths = np.nan_to_num(tables[TRUTH], nan=0.0) if one_each else tables[TRUTH]
-    return Evidence(tuple(place), tables[SCORE], truths, classes, one_each)
+    one_each = len(classes) > 1 and sum(row.metric == truth for row in told) == len(place)
+    truths = np.nan_to_num(tables[truth], nan=0.0) if one_each else tables[truth]
+    return Evidence(tuple(place), tables[score], truths, classes, one_each)
 
 
-def _auc(rows: Sequence[Row]) -> Pooled:
-    found = evidence_of(rows)
+def _auc(rows: Sequence[Row], score: str = SCORE, truth: str = TRUTH) -> Pooled:
+    found = evidence_of(rows, score, truth)
     by_class = {name: _one_curve(found.scores[:, k], found.truths[:, k]) for k, name in enumerate(found.classes)}
     undefined = sum(map(math.isnan, by_class.values()))
     if not found.one_each:
@@ -125,10 +146,46 @@ def _one_accuracy(scores: NDArray[np.float64], answers: NDArray[np.float64]) -> 
     return acc(scores[known], answers[known].astype(int)) if known.any() else math.nan
 
 
+def _recall(rows: Sequence[Row], k: int) -> Pooled:
+    """The share of queries whose rank is at most k, by way of counting, and what drawing at random would give.
+
+    Each query adds one item to its gallery, so that the gallery is as large as there are ranks; one of fewer than k items
+    makes no question: NaN, and counted.
+    """
+    ranks: dict[str, list[float]] = {}
+    for row in rows:
+        if row.metric == RANK:
+            ranks.setdefault(row.class_, []).append(row.value)
+    found: dict[str, float] = {}
+    for name, told in ranks.items():
+        possible = k <= len(told)
+        found[name] = sum(rank <= k for rank in told) / len(told) if possible else math.nan
+        chance = CHANCE if name == INDEX else f"{CHANCE}-{name}"
+        found[chance] = k / len(told) if possible else math.nan
+    return Pooled(found.get(INDEX, math.nan), found, sum(math.isnan(found[name]) for name in ranks))
+
+
+def _bleu(rows: Sequence[Row], order: int) -> Pooled:
+    """BLEU of the whole set against each reference that was compared with."""
+    summed: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row.metric in _NGRAMS:
+            summed.setdefault(row.class_, defaultdict(float))[row.metric] += row.value
+    found = {name: bleu_of(evidence, order=order) for name, evidence in summed.items()}
+    return Pooled(found.get(REFERENCE, math.nan), found)
+
+
 def _mean(values: Mapping[str, float]) -> float:
     """The mean of the defined values; NaN when there is none."""
     defined = [value for value in values.values() if not math.isnan(value)]
     return math.fsum(defined) / len(defined) if defined else math.nan
 
 
-_POOLS: Mapping[str, Callable[[Sequence[Row]], Pooled]] = {"auc": _auc, "auc@micro": _auc_micro, "acc": _acc}
+_NGRAMS = frozenset((LENGTH, REFERENCE_LENGTH, *(f"{word}-{n}" for word in ("match", "ngrams") for n in ORDERS)))
+_POOLS: Mapping[str, Callable[[Sequence[Row]], Pooled]] = {
+    "auc": _auc,
+    "auc@scan": partial(_auc, score=SCORE_OF_SCAN, truth=TRUTH_OF_SCAN),
+    "auc@micro": _auc_micro,
+    "acc": _acc,
+    **{f"bleu-{n}": partial(_bleu, order=n) for n in ORDERS},
+}

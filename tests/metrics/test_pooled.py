@@ -86,4 +86,4 @@ def test_the_order_of_rows_does_not_matter() -> None:
 
 
 def test_metrics_of_single_cases_are_not_pooled() -> None:
-    assert not any(is_pooled(name) for name in ("dice", "nsd@2mm", "recall@50"))
+    assert not any(is_pooled(name) for name in ("dice", "nsd@2mm", "hd95"))
