@@ -6,6 +6,7 @@ completeness may depart: the closest run stands in the table, and each departure
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -71,7 +72,7 @@ def asked_for(paper: Paper, column: PaperColumn, cell: Printed) -> Asked | None:
         return None
     task = paper.tasks[cell.task_slug]
     method, _, variant = cell.method_slug.partition("@")
-    other = next((r.run for r in paper.runs if (r.method, r.network) == (cell.method_slug, cell.network)), "")
+    other = next((run.run for run in paper.runs if run.holds(cell)), "")
     if other:
         method, _, variant = other.partition("@")
     if cell.pretrain_data == "official-weights":
@@ -111,17 +112,20 @@ class Pool:
         """The runs closest to what is asked, None where none fits at all. Corpora that stand `elsewhere` fit nowhere else."""
         words = (asked.method, asked.variant, asked.task, asked.ratio)
         near = [c for c in self._by_words.get(words, ()) if _same_target(c, asked) and c.corpus not in elsewhere]
-        fitting = [cut for cell in near for cut in _cut(cell, asked)]
+        alike: dict[tuple[str, str], list[Cell]] = {}
+        for cell in itertools.chain.from_iterable(_cut(run, asked) for run in near):
+            alike.setdefault((cell.protocol, cell.preset), []).append(cell)
         groups: dict[tuple[object, ...], list[Cell]] = {}
-        for (_, _, setting), cell in with_settings(fitting):
-            key = (_distance(cell, asked), cell.protocol, cell.preset, cell.corpus, setting)
-            groups.setdefault(key, []).append(cell)
+        for cells in alike.values():  # a setting is what differs among runs of one protocol and preset
+            for (_, _, setting), cell in with_settings(cells):
+                key = (_distance(cell, asked), cell.protocol, cell.preset, cell.corpus, setting)
+                groups.setdefault(key, []).append(cell)
         if not groups:
             return None
         nearest = min(groups, key=lambda key: (key[0], *map(str, key[1:])))
-        cells = groups[nearest]
-        (metric,) = cells[0].scores
-        return Chosen(tuple(cells), metric, tuple(_departures(cells, asked, str(nearest[-1]))))
+        runs = groups[nearest]
+        (metric,) = runs[0].scores
+        return Chosen(tuple(runs), metric, tuple(_departures(runs, asked, str(nearest[-1]))))
 
     def case_spread(self, cell: Cell, metric: str, region: str) -> Spread | None:
         """Deviation over the test cases of one run, in percent or mm; None where the metric is none of single cases.

@@ -231,8 +231,9 @@ def _caption(table: PaperTable, rows: Sequence[PaperRow], view: str) -> str:
     if view == "both":
         told += [
             "Difference: measured minus published, then the tolerance at 95 % with half a printed digit, and whether the "
-            "measured value lies within, below or above it; of true repetitions one in twenty falls outside. No verdict "
-            "where a run departs from the paper or no spread is known."
+            "measured value lies within, below or above it; of true repetitions one in twenty falls outside. Within is no proof "
+            "that both are equal (bench compare tests that). No verdict where a run departs from the paper or no spread "
+            "is known."
         ]
     if table.ranked:
         told += ["Best in bold and second underlined, within a column."]

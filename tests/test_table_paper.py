@@ -16,10 +16,11 @@ import pytest
 from bench.case_rows import CaseRow
 from bench.contracts.errors import SpecError, StoreError
 from bench.contracts.record import Cell
-from bench.published.layout import paper_tables
+from bench.published.layout import Paper, PaperColumn, paper_table, paper_tables
+from bench.published.printed import Printed
 from bench.store import Store
 from bench.table import FORMS, VIEWS, PaperTableModel, paper_model, render_paper, render_table
-from bench.table_paper_cells import Asked, Pool
+from bench.table_paper_cells import Asked, Pool, asked_for
 from bench.table_paper_model import Line, Place
 from tests.cells import make_cell, make_rows
 from tests.command_line import bench
@@ -156,6 +157,16 @@ def test_of_several_runs_the_closest_to_the_paper_stands() -> None:
         cells = [cell for cell in cells if cell.scores["dice"] != expected]
 
 
+def test_a_run_is_not_said_to_have_settings_because_another_protocol_or_preset_has_its_own() -> None:
+    cells = [
+        mim(0.84, config={"finetune": {"steps": 6000, "seed": 0}}),
+        mim(0.70, preset="small", config={"finetune": {"steps": 600, "seed": 0}}),
+        mim(0.60, protocol="bench", config={"finetune": {"steps": 25000, "seed": 0}}),
+    ]
+    made = model("mim:III", cells)
+    assert texts(made, average(made).measured_letters) == []
+
+
 def test_runs_of_different_settings_are_never_averaged() -> None:
     cells = [mim(0.8), mim(0.9, seed=1, command="bench run --set mask_ratio=0.75")]
     found = average(model("mim:III", cells)).measured
@@ -173,6 +184,27 @@ def test_a_network_other_than_the_printed_one_is_told() -> None:
         ("MiM", "mim-1k", "UNETR"): 70,
         ("MiM", "mim-1k", "Swin-UNETR"): 84,
     }
+
+
+def test_a_variant_stands_for_a_printed_network_or_corpus() -> None:
+    rows = {row.stub: row.places[0].command for row in model("mg3d:VI", []).lines}
+    runs = {stub: re.findall(r"--method (\S+) .*--corpus (\S+)", told) for stub, told in rows.items() if told}
+    wanted = {
+        ("ctrg-chest-1.4k", "3D Swin-B"): [("mg3d", "ctrg-chest-1.4k")],
+        ("ct-rate-47.1k", "3D Swin-B"): [("mg3d@ct_rate", "ct-rate-47.1k")],
+        ("ct-rate-47.1k", "3D Swin-L"): [("mg3d@swin_l", "ct-rate-47.1k")],
+    }
+    assert runs == {stub: wanted[stub] for stub in runs}
+    asked = {stub: asked_for(*where(stub)) for stub in wanted}
+    assert {stub: [(a.run, a.corpus)] for stub, a in asked.items() if a} == wanted
+
+
+def where(stub: tuple[str, ...]) -> tuple[Paper, PaperColumn, Printed]:
+    """The first place of a row of MG-3D's Table VI, as its paper, column and printed cell."""
+    table = paper_table("mg3d:VI")
+    (row,) = [row for row in table.rows() if row.stub == stub]
+    assert row.cells[0]
+    return table.paper, table.columns[0], row.cells[0]
 
 
 def test_the_decoder_of_a_card_that_differs_from_the_printed_network_is_a_departure() -> None:
