@@ -16,6 +16,7 @@ from bench.data.cache import CachedCases, prepare
 from bench.data.checks import CheckReport, check, check_intensity
 from bench.data.find import find_dataset
 from bench.data.preparation import CacheRecipe
+from bench.data.roster import roster_of
 from bench.data.splits import Parts, check_hygiene, every_fold, lists, nested, present
 from bench.data.volumes import label_map, quick_fingerprint
 from bench.spec import RunSpec
@@ -88,7 +89,8 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
         )
     folder = find_dataset(spec.task, card, root, environ)
     records = _by_case(card.files.records(folder))
-    listed = lists(protocol.split, registry.splits_folder(), spec.fold)
+    roster = roster_of(card.files, folder, list(records.values()))
+    listed = lists(protocol.split, registry.splits_folder(), spec.fold, roster)
     labelled = {case for case, record in records.items() if record.label.kind != "none"}
     here, missing = present(listed, labelled)
     check_intensity(spec.task, protocol, records.values())
@@ -98,7 +100,7 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
         raise _half_download(spec, folder, missing, listed)
     if source == "phantom":
         listed = here  # a phantom is whole as it is
-    subset = nested(listed.train, spec.ratio, count=protocol.split.count, subsets=listed.subsets)
+    subset = nested(listed.train, spec.ratio, protocol.split.count, listed.subsets, listed.unit_of)
     train = tuple(case for case in subset if case in labelled)
     for name, part, wanted in (("training", train, subset), ("test", here.test, listed.test)):
         if not part:
@@ -129,12 +131,8 @@ def cached(
     cases: TaskCases, card: TaskCard, protocol: Protocol, cache: Path, progress: Progress | None = None
 ) -> CachedCases:
     """Preprocess what the run uses (train, val, test) into the cache and open it."""
-    recipe = CacheRecipe(
-        spacing_mm=protocol.spacing_mm,
-        intensity=protocol.intensity,
-        crop_foreground=protocol.crop_foreground,
-        label_values=label_map(len(card.classes), card.label_values) if card.kind == "segmentation" else None,
-    )
+    values = label_map(len(card.classes), card.label_values) if card.kind == "segmentation" else None
+    recipe = CacheRecipe.of(protocol, values)
     used = dict.fromkeys((*cases.here.train, *cases.here.val, *cases.here.test))
     return prepare(cases.folder, cases.pick(tuple(used)), recipe, cache, progress=progress)
 
@@ -179,5 +177,6 @@ def check_task(task: str, protocol_name: str, root: str, *, partial: bool, envir
     card = registry.task(name)
     protocol = protocol_of(card, name, protocol_name)
     folder = find_dataset(name, card, Path(root) if root else None, environ)
-    first, *others = every_fold(protocol.split, registry.splits_folder())
+    roster = roster_of(card.files, folder, card.files.records(folder))
+    first, *others = every_fold(protocol.split, registry.splits_folder(), roster)
     return check(card, folder, first, other_folds=others, partial=partial)

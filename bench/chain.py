@@ -23,6 +23,7 @@ from bench.contracts.cards import (
 )
 from bench.contracts.errors import DataMissing, SpecError, nearest
 from bench.corpora import CorpusCases, corpus_word, demand_offered, find_corpus
+from bench.data.preparation import CacheRecipe
 from bench.keys import key_of
 from bench.spec import RunSpec, apply_settings
 
@@ -234,6 +235,7 @@ def resolve(words: Words) -> Chain:
         sight=setup.sight,
         crop_foreground=setup.protocol.crop_foreground,
         whole_volume=setup.protocol.whole_volume,
+        **CacheRecipe.of(setup.protocol, None).brought(),
         recipe=setup.recipe,
         train=cases.train,
         val=selecting,

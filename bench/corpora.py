@@ -201,7 +201,7 @@ def _own(task: TaskCard, protocol: Protocol, cases: TaskCases) -> CorpusCases:
     records = tuple(
         record.model_copy(update={"label": type(record.label)()}) for record in cases.pick(cases.here.train)
     )
-    hounsfield = protocol.intensity.kind == "hu"
+    hounsfield = protocol.intensity.kind == "hu" and not protocol.stored_values
     return CorpusCases(
         key="own",
         members=((cases.folder, records),),

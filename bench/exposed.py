@@ -28,7 +28,7 @@ def exposure_at(
     if seen is None:
         return Exposure({}, UNKNOWN_OLD)
     return exposure_of(
-        {case: cases.meta(case).fingerprint for case in tests},
+        {case: cases.fingerprint(case) for case in tests},
         seen,
         shared_names=corpus.named_as.get(task, ()),
         declared=corpus.exposes.get(task, ""),
@@ -37,9 +37,9 @@ def exposure_at(
 
 def check_twins(cases: CachedCases, training: Sequence[str], tests: Sequence[str], task: str) -> None:
     """Raise DataUnsound where a case to learn from and a case to be tested on hold the same voxels under two names."""
-    learnt = {cases.meta(case).fingerprint: case for case in training}
+    learnt = {cases.fingerprint(case): case for case in training}
     for case in tests:
-        twin = learnt.get(cases.meta(case).fingerprint)
+        twin = learnt.get(cases.fingerprint(case))
         if twin is not None and twin != case:
             raise DataUnsound(
                 f"its image is that of '{twin}', which the run learns from: one volume would stand on both sides.",

@@ -12,13 +12,14 @@ from bench.contracts.cards import Layout, TaskCard
 from bench.contracts.errors import SpecError, nearest
 from bench.corpora import corpus_word
 from bench.data.lock import only_one
+from bench.data.roster import roster_of
 from bench.data.splits import lists, read_list
 from bench.spec import RunSpec
 from bench.train.progress import Progress, Silent
 
 Size = Literal["smoke", "mini"]
 PARTS: Mapping[Size, tuple[int, int, int]] = {"smoke": (8, 2, 3), "mini": (30, 4, 8)}
-"""Cases of the train, val and test part that are written, at most."""
+"""Cases of the train, val and test part that are written, at most; a layout may have `phantom_parts` of its own."""
 CORPUS: Mapping[Size, int] = {"smoke": 8, "mini": 60}
 
 
@@ -56,9 +57,11 @@ def write_corpus(name: str, size: Size, root: Path, progress: Progress | None = 
 def task_ids(card: TaskCard, size: Size) -> list[str]:
     """The first official ids of each part, over all protocols of the task, so that every protocol's parts have cases."""
     chosen: dict[str, None] = {}
+    roster = roster_of(card.files, None) if hasattr(card.files, "strata") else None
+    sizes = getattr(card.files, "phantom_parts", PARTS)[size]
     for protocol in card.protocols.values():
-        parts = lists(protocol.split, registry.splits_folder(), 0)
-        for part, most in zip((parts.train, parts.val, parts.test), PARTS[size], strict=True):
+        parts = lists(protocol.split, registry.splits_folder(), 0, roster)
+        for part, most in zip((parts.train, parts.val, parts.test), sizes, strict=True):
             chosen.update(dict.fromkeys(part[:most]))
     return list(chosen)
 

@@ -127,12 +127,7 @@ def predict_folder(cell: str, images: Path, out: Path, place: Place) -> list[str
             remedy=f"Check out the commit in the record, or make the model again: {found.command}",
         ) from error
     protocol = plan.setup.protocol
-    recipe = CacheRecipe(
-        spacing_mm=protocol.spacing_mm,
-        intensity=protocol.intensity,
-        crop_foreground=protocol.crop_foreground,
-        label_values=None,
-    )
+    recipe = CacheRecipe.of(protocol, None)
     cases = prepare(images, records, recipe, place.cache, progress=place.progress)
     ids = [record.case_id for record in records]
     told = {record.case_id: content_hash(images, [record]) for record in records}

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +21,29 @@ from bench.data import manifest
 from bench.data.axes import orientation_name
 from bench.data.checks import CheckReport, check
 from bench.data.find import find_dataset, locate
+from bench.data.roster import roster_of
 from bench.data.splits import Parts, lists, nested, present, rank, read_list
 from bench.data.volumes import label_map, read_header, read_image, read_label, write_h5, write_nifti, write_nrrd
+from bench.metrics import parse_metric
+from bench.phantom_data import task_ids
 
-TASKS = registry.names(registry.TASKS)
-PROTOCOLS = [(task, name) for task in TASKS for name in registry.task(task).protocols]
+SAMPLE = {"btcv", "la", "msd04", "nodulemnist3d", "dermamnist"}  # one of each form; the others are marked slow
+KEYS = registry.names(registry.TASKS)
+KIND = {task: registry.task(task).kind for task in KEYS}
+
+
+def of_kinds(*kinds: str) -> list[Any]:
+    """The tasks of some kinds (all where none is named) as parameters."""
+    return [marked(task) for task in KEYS if not kinds or KIND[task] in kinds]
+
+
+def marked(task: str, *more: str) -> Any:
+    return pytest.param(task, *more, marks=() if task in SAMPLE else pytest.mark.slow)
+
+
+TASKS, SEGMENTATIONS = of_kinds(), of_kinds("segmentation")
+PROTOCOLS = [(task, name) for task in KEYS for name in registry.task(task).protocols]
+WRITTEN_PROTOCOLS = [marked(task, name) for task, name in PROTOCOLS]  # those that need a phantom on disk
 CORPORA = registry.names(registry.CORPORA)
 SPLITS = registry.splits_folder()
 
@@ -44,7 +63,10 @@ def _has(file: str, key: str) -> bool:
 
 
 def smoke_ids(card: TaskCard) -> list[str]:
-    """The first official ids of every protocol's parts: at least 5 for training, 1 for val, 2 for test."""
+    """The first official ids of every protocol's parts: at least 5 for training, 1 for val, 2 for test; more where the layout
+    needs them to show every class."""
+    if hasattr(card.files, "phantom_parts"):
+        return task_ids(card, "smoke")
     chosen: dict[str, None] = {}
     for protocol in card.protocols.values():
         parts = lists(protocol.split, SPLITS)
@@ -52,18 +74,35 @@ def smoke_ids(card: TaskCard) -> list[str]:
     return list(chosen)
 
 
-@pytest.fixture(scope="session")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One smoke phantom per task, written once, under the official folder name."""
-    root = tmp_path_factory.mktemp("phantoms")
-    for task in TASKS:
+def parts_of(task: str, name: str, folder: Path | None = None, fold: int = 0) -> Parts:
+    """The parts of a protocol, as the data in a folder (or a phantom to be) tell them."""
+    card = registry.task(task)
+    records = card.files.records(folder) if folder else ()
+    roster = roster_of(card.files, folder, records) if folder or hasattr(card.files, "strata") else None
+    return lists(card.protocols[name].split, SPLITS, fold, roster)
+
+
+class Phantoms(dict[str, Path]):
+    """One smoke phantom per task under the official folder name, written when it is first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+
+    def __missing__(self, task: str) -> Path:
         card = registry.task(task)
-        card.files.write_phantom(root / task / card.folders[0], smoke_ids(card), "smoke")
-    return {task: root / task for task in TASKS}
+        card.files.write_phantom(self.root / task / card.folders[0], smoke_ids(card), "smoke")
+        self[task] = self.root / task
+        return self[task]
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Phantoms:
+    return Phantoms(tmp_path_factory.mktemp("phantoms"))
 
 
 @pytest.fixture
-def broken(phantoms: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
+def broken(phantoms: Phantoms, tmp_path: Path) -> Callable[[str], Path]:
     return lambda task: find_dataset(
         task, registry.task(task), Path(shutil.copytree(phantoms[task], tmp_path / "copy")), {}
     )
@@ -72,7 +111,7 @@ def broken(phantoms: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
 # Cards ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", KEYS)
 def test_every_card_is_complete(task: str) -> None:
     card = registry.task(task)
     for word in ("title", "licence", "page", "citation", "folders", "classes", "counts"):
@@ -83,10 +122,10 @@ def test_every_card_is_complete(task: str) -> None:
     assert set(card.label_values.values()) <= set(range(len(card.classes) + 1))
     for merged in card.targets.values():
         assert {member for members in merged.values() for member in members} <= set(card.classes)
-    assert (card.hu is not None) == (card.modality == "CT")
+    assert card.hu is None or card.modality == "CT"
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", KEYS)
 def test_a_card_closes_its_file_and_defines_no_function(task: str) -> None:
     text = Path(registry.package_folder("tasks") / f"{task}.py").read_text()
     assert "\ndef " not in text and "\nclass " not in text and text.rstrip().endswith(")")
@@ -99,7 +138,9 @@ def test_every_protocol_says_where_its_split_is_from_and_what_was_inferred(task:
     protocol = registry.task(task).protocols[name]
     assert protocol.split.origin and protocol.notes and all(len(note) > 10 for note in protocol.notes)
     assert 1.0 in protocol.label_ratios and tuple(sorted(protocol.label_ratios)) == protocol.label_ratios
-    assert protocol.metrics and protocol.metrics[0] == "dice" and min(protocol.patch_voxels) > 0
+    first = {"segmentation": "dice", "classification": "auc"}.get(KIND[task], protocol.metrics[0])
+    assert first in protocol.metrics and min(protocol.patch_voxels) > 0
+    assert all(parse_metric(metric) for metric in protocol.metrics)
     assert protocol.target in ("", *registry.task(task).targets)
     assert 0 <= protocol.inference.overlap < 1 and 0 <= protocol.recipe.positive_share <= 1
 
@@ -112,17 +153,19 @@ def test_every_split_resolves_in_every_fold_to_disjoint_parts_that_nest(task: st
     card = registry.task(task)
     protocol = card.protocols[name]
     for fold in folds_of(protocol):
-        parts = lists(protocol.split, SPLITS, fold)
+        parts = parts_of(task, name, fold=fold)
         assert parts.train and parts.val and parts.test
         assert not set(parts.train) & {*parts.val, *parts.test}
         assert parts.selects_on_test or not set(parts.val) & set(parts.test)
         assert len(parts.everything()) <= card.counts["labelled"]
-        prefixes = [nested(parts.train, r, protocol.split.count, parts.subsets) for r in protocol.label_ratios]
+        prefixes = [
+            nested(parts.train, r, protocol.split.count, parts.subsets, parts.unit_of) for r in protocol.label_ratios
+        ]
         assert all(large[: len(small)] == small for small, large in itertools.pairwise(prefixes))
         assert prefixes[-1] == parts.train
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [task for task in KEYS if KIND[task] == "segmentation"])
 def test_the_order_of_our_own_training_lists_is_the_hash_order_of_the_tasks_key(task: str) -> None:
     train = lists(registry.task(task).protocols["bench"].split, SPLITS).train
     digests = [hashlib.sha256(f"split-v1|{task}|{case}".encode()).hexdigest() for case in train]
@@ -132,8 +175,8 @@ def test_the_order_of_our_own_training_lists_is_the_hash_order_of_the_tasks_key(
 # Phantoms ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_every_phantom_is_found_and_holds_every_class_in_readable_files(task: str, phantoms: dict[str, Path]) -> None:
+@pytest.mark.parametrize("task", SEGMENTATIONS)
+def test_every_phantom_is_found_and_holds_every_class_in_readable_files(task: str, phantoms: Phantoms) -> None:
     card = registry.task(task)
     folder = find_dataset(task, card, phantoms[task], {})
     values = label_map(len(card.classes), card.label_values)
@@ -146,22 +189,41 @@ def test_every_phantom_is_found_and_holds_every_class_in_readable_files(task: st
     assert shown == set(range(len(card.classes) + 1))
 
 
-@pytest.mark.parametrize(("task", "name"), PROTOCOLS)
-def test_every_phantom_passes_its_check_under_every_protocol(task: str, name: str, phantoms: dict[str, Path]) -> None:
+@pytest.mark.parametrize("task", of_kinds("classification"))
+def test_every_labelled_phantom_is_found_and_each_part_shows_every_class(task: str, phantoms: Phantoms) -> None:
     card = registry.task(task)
     folder = find_dataset(task, card, phantoms[task], {})
-    parts = lists(card.protocols[name].split, SPLITS)
+    records = {record.case_id: record for record in card.files.records(folder)}
+    for record in (next(iter(records.values())), list(records.values())[-1]):
+        image = read_image(folder, record)
+        assert image.array.shape[0] == card.channels and record.modality == card.modality and record.source == "phantom"
+        assert (image.array.shape[3] == 1) == (card.dims == 2) and image.array.std() > 0
+    parts = parts_of(task, "bench", folder)
+    for part in (parts.train, parts.val, parts.test):
+        told = [records[case].label for case in part if case in records]
+        if getattr(card, "multilabel", False):
+            shown = {(k, value) for label in told for k, value in enumerate(label.values)}
+            assert shown >= {(k, value) for k in range(len(card.classes)) for value in (0, 1)}
+        else:
+            assert {label.value for label in told} == set(range(len(card.classes)))
+
+
+@pytest.mark.parametrize(("task", "name"), WRITTEN_PROTOCOLS)
+def test_every_phantom_passes_its_check_under_every_protocol(task: str, name: str, phantoms: Phantoms) -> None:
+    card = registry.task(task)
+    folder = find_dataset(task, card, phantoms[task], {})
+    parts = parts_of(task, name, folder)
     report = check(card, folder, parts)
     assert report.exit_ok and report.source == "phantom" and report.unsound == ()
     found = {part: n for part, (_, n) in report.counts.items()}
-    assert found["train"] >= 5 and found["test"] >= 2 and found.get("val", 1) >= 1
+    assert found["train"] >= 5 and found["test"] >= 2 and found.get("val", 1) >= 1, found
     here, missing = present(parts, {record.case_id for record in card.files.records(folder)})
     assert here.train and here.test and set(missing) == {case for ids in report.missing.values() for case in ids}
 
 
-@pytest.mark.parametrize(("task", "name"), PROTOCOLS)
+@pytest.mark.parametrize(("task", "name"), WRITTEN_PROTOCOLS)
 def test_every_phantom_gives_a_manifest_stamped_phantom(
-    task: str, name: str, phantoms: dict[str, Path], tmp_path: Path
+    task: str, name: str, phantoms: Phantoms, tmp_path: Path
 ) -> None:
     card = registry.task(task)
     folder = find_dataset(task, card, phantoms[task], {})
@@ -171,7 +233,7 @@ def test_every_phantom_gives_a_manifest_stamped_phantom(
     assert all(r.shape and r.spacing and r.orientation and r.depth_axis is not None for r in made.records)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", KEYS)
 def test_a_task_that_is_not_there_tells_how_to_get_it(task: str, tmp_path: Path) -> None:
     card = registry.task(task)
     with pytest.raises(DataMissing) as caught:
@@ -229,7 +291,7 @@ BREAKS: dict[Callable[[Path, Record], None], str] = {
 
 
 @pytest.mark.parametrize("harm", list(BREAKS), ids=lambda harm: harm.__name__)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", SEGMENTATIONS)
 def test_a_broken_phantom_names_the_one_case_that_is_unsound(
     task: str, harm: Callable[[Path, Record], None], broken: Callable[[str], Path]
 ) -> None:
@@ -249,12 +311,10 @@ def harmed(task: str, folder: Path, harm: Callable[[Path, Record], None]) -> tup
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_case_that_a_hand_edited_split_lists_twice_fails_the_hygiene_check(
-    task: str, phantoms: dict[str, Path]
-) -> None:
+def test_a_case_that_a_hand_edited_split_lists_twice_fails_the_hygiene_check(task: str, phantoms: Phantoms) -> None:
     card = registry.task(task)
     folder = find_dataset(task, card, phantoms[task], {})
-    parts = lists(card.protocols["bench"].split, SPLITS)
+    parts = parts_of(task, "bench", folder)
     leaking = Parts((*parts.train, parts.test[0]), parts.val, parts.test)
     report = check(card, folder, leaking, full=False)
     assert [(found.case, found.check) for found in report.unsound] == [(parts.test[0], "hygiene")]
@@ -262,7 +322,7 @@ def test_a_case_that_a_hand_edited_split_lists_twice_fails_the_hygiene_check(
 
 def test_no_phantom_pool_is_written_where_a_tasks_phantom_belongs() -> None:
     """Otherwise eight training scans of a corpus would pass for a finished task without test cases."""
-    of_tasks = {registry.task(task).folders[0] for task in TASKS}
+    of_tasks = {registry.task(task).folders[0] for task in KEYS}
     of_pools = {member.folders[0] for key in CORPORA for member in registry.corpus(key).members}
     assert not of_tasks & of_pools
 

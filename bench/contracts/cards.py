@@ -49,10 +49,10 @@ class Intensity:
 
     `hu`: stored int16 HU, clipped to `window_hu` and scaled to `scaled_to`. `zscore`: one mean and sd per volume,
     taken over all voxels before cropping (sd floored at 1e-6), stored float16. `asis`: the owner already
-    normalised the file; stored float16, untouched.
+    normalised the file; stored float16, untouched. `u8`: grey values 0 to 255, stored uint8, scaled to `scaled_to`.
     """
 
-    kind: Literal["hu", "zscore", "asis"]
+    kind: Literal["hu", "zscore", "asis", "u8"]
     window_hu: tuple[float, float] = (-1000.0, 1000.0)
     scaled_to: tuple[float, float] = (0.0, 1.0)
 
@@ -77,7 +77,7 @@ class PhaseConfig:
     lr: float = 1e-4  # MiM Tab. II
     betas: tuple[float, float] = (0.9, 0.999)  # PyTorch's default; sgd takes the first as momentum
     weight_decay: float = 1e-2  # MiM Tab. II; biases, norms and other 1-D tensors are exempt
-    schedule: str = "cosine"  # MiM Tab. II; cosine (to zero) | linear (to zero) | constant | cosine_overlong
+    schedule: str = "cosine"  # MiM Tab. II; one of bench.train.schedule.SCHEDULES
     warmup_steps: int = 100  # MiM Tab. II, linear
     grad_clip: float = 0.0  # ours, norm; 0 is off
     precision: str = "fp32"  # ours; fp32 | bf16 | fp16 (autocast)
@@ -120,9 +120,9 @@ class FineTuneConfig(PhaseConfig):
     weight_decay: float = 1e-5  # ours
     layer_decay: float = 1.0  # ours; learning rate times this per layer away from the head
     grad_clip: float = 5.0  # ours, norm
-    loss: str = "dice_ce"  # ours; dice_ce is cross-entropy + softmax Dice (squared, background counted)
+    loss: str = "dice_ce"  # ours; dice_ce is cross-entropy + softmax Dice (squared, background counted) | ce | ce_by_class | bce
     positive_share: float = 0.5  # ours, share of crops centred on foreground
-    balanced_classes: bool = False  # ours; True draws a centre's class uniformly among those present
+    balanced_classes: bool = False  # ours; True draws the class of a crop's centre, or of a case, uniformly
     flip_axes: tuple[int, ...] = (0, 1, 2)  # ours
     flip_probability: float = 0.5  # ours, per axis
     rot90_probability: float = 0.0  # ours, 1 to 3 quarter turns about the third axis
@@ -139,6 +139,8 @@ class FineTuneConfig(PhaseConfig):
     frozen_encoder: bool = False  # ours; True is a linear probe
     lora_rank: int = later(0)  # MiM Tables XIII and XIV have 4, 8, 16; 0 trains every weight of the encoder
     lora_scale: float = later(2.0)  # ours, alpha / rank; MiM gives none
+    select_by: str = later("")  # ours; metrics whose sum picks the weights (acc+auc); empty: the kind's own (Dice, AUC)
+    random_factor: bool = later(False)  # MedMNIST's shapes: training volumes times U(0, 1), all others times 0.5
 
     def sized(self, preset: str) -> FineTuneConfig:
         """This recipe at a preset: `small` learns in minutes on a CPU, `tiny` in seconds; the rest keeps the paper's length."""
@@ -190,7 +192,11 @@ class SplitRule:
 
     `file` lies in `tasks/splits/`; `key` names the list inside it. `by_fold` says that fold k changes the lists.
     `order` is the order in which smaller label ratios take training units: `hash` (ours, nested) or `published`.
-    `count` turns a ratio into units: ceil (ours) or the paper's int.
+    `count` turns a ratio into units: ceil (ours) or the paper's int. `unit` group: the file lists groups (patients, scans)
+    whose cases only the data tell. `stratified`: the hash order interleaves classes, so that every prefix has their shares.
+    `divides`: the file lists all units and our rule divides them (`all`), or divides each stratum of them (`strata`);
+    fold k then salts the hash with the k-th of `bench.data.splits.SALTS`. `with_val` False leaves the val part in train and
+    selects on the test part.
     """
 
     file: str
@@ -200,6 +206,10 @@ class SplitRule:
     order: Literal["hash", "published"] = "hash"
     count: Literal["ceil", "int"] = "ceil"
     subsets: Mapping[float, str] = field(default_factory=dict)
+    unit: Literal["case", "group"] = "case"
+    stratified: bool = False
+    divides: Literal["", "all", "strata"] = ""
+    with_val: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +219,11 @@ class Protocol:
     `spacing_mm` None keeps native voxels. `whole_volume` pads or centre-crops each case to `patch_voxels` and needs no
     windows. `score_grid`: `native` puts probabilities back on the file's grid first, `resampled` scores where the
     network saw. `distance_unit`: `voxels` is what some papers measured without saying so. `average` is the order of means.
+
+    What classification needs besides: `box_voxels` cuts or pads each volume (after `spacing_mm`; an axis of 0 stays) to a
+    box in the middle, or with `box_at_top` to one that ends where the volume ends along z; `stored_voxels` then resizes it,
+    so that a step reads few voxels. The device resizes what is stored to what the network sees. `stored_values` takes DICOM
+    pixels without rescale, slices by their number.
     """
 
     split: SplitRule
@@ -226,6 +241,10 @@ class Protocol:
     distance_unit: Literal["mm", "voxels"] = "mm"
     target: str = ""
     notes: tuple[str, ...] = ()
+    box_voxels: Shape3 | None = None
+    box_at_top: bool = False
+    stored_voxels: Shape3 | None = None
+    stored_values: bool = False
 
 
 class Layout(Interface):
@@ -276,6 +295,7 @@ class TaskCard:
     citation: str = ""
     hu: tuple[float, float] | None = None  # plausible range of stored values, None where they have no unit
     cut_to_organ: bool = False  # a CT shows little but an organ full of contrast agent: no air tells its unit
+    twins_told: bool = False  # the owners' own split may hold one image on both sides: told, not refused
     kind: str
 
 

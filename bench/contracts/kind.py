@@ -20,7 +20,10 @@ from bench.contracts.record import Record
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """A task as one run sees it: target, protocol and sizes resolved. `values` maps a stored label to a class index."""
+    """A task as one run sees it: target, protocol and sizes resolved. `values` maps a stored label to a class index.
+
+    `classes` are those that are scored. A segmentation's stored labels start at 1, those of every other kind at 0.
+    """
 
     task: TaskCard
     target: str
@@ -77,12 +80,13 @@ def make_setup(
     """Resolve a target's classes and the shape that the network sees: the protocol's, smaller at small presets, rounded up
     to what the encoder needs."""
     merged = task.targets.get(target) or {name: (name,) for name in task.classes}
+    first = 1 if task.kind == "segmentation" else 0
     values = {
-        task.classes.index(member) + 1: index
-        for index, members in enumerate(merged.values(), start=1)
+        task.classes.index(member) + first: index
+        for index, members in enumerate(merged.values(), start=first)
         for member in members
     }
-    shape = network_shape(protocol, preset, multiple)
+    shape = network_shape(protocol, preset, multiple, resizes=task.kind == "classification")
     sight = Sight(task.channels, shape, protocol.spacing_mm, protocol.intensity)
     return Setup(
         task=task,
@@ -96,13 +100,15 @@ def make_setup(
     )
 
 
-def network_shape(protocol: Protocol, preset: str, multiple: Sequence[int]) -> Shape3:
+def network_shape(protocol: Protocol, preset: str, multiple: Sequence[int], *, resizes: bool = False) -> Shape3:
     """Voxels per axis that the network sees.
 
-    Whole volumes keep the protocol's shape. Crops are at most 64 voxels a side at preset `small` and 32 at `tiny`. Each side
-    is then rounded up to a multiple of what the encoder needs; the one slice of a 2-D image stays one.
+    Whole volumes keep the protocol's shape, unless they can be resized: then, as crops, they are at most 64 voxels a side at
+    preset `small` and 32 at `tiny`. Each side is then rounded up to a multiple of what the encoder needs; the one slice of a
+    2-D image stays one.
     """
     most = {"small": 64, "tiny": 32}.get(preset, max(protocol.patch_voxels))
-    wanted = [side if protocol.whole_volume else min(side, most) for side in protocol.patch_voxels]
+    kept = protocol.whole_volume and not resizes
+    wanted = [side if kept else min(side, most) for side in protocol.patch_voxels]
     d, h, w = (side if side == 1 else -(-side // step) * step for side, step in zip(wanted, multiple, strict=True))
     return d, h, w

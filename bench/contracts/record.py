@@ -52,7 +52,10 @@ class LabelFile(_Frozen):
 
 
 class Record(_Frozen):
-    """One unit of evaluation. `group` is what must never straddle two parts of a split (a patient where known)."""
+    """One unit of evaluation. `group` is what must never straddle two parts of a split (a patient where known).
+
+    Where several cases lie in one scan (candidates), `scan_id` names it and `centre_mm` says where the case is, in RAS mm.
+    """
 
     dataset: str
     adapter_version: str
@@ -64,6 +67,8 @@ class Record(_Frozen):
     modality: Modality = "CT"
     contrast: str = ""
     shape: tuple[int, ...] | None = None
+    scan_id: str = ""
+    centre_mm: tuple[float, float, float] | None = None
     spacing: tuple[float, float, float] | None = None
     affine: tuple[tuple[float, ...], ...] | None = None
     orientation: str | None = None

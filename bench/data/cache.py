@@ -26,8 +26,11 @@ from bench.contracts.errors import DataMissing, DataUnsound, SpecError
 from bench.contracts.record import Record
 from bench.data.entry import CaseMeta, Entry, damaged, open_entry, write_entry
 from bench.data.exposure import SeenCase
+from bench.data.pack import Packs, Row, opened, packable
 from bench.data.patches import overlap
 from bench.data.preparation import CacheRecipe, entry_key, prepared
+from bench.data.resample import voxel_at
+from bench.data.volumes import coarse_fingerprint
 
 OPEN_FILES = 128  # per process, well below the usual limit of 1024
 SUFFIX = ".case"
@@ -47,9 +50,11 @@ class _Known:
 
     path: Path
     dataset: str
+    case: str
     shape: Shape3
     spacing_mm: Spacing
     fields: Mapping[str, Any]
+    index: int | None = None  # the place in a pack; None where the path is the case's own entry
 
 
 @dataclass
@@ -80,7 +85,7 @@ class CachedCases:
         self.cases: tuple[str, ...] = tuple(known)
         self.sight = sight
         self._known = dict(known)
-        self._opened: OrderedDict[str, _Opened] = OrderedDict()
+        self._opened: OrderedDict[Path, _Opened] = OrderedDict()
         self._process = os.getpid()
 
     def __len__(self) -> int:
@@ -98,8 +103,8 @@ class CachedCases:
         return self._of(case).spacing_mm
 
     def fields(self, case: str) -> Mapping[str, Any]:
-        """`modality`, `dataset`, `label` (a class or one answer per class) and `report` where there is one, and the record's
-        `meta`."""
+        """What is told of a case besides its voxels: `modality`, `dataset`, the record's `meta`, and where there are any `label`
+        (a class, or one answer per class), `report`, and `centre`, the voxel of the prepared volume about which it lies."""
         return self._of(case).fields
 
     def read(self, case: str, start: Shape3, size: Shape3) -> NDArray[Any]:
@@ -107,36 +112,48 @@ class CachedCases:
 
         Zero is what tasks.md A.1b pads a z-scored volume with: its mean. Raises StoreError for a damaged entry.
         """
-        opened = self._open(case)
-        return self._box(case, opened, opened.image, start, size, self.fill)
+        known = self._of(case)
+        if known.index is not None:
+            pack = opened(known.path)
+            if pack is None or known.index >= len(pack):
+                raise damaged(known.path, case, "missing, cut short or overwritten since it was prepared")
+            return self._box(case, known.path, pack[known.index], start, size, self.fill)
+        entry = self._open(case)
+        return self._box(case, known.path, entry.image, start, size, self.fill)
 
     def read_label(self, case: str, start: Shape3, size: Shape3) -> NDArray[np.uint8]:
         """The box of the mask (D, H, W) uint8; 0 outside the volume. Raises DataMissing where the case has no mask."""
-        opened = self._open(case)
-        if opened.label is None:
+        entry = self._open(case)
+        if entry.label is None:
             told = "was prepared without a mask."
             raise DataMissing(told, case=case, remedy="Use a labelled case, or give the recipe `label_values`.")
-        return self._box(case, opened, opened.label, start, size, 0)
+        return self._box(case, entry.entry.path, entry.label, start, size, 0)
 
     def foreground(self, case: str) -> Mapping[int, NDArray[np.int32]]:
         """Per class present up to 4096 of its voxels, (K, 3) int32 in (D, H, W); empty without a mask."""
-        opened = self._open(case)
-        if opened.foreground is None:
-            opened.foreground = opened.entry.foreground()
-        return opened.foreground
+        entry = self._open(case)
+        if entry.foreground is None:
+            entry.foreground = entry.entry.foreground()
+        return entry.foreground
 
     def class_voxels(self, case: str) -> Mapping[int, int]:
         """Per class present, its number of voxels on the prepared grid."""
         return self._open(case).entry.meta.class_voxels
 
     def meta(self, case: str) -> CaseMeta:
-        """Native header, placement, moments and notes of a case."""
+        """Native header, placement, moments and notes of a case that has an entry of its own (none of an archive has)."""
         return self._open(case).entry.meta
+
+    def fingerprint(self, case: str) -> str:
+        """The coarse fingerprint of a case's native voxels: equal for the same image under another name or in another file."""
+        known = self._of(case)
+        if known.index is None:
+            return self.meta(case).fingerprint
+        return coarse_fingerprint(self.read(case, (0, 0, 0), known.shape))
 
     def seen(self) -> list[SeenCase]:
         """Every case with the set it comes from and the fingerprint of its native voxels (see `bench.data.exposure`)."""
-        metas = [(self._of(case).dataset, self.meta(case)) for case in self.cases]
-        return [SeenCase(dataset, meta.case, meta.fingerprint) for dataset, meta in metas]
+        return [SeenCase(self._of(case).dataset, self._of(case).case, self.fingerprint(case)) for case in self.cases]
 
     def subset(self, cases: Sequence[str]) -> CachedCases:
         """The same cases, only those named, in that order."""
@@ -183,27 +200,27 @@ class CachedCases:
     def _open(self, case: str) -> _Opened:
         if self._process != os.getpid():  # after a fork: memory maps and decoders stay the parent's
             self._opened, self._process = OrderedDict(), os.getpid()
-        if case in self._opened:
-            self._opened.move_to_end(case)
-            return self._opened[case]
         path = self._of(case).path
+        if path in self._opened:
+            self._opened.move_to_end(path)
+            return self._opened[path]
         entry = open_entry(path)
         if entry is None:
             raise damaged(path, case, "missing, cut short or overwritten since it was prepared")
-        opened = _Opened(entry, entry.frame("image"), entry.frame("label") if entry.meta.labelled else None)
-        self._opened[case] = opened
+        found = _Opened(entry, entry.frame("image"), entry.frame("label") if entry.meta.labelled else None)
+        self._opened[path] = found
         if len(self._opened) > OPEN_FILES:
             self._opened.popitem(last=False)
-        return opened
+        return found
 
-    def _box(self, case: str, opened: _Opened, stored: Any, start: Shape3, size: Shape3, fill: int) -> NDArray[Any]:
+    def _box(self, case: str, path: Path, stored: Any, start: Shape3, size: Shape3, fill: int) -> NDArray[Any]:
         volume, box = overlap(self._of(case).shape, start, size)
         lead = stored.shape[:-3]
         part_shape = tuple(part.stop - part.start for part in volume)
         try:
             part = stored[(*(slice(None) for _ in lead), *volume)] if all(part_shape) else None
         except RuntimeError as error:
-            raise damaged(opened.entry.path, case, str(error)) from None
+            raise damaged(path, case, str(error)) from None
         if part is not None and part_shape == tuple(size):
             whole: NDArray[Any] = part.reshape(*lead, *size)
             return whole
@@ -233,33 +250,46 @@ def prepare(
     The `sight` has the recipe's spacing and, until `shown` is called, the largest shape of all cases.
     """
     _distinct(records)
-    jobs = [_Job(folder, record, recipe, cache_folder, verify) for record in records]
-    entries: list[Entry] = []
+    packs = Packs(folder, recipe, cache_folder)
+    alone = {r.scan_id or r.case_id: r for r in reversed(records) if not packable(r, recipe)}
+    jobs = [_Job(folder, record, recipe, cache_folder, verify) for record in reversed(alone.values())]
+    entries: dict[str, Entry] = {}
+    rows: dict[str, Row] = {}
     unsound: list[DataUnsound] = []
     if progress:
         progress.start("prepare", len(jobs))
-    for result in _results(jobs, workers):
+    for job, result in zip(jobs, _results(jobs, workers), strict=True):
         if isinstance(result, DataUnsound):
             unsound.append(result)
         else:
-            entries.append(result)
+            entries[job.record.scan_id or job.record.case_id] = result
         if progress:
             progress.advance(1)
     if progress:
         progress.finish()
+    for record in records:
+        if packable(record, recipe):
+            rows[record.case_id] = packs.row(record)
     if unsound:
         raise _all_of(unsound, len(jobs))
-    known = {
-        record.case_id: _Known(
-            entry.path,
-            record.dataset,
-            entry.meta.placement.crop_shape,
-            entry.meta.placement.spacing_mm,
-            _told(record),
-        )
-        for record, entry in zip(records, entries, strict=True)
-    }
-    return CachedCases(known, _sight(entries, recipe))
+    known = {}
+    for record in records:
+        row, entry = rows.get(record.case_id), entries.get(record.scan_id or record.case_id)
+        known[record.case_id] = _in_pack(record, row) if row else _in_entry(record, entry)
+    return CachedCases(known, _sight(list(entries.values()), list(rows.values()), recipe))
+
+
+def _in_pack(record: Record, row: Row) -> _Known:
+    spacing = record.spacing or (1.0, 1.0, 1.0)
+    return _Known(row.path, record.dataset, record.case_id, row.shape, spacing, _told(record), row.index)
+
+
+def _in_entry(record: Record, entry: Entry | None) -> _Known:
+    assert entry is not None
+    placement, told = entry.meta.placement, dict(_told(record))
+    if record.centre_mm is not None:
+        told["centre"] = voxel_at(record.centre_mm, entry.meta.header.canonical().affine, placement)
+    return _Known(entry.path, record.dataset, record.case_id, placement.crop_shape, placement.spacing_mm, told)
 
 
 def _told(record: Record) -> Mapping[str, Any]:
@@ -287,7 +317,7 @@ def _ensure(job: _Job) -> Entry | DataUnsound:
     """The sound entry of one job, made if need be. What is wrong with a case's files is handed back, not raised."""
     try:
         key = entry_key(job.folder, job.record, job.recipe)
-        path = job.cache_folder / f"{_file_name(job.record.case_id)}-{key[:16]}{SUFFIX}"
+        path = job.cache_folder / f"{_file_name(job.record.scan_id or job.record.case_id)}-{key[:16]}{SUFFIX}"
         entry = open_entry(path)
         if entry is not None and not (job.verify and not entry.payload_is_whole()):
             return entry
@@ -323,12 +353,12 @@ def _all_of(errors: Sequence[DataUnsound], asked: int) -> DataUnsound:
     return DataUnsound(told, case=errors[0].case, remedy=errors[0].remedy)
 
 
-def _sight(entries: Sequence[Entry], recipe: CacheRecipe) -> Sight:
-    channels = {entry.meta.channels for entry in entries}
+def _sight(entries: Sequence[Entry], rows: Sequence[Row], recipe: CacheRecipe) -> Sight:
+    channels = {entry.meta.channels for entry in entries} | {row.channels for row in rows}
     if len(channels) > 1:
         raise DataUnsound(
             f"cases differ in their number of channels: {sorted(channels)}.", remedy="Prepare them apart."
         )
-    shapes = [entry.meta.placement.crop_shape for entry in entries] or [(1, 1, 1)]
+    shapes = {*(entry.meta.placement.crop_shape for entry in entries), *(row.shape for row in rows)} or {(1, 1, 1)}
     d, h, w = (max(sizes) for sizes in zip(*shapes, strict=True))
     return Sight(channels.pop() if channels else 1, (d, h, w), recipe.spacing_mm, recipe.intensity)

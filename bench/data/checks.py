@@ -119,14 +119,19 @@ def check(
     hygiene = dict.fromkeys(u for fold in (parts, *other_folds) for u in _hygiene(fold, by_case))
     unsound = [*hygiene, *_doubled(records), *_unlabelled(named, by_case)]
     seen: dict[str, _Seen] = {}
+    scans: set[str] = set()
     for case in (case for case in parts.everything() if case in found):
-        result = _look(card, folder, by_case[case], full)
+        record = by_case[case]
+        again = bool(record.scan_id) and record.scan_id in scans  # a scan of many cases is read once
+        scans.add(record.scan_id)
+        result = _label_alone(card, folder, record) if again else _look(card, folder, record, full)
         if isinstance(result, Unsound):
             unsound.append(result)
         else:
             seen[case] = result
     missing = {name: tuple(case for case in part if case not in found) for name, part in named.items()}
-    unsound += _twins(seen, named)
+    twins = _twins(seen, named)
+    unsound += [] if card.twins_told else twins
     unsound += _absent_classes(card, seen) if full and len(seen) == len(parts.everything()) else []
     extra = tuple(sorted(found - set(parts.everything())))
     complete = partial or source == "phantom" or not any(missing.values())
@@ -140,7 +145,7 @@ def check(
         extra=extra,
         ignored=_apple_double(folder),
         unsound=tuple(unsound),
-        notes=tuple(_notes(card, records, seen, found, source)),
+        notes=(*_notes(card, records, seen, found, source), *(_twins_told(twins) if card.twins_told else ())),
         checks=_summary(unsound, complete, full),
     )
 
@@ -208,7 +213,7 @@ def _look(card: TaskCard, folder: Path, record: Record, full: bool) -> _Seen | U
         stage = "files"
         image = read_image(folder, record)
         stage = "intensity"
-        problem = _image_problem(card, image.array)
+        problem = _image_problem(card, record, image.array)
         if problem:
             return Unsound(
                 record.case_id, stage, f"its image {problem}", "Fetch it again, or mend its unit (HU for CT)."
@@ -218,7 +223,15 @@ def _look(card: TaskCard, folder: Path, record: Record, full: bool) -> _Seen | U
     except (DataUnsound, DataMissing) as error:
         return Unsound(record.case_id, stage, error.message, error.remedy)
     remarks += ["empty mask"] if record.label.kind == "mask" and not present else []
-    return _Seen(present, coarse_fingerprint(image), tuple(remarks))
+    return _Seen(present, coarse_fingerprint(image.array), tuple(remarks))
+
+
+def _label_alone(card: TaskCard, folder: Path, record: Record) -> _Seen | Unsound:
+    """Read the label of a case whose scan was read before."""
+    try:
+        return _Seen(_classes_of(card, folder, record), "", ())
+    except (DataUnsound, DataMissing) as error:
+        return Unsound(record.case_id, "labels", error.message, error.remedy)
 
 
 def _classes_of(card: TaskCard, folder: Path, record: Record) -> frozenset[int]:
@@ -248,12 +261,12 @@ def _classes_of(card: TaskCard, folder: Path, record: Record) -> frozenset[int]:
     return frozenset()
 
 
-def _image_problem(card: TaskCard, image: NDArray[Any]) -> str:
+def _image_problem(card: TaskCard, record: Record, image: NDArray[Any]) -> str:
     if len(image) != card.channels:
         return f"has {len(image)} channels, expected are {card.channels}."
     if image.min() == image.max():
         return f"is {image.min():g} everywhere."
-    return intensity_problem(image, card.hu, cut_to_organ=card.cut_to_organ) if card.modality == "CT" else ""
+    return intensity_problem(image, card.hu, cut_to_organ=card.cut_to_organ) if record.intensity == "hu" else ""
 
 
 def _hygiene(parts: Parts, by_case: Mapping[str, Record]) -> list[Unsound]:
@@ -294,6 +307,15 @@ def _twins(seen: Mapping[str, _Seen], named: Mapping[str, Sequence[str]]) -> lis
                 Unsound(case, "hygiene", told, "Fetch both again; if they stay equal, report it to the owners.")
             )
     return twins
+
+
+def _twins_told(twins: Sequence[Unsound]) -> list[str]:
+    """What is said of twins in a split that is the owners' own: how many, and the first."""
+    if not twins:
+        return []
+    return [
+        f"{len(twins)} images of the owners' split are those of another case; first {twins[0].case}: {twins[0].problem}"
+    ]
 
 
 def _absent_classes(card: TaskCard, seen: Mapping[str, _Seen]) -> list[Unsound]:

@@ -1,8 +1,7 @@
 """NIfTI, h5 and NRRD files as arrays in their own axis order: what each format holds and how each can be broken.
 
 Only `volumes.py` calls this file; everything above sees canonical arrays. A file that cannot be trusted is refused with
-DataUnsound, never mended in silence. Longer than 250 lines because each of three formats
-has its own ways of being broken, and a fourth should find all of them in one place.
+DataUnsound, never mended in silence. Other formats stand in `archive.py` (npz), `dicom.py`, `metaimage.py`, `slices.py`.
 """
 
 from __future__ import annotations
@@ -10,76 +9,30 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bench.contracts.cards import Spacing
-from bench.contracts.errors import BenchError, DataUnsound
-from bench.contracts.record import Record
+from bench.contracts.errors import BenchError
+from bench.data import archive, dicom, metaimage, slices
 from bench.data.axes import Affine, as_affine, plain_affine
+from bench.data.place import SPACING_REMEDY, Grid, Place, scaled, told_spacing
 
-FETCH_AGAIN = "Fetch the file again and compare its checksum with the owner's."
-SPACING_REMEDY = "Fetch the file again, or mend its header from the scanner's report."
 _GZIP_MAGIC = b"\x1f\x8b"
 _BROKEN = (EOFError, OSError, zlib.error)
 _NIFTI_HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 takes 348
 
 
-@dataclass(frozen=True)
-class Place:
-    """One array on disk: a file, how to read it, and what inside it is meant (`key` in h5, `frame` of a 4-D file)."""
-
-    path: Path
-    name: str
-    format: str
-    key: str
-    frame: int | None
-    record: Record
-
-    def unsound(self, message: str, remedy: str = FETCH_AGAIN) -> DataUnsound:
-        """The error to raise: names the case, then the file and what is wrong with it."""
-        return DataUnsound(f"'{self.name}' {message}", case=self.record.case_id, remedy=remedy)
-
-
-@dataclass(frozen=True)
-class Grid:
-    """What a file's header says, in the file's axis order; `form_difference` as in `volumes.Header`."""
-
-    shape: tuple[int, ...]
-    affine: Affine
-    dtype: str
-    form_difference: float | None = None
-
-
 def grid(place: Place) -> Grid:
     """The grid of one file from its header alone. Raises DataUnsound where the header cannot be trusted."""
-    return {"nifti": _nifti_grid, "h5": _h5_grid, "nrrd": _nrrd_grid}[place.format](place)
+    return _READERS[place.format][0](place)
 
 
 def voxels(place: Place) -> NDArray[Any]:
     """All voxels of one file, rescale slope applied: int16 where that is exact, else float32 or float64."""
-    return {"nifti": _nifti_voxels, "h5": _h5_voxels, "nrrd": _nrrd_voxels}[place.format](place)
-
-
-def scaled(array: NDArray[Any], slope: float, intercept: float, place: Place) -> NDArray[Any]:
-    """Stored numbers times slope plus intercept: int16 where that is exact, else floating point."""
-    if array.dtype.kind not in "iufb" or array.dtype.itemsize > 8:
-        raise place.unsound(f"holds {array.dtype}; plain integers or floats are due.", "Save it as int16 or float32.")
-    untouched = slope == 1.0 and intercept == 0.0
-    if not (array.dtype.kind in "iub" and slope.is_integer() and intercept.is_integer()):
-        exact: NDArray[Any] = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)
-        return exact if untouched else exact * exact.dtype.type(slope) + exact.dtype.type(intercept)
-    if untouched and (array.dtype.itemsize == 1 or array.dtype.newbyteorder("=") == np.int16):
-        return array.astype(np.int16, copy=False)
-    wide = array.astype(np.int64) * int(slope) + int(intercept)
-    limits = np.iinfo(np.int16)
-    fits = wide.size == 0 or (wide.min() >= limits.min and wide.max() <= limits.max)
-    return wide.astype(np.int16) if fits else wide.astype(np.float64)
+    return _READERS[place.format][1](place)
 
 
 # NIfTI -------------------------------------------------------------------------------------------
@@ -176,7 +129,7 @@ def _h5_grid(place: Place) -> Grid:
     try:
         with h5py.File(place.path, "r") as file:
             data = _h5_dataset(place, file)
-            return Grid(tuple(data.shape), plain_affine(_told_spacing(place)), data.dtype.name)
+            return Grid(tuple(data.shape), plain_affine(told_spacing(place)), data.dtype.name)
     except OSError as error:
         raise place.unsound(f"is truncated or damaged ({error}).") from None
 
@@ -200,16 +153,6 @@ def encode_h5(arrays: Mapping[str, NDArray[Any]]) -> bytes:
         for name, array in arrays.items():
             file.create_dataset(name, data=array, compression="gzip", track_times=False)
     return buffer.getvalue()
-
-
-def _told_spacing(place: Place) -> Spacing:
-    """The voxel size a record gives for a file that holds none."""
-    spacing = place.record.spacing
-    if spacing is None:
-        raise place.unsound("holds no voxel size and its record gives none.", "Give `spacing` (mm) in the record.")
-    if not all(np.isfinite(size) and size > 0 for size in spacing):
-        raise place.unsound(f"has spacing {spacing} mm; every axis needs a finite size above 0.", remedy=SPACING_REMEDY)
-    return spacing
 
 
 # NRRD --------------------------------------------------------------------------------------------
@@ -250,7 +193,7 @@ def _nrrd_affine(place: Place, header: Mapping[str, Any]) -> Affine:
     if directions is None:
         spacings = header.get("spacings")
         if spacings is None or not np.isfinite(spacings).all():
-            return plain_affine(_told_spacing(place))
+            return plain_affine(told_spacing(place))
         return plain_affine((float(spacings[0]), float(spacings[1]), float(spacings[2])))
     space = str(header.get("space", "right-anterior-superior")).lower()
     if space not in _NRRD_SPACES:
@@ -283,3 +226,14 @@ def encode_nrrd(array: NDArray[Any], affine: Affine) -> bytes:
     buffer = io.BytesIO()
     _nrrd().write(buffer, array, header, compression_level=1)
     return buffer.getvalue()
+
+
+_READERS: Mapping[str, tuple[Callable[[Place], Grid], Callable[[Place], NDArray[Any]]]] = {
+    "nifti": (_nifti_grid, _nifti_voxels),
+    "h5": (_h5_grid, _h5_voxels),
+    "nrrd": (_nrrd_grid, _nrrd_voxels),
+    "npz": (archive.grid, archive.voxels),
+    "dicom": (dicom.grid, dicom.voxels),
+    "metaimage": (metaimage.grid, metaimage.voxels),
+    "slices": (slices.grid, slices.voxels),
+}

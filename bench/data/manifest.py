@@ -19,6 +19,7 @@ from bench.contracts.cards import Protocol, TaskCard
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import ManifestHeader, Record
 from bench.data.atomic import json_text, publish, stage_bytes
+from bench.data.roster import roster_of
 from bench.data.splits import Parts, check_hygiene, lists, nested, present
 from bench.data.volumes import label_map, quick_fingerprint, read_header, read_image, read_label, voxel_fingerprint
 
@@ -59,9 +60,9 @@ def build(
     case is there, DataUnsound for a file whose header cannot be trusted.
     """
     protocol = _protocol(key, card, protocol_name)
-    listed = lists(protocol.split, splits_folder, fold)
-    subset = nested(listed.train, ratio, protocol.split.count, listed.subsets)
     on_disk = {record.case_id: record for record in card.files.records(folder)}
+    listed = lists(protocol.split, splits_folder, fold, roster_of(card.files, folder, list(on_disk.values())))
+    subset = nested(listed.train, ratio, protocol.split.count, listed.subsets, listed.unit_of)
     labelled = [case for case, record in on_disk.items() if record.label.kind != "none"]
     here, _ = present(Parts(subset, listed.val, listed.test), labelled)
     check_hygiene(here, {case: record.group for case, record in on_disk.items()})
@@ -82,7 +83,7 @@ def build(
         adapter=f"{key}@{card.version}",
         root_hint=folder.name,
         n={split: len(part) for split, part in _parts(here).items()},
-        classes=tuple(enumerate(card.classes, start=1)),
+        classes=tuple(enumerate(card.classes, start=1 if card.kind == "segmentation" else 0)),
         split_source=protocol.split.origin,
         ratios=protocol.label_ratios,
         checks=dict(checks or {}),

@@ -106,6 +106,23 @@ def pad_to(array: NDArray[Any], size: Shape3, fill: float = 0) -> NDArray[Any]:
     return out
 
 
+def boxed(array: NDArray[Any], size: Shape3, *, at_top: bool = False) -> tuple[Shape3, NDArray[Any]]:
+    """The last three axes cut or padded with 0 to a box, an axis of 0 left as it is; where the box begins, and its voxels.
+
+    The box lies in the middle, the odd rest at the end; with `at_top` it ends where the volume ends along the third axis (the
+    head), padding below. Source: STOIC's baseline, tasks.md A.16.
+    """
+    shape = (array.shape[-3], array.shape[-2], array.shape[-1])
+    d, h, w = (wanted or n for wanted, n in zip(size, shape, strict=True))
+    start = centred_start(shape, (d, h, w))
+    if at_top:
+        start = (start[0], start[1], shape[2] - w)
+    inner, outer = overlap(shape, start, (d, h, w))
+    out = np.zeros((*array.shape[:-3], d, h, w), array.dtype)
+    out[(..., *outer)] = array[(..., *inner)]
+    return start, out
+
+
 def unpad(array: NDArray[Any], shape: Shape3, fill: float = 0) -> NDArray[Any]:
     """Undo `pad_to` for an array once of `shape`: padding is cut off again, what was cut comes back as `fill`."""
     return pad_to(array, shape, fill)

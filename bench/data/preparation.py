@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Intensity, Shape3, Spacing
+from bench.contracts.cards import Intensity, Protocol, Shape3, Spacing
 from bench.contracts.errors import SpecError
 from bench.contracts.record import Record
 from bench.data.entry import MAGIC, CaseMeta
-from bench.data.resample import Placement, linear_slabs, resample_label, resampled_shape
+from bench.data.patches import boxed
+from bench.data.resample import Placement, linear_slabs, resample_label, resampled_shape, resized
 from bench.data.volumes import Volume, coarse_fingerprint, quick_fingerprint, read_header, read_image, read_label
 
 SD_FLOOR = 1e-6  # tasks.md A.1b
 FOREGROUND_VOXELS = 4096  # ours, kept per class for drawing crops
-_STORED: Mapping[str, type[np.generic]] = {"hu": np.int16, "zscore": np.float16, "asis": np.float16}
+_STORED: Mapping[str, type[np.generic]] = {"hu": np.int16, "zscore": np.float16, "asis": np.float16, "u8": np.uint8}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class CacheRecipe:
 
     `spacing_mm` None keeps native voxels. `label_values` is the complete map of `read_label`; None reads no masks.
     `crop_foreground` keeps the box of voxels above the window (`hu`) or above the volume's least value (otherwise).
+    `box_voxels`, `box_at_top`, `stored_voxels` and `stored_values` are as a `Protocol` has them, for cases without masks.
     `version` is raised when this code changes what a recipe gives.
     """
 
@@ -39,6 +41,33 @@ class CacheRecipe:
     crop_foreground: bool = False
     label_values: Mapping[int, int] | None = None
     version: int = 1
+    box_voxels: Shape3 | None = None
+    box_at_top: bool = False
+    stored_voxels: Shape3 | None = None
+    stored_values: bool = False
+
+    @classmethod
+    def of(cls, protocol: Protocol, label_values: Mapping[int, int] | None) -> CacheRecipe:
+        """What a protocol asks for; `label_values` None reads no masks."""
+        return cls(
+            intensity=protocol.intensity,
+            spacing_mm=protocol.spacing_mm,
+            crop_foreground=protocol.crop_foreground,
+            label_values=label_values,
+            box_voxels=protocol.box_voxels,
+            box_at_top=protocol.box_at_top,
+            stored_voxels=protocol.stored_voxels,
+            stored_values=protocol.stored_values,
+        )
+
+    def brought(self) -> dict[str, Any]:
+        """How volumes are brought to one form, where they are at all; an option that is off decides nothing."""
+        told = {
+            "box": [self.box_voxels, self.box_at_top] if self.box_voxels else None,
+            "stored_voxels": self.stored_voxels,
+            "stored_values": self.stored_values or None,
+        }
+        return {name: value for name, value in told.items() if value is not None}
 
     def __post_init__(self) -> None:
         if self.orientation != "RAS":
@@ -78,7 +107,7 @@ def entry_key(folder: Path, record: Record, recipe: CacheRecipe) -> str:
         files.append([record.label.format, record.label.key, quick_fingerprint(folder / str(record.label.path))])
     cropped = recipe.crop_foreground and recipe.intensity.kind == "hu"
     parts = {
-        "case": [record.dataset, record.case_id],
+        "case": [record.dataset, record.scan_id or record.case_id],
         "files": files,
         "told_spacing": record.spacing,
         "intensity": recipe.intensity.kind,
@@ -87,6 +116,7 @@ def entry_key(folder: Path, record: Record, recipe: CacheRecipe) -> str:
         "orientation": recipe.orientation,
         "labels": sorted((recipe.label_values or {}).items()) if labelled else None,
         "version": [recipe.version, MAGIC.hex()],
+        **recipe.brought(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -95,10 +125,10 @@ def prepared(folder: Path, record: Record, recipe: CacheRecipe) -> Prepared:
     """Read a case and apply the recipe.
 
     Order: mean and sd over all native voxels, then resampling (linear; masks nearest), then storage as int16 HU
-    (rounded, unclipped) or float16, then the crop. Raises what `read_image` and `read_label` raise.
+    (rounded, unclipped) or float16, then the crop, then the box and its resizing. Raises what `read_image` and `read_label` raise.
     """
-    header = read_header(folder, record)
-    volume = read_image(folder, record)
+    header = read_header(folder, record, stored_values=recipe.stored_values)
+    volume = read_image(folder, record, stored_values=recipe.stored_values)
     wanted = recipe.spacing_mm or volume.spacing_mm
     mean, sd = _moments(volume.array) if recipe.intensity.kind == "zscore" else ((), ())
     image, notes = _stored(volume, wanted, recipe.intensity.kind, mean, sd)
@@ -114,6 +144,8 @@ def prepared(folder: Path, record: Record, recipe: CacheRecipe) -> Prepared:
         box = tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
         image = np.ascontiguousarray(image[(slice(None), *box)])
         label = None if label is None else np.ascontiguousarray(label[box])
+    if recipe.brought():
+        start, shape, image = _brought(image, start, recipe, record.case_id)
     native = (volume.array.shape[1], volume.array.shape[2], volume.array.shape[3])
     placement = Placement(native, volume.spacing_mm, full, wanted, start, shape)
     foreground, counts = _foreground(label, record.case_id)
@@ -127,9 +159,22 @@ def prepared(folder: Path, record: Record, recipe: CacheRecipe) -> Prepared:
         sd=sd,
         class_voxels=counts,
         notes=tuple(notes),
-        fingerprint=coarse_fingerprint(volume),
+        fingerprint=coarse_fingerprint(volume.array),
     )
     return Prepared(image, label, foreground, meta)
+
+
+def _brought(image: NDArray[Any], start: Shape3, recipe: CacheRecipe, case: str) -> tuple[Shape3, Shape3, NDArray[Any]]:
+    """The volume cut or padded to the recipe's box and resized; start, shape and voxels. What lies outside is 0."""
+    if recipe.label_values is not None:
+        raise SpecError("a box or a stored size is for cases without masks.", case=case, remedy="Use spacing and crop.")
+    if recipe.box_voxels:
+        moved, image = boxed(image, recipe.box_voxels, at_top=recipe.box_at_top)
+        start = (start[0] + moved[0], start[1] + moved[1], start[2] + moved[2])
+    if recipe.stored_voxels and recipe.stored_voxels != _three(image):
+        values = resized(image, recipe.stored_voxels)
+        image = (np.rint(values) if np.issubdtype(image.dtype, np.integer) else values).astype(image.dtype)
+    return start, _three(image), image
 
 
 def _labelled(record: Record, recipe: CacheRecipe) -> bool:
@@ -150,7 +195,7 @@ def _stored(
     if kind == "hu" and volume.array.dtype == np.int16 and unchanged and volume.spacing_mm == wanted:
         return volume.array, []
     dtype = np.dtype(_STORED[kind])
-    limits = np.iinfo(np.int16) if kind == "hu" else np.finfo(np.float16)
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
     low, high = float(limits.min), float(limits.max)
     shape = resampled_shape(_three(volume.array), volume.spacing_mm, wanted)
     image = np.empty((len(volume.array), *shape), dtype)
@@ -158,7 +203,7 @@ def _stored(
     scale = np.maximum(np.asarray(sd or (1.0,), np.float32), np.float32(SD_FLOOR)).reshape(-1, 1, 1, 1)
     clipped = 0
     for rows, block in linear_slabs(volume.array, volume.spacing_mm, wanted):
-        values = (block - centre) / scale if kind == "zscore" else np.rint(block) if kind == "hu" else block
+        values = (block - centre) / scale if kind == "zscore" else np.rint(block) if dtype.kind in "iu" else block
         clipped += int(((values < low) | (values > high)).sum())
         image[:, rows] = np.clip(values, low, high)
     return image, [f"{clipped} voxels clipped to [{low:g}, {high:g}]"] if clipped else []

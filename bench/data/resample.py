@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts.cards import Shape3, Spacing
+from bench.data.axes import Affine
 
 SAME_SPACING = 1e-5  # relative; header floats of one scanner differ by this much, a 512-voxel axis by 0.005 voxel
 SLAB_VOXELS = 4 << 20  # float32 values in one slab
+Positioned = tuple[float, float, float]
 Positions = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -68,6 +70,19 @@ def resample_image(image: NDArray[Any], spacing_mm: Spacing, wanted_mm: Spacing)
     return out
 
 
+def resized(image: NDArray[Any], shape: Shape3) -> NDArray[np.float32]:
+    """An image (C, D, H, W) stretched linearly to `shape`, each voxel standing for its share of the volume.
+
+    New voxel i of m stands at old coordinate (i + 1/2) n / m - 1/2, as in torch's trilinear interpolation with
+    align_corners=False. Example: 0, 2 to four voxels -> 0, 0.5, 1.5, 2.
+    """
+    d, h, w = (_centred(m, n, n / m) for m, n in zip(shape, _three(image.shape), strict=True))
+    out = np.empty((len(image), *shape), np.float32)
+    for rows, block in _slabs(image, (d, h, w)):
+        out[:, rows] = block
+    return out
+
+
 def resample_label(label: NDArray[np.uint8], spacing_mm: Spacing, wanted_mm: Spacing) -> NDArray[np.uint8]:
     """A mask (D, H, W) resampled to the nearest voxel; midway, the later one. The same array where no axis changes."""
     if all(_same(old, new) for old, new in zip(spacing_mm, wanted_mm, strict=True)):
@@ -107,6 +122,19 @@ def native_labels(probabilities: NDArray[Any], placement: Placement) -> NDArray[
     for rows, block in native_probabilities(probabilities, placement):
         labels[rows] = block.argmax(axis=0)
     return labels
+
+
+def voxel_at(place_mm: Spacing, affine: Affine, placement: Placement) -> Positioned:
+    """The voxel of a prepared volume (fractions allowed) at a point in RAS mm, given the affine of its native canonical grid."""
+    matrix = np.linalg.inv(np.asarray(affine))
+    native = matrix[:3, :3] @ np.asarray(place_mm) + matrix[:3, 3]
+    found = []
+    for axis, at in enumerate(native.tolist()):
+        n, m = placement.native_shape[axis], placement.resampled_shape[axis]
+        old, new = placement.native_spacing_mm[axis], placement.spacing_mm[axis]
+        step = 1.0 if _same(old, new) else new / old
+        found.append((at - (n - 1) / 2) / step + (m - 1) / 2 - placement.crop_start[axis])
+    return found[0], found[1], found[2]
 
 
 def _positions(shape: Shape3, spacing_mm: Spacing, wanted_mm: Spacing) -> Positions:

@@ -7,17 +7,21 @@ official list and never the folder: a half download keeps every case in its part
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from bench.contracts.cards import SplitRule
-from bench.contracts.errors import DataUnsound, SpecError, nearest
+from bench.contracts.errors import DataUnsound, SpecError
+from bench.data.listings import Listing, fold_count, listed, read_list
+from bench.data.roster import Roster
+
+__all__ = ["Parts", "check_hygiene", "every_fold", "lists", "nested", "present", "rank", "read_list"]
 
 SALT = "split-v1"
+SALTS = (SALT, "split-v1-b", "split-v1-c")
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,15 @@ class Parts:
     """Case ids of the three parts, train in the order in which smaller label ratios take them.
 
     Where a paper selects its checkpoint on the cases it reports, `val` and `test` are the same list. `subsets` holds the
-    authors' own training subsets by label ratio, where they published some.
+    authors' own training subsets by label ratio, where they published some. `unit_of` names the patient or scan of training
+    cases that a label ratio takes only together.
     """
 
     train: tuple[str, ...]
     val: tuple[str, ...]
     test: tuple[str, ...]
     subsets: Mapping[float, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    unit_of: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def selects_on_test(self) -> bool:
@@ -71,50 +77,106 @@ def beside_published_test(task: str, units: Sequence[str], test: Sequence[str], 
     return Parts(others[n_val:], others[:n_val], tuple(test))
 
 
-def lists(rule: SplitRule, splits_folder: Path, fold: int = 0) -> Parts:
+def stratified(task: str, strata: Mapping[str, str], salt: str = SALT) -> Parts:
+    """Our rule inside each stratum, the parts joined in the order of strata; `strata` maps a unit to its own.
+
+    Source: tasks.md 0.1. Example: ten units of stratum a and ten of b give 14/2/4, two of each stratum in test.
+    """
+    pieces = [divided(task, [u for u in strata if strata[u] == name], salt) for name in sorted(set(strata.values()))]
+    train, val, test = (tuple(u for piece in pieces for u in getattr(piece, part)) for part in ("train", "val", "test"))
+    return Parts(train, val, test)
+
+
+def interleaved(units: Sequence[str], class_of: Mapping[str, str]) -> tuple[str, ...]:
+    """Units sorted by (i / n_c, class), i the place inside their class of n_c units: every prefix has the classes' shares.
+
+    Source: tasks.md 0.1. Units without a class count as one of their own. Example: a1 a2 a3 a4 b1 b2 of classes a and b give
+    a1 b1 a2 a3 b2 a4.
+    """
+    classes: dict[str, list[str]] = {}
+    for unit in units:
+        classes.setdefault(class_of.get(unit, ""), []).append(unit)
+    placed = ((i / len(members), name, unit) for name, members in classes.items() for i, unit in enumerate(members))
+    return tuple(unit for _, _, unit in sorted(placed, key=lambda place: place[:2]))
+
+
+def lists(rule: SplitRule, splits_folder: Path, fold: int = 0, roster: Roster | None = None) -> Parts:
     """The parts that a protocol's rule names, checked: no case twice, none in two parts.
 
-    Raises SpecError for an unknown file, key or fold, DataUnsound for a list that contradicts itself.
+    `roster` tells what only the data know: the classes of cases, the cases of a group. Without it a list of groups stays one
+    of groups, and a stratified order whose file tells no classes stays as it is listed. Raises SpecError for an unknown
+    file, key or fold and for strata that nobody told, DataUnsound for a list that contradicts itself.
     """
     if fold and not rule.by_fold:
         raise SpecError(
             f"The list '{rule.key}' of {rule.file} has one split and no fold {fold}.", remedy="Leave --fold out."
         )
-    parts = _two_texts(rule, splits_folder) if "+" in rule.file else _from_json(rule, splits_folder, fold)
-    if rule.order == "hash":
-        parts = replace(parts, train=rank(_task_of(rule), parts.train))
+    found = listed(rule, splits_folder, fold)
+    known = roster or Roster()
+    parts = _divided(rule, found, known, fold) if rule.divides else Parts(found.train, found.val, found.test)
+    if not rule.with_val:
+        parts = replace(parts, train=(*parts.train, *parts.val), val=parts.test)
+    parts = replace(parts, train=_ordered(rule, found, known, parts.train))
     if rule.subsets and not fold:  # the authors drew their subsets from fold 0's training part
         parts = replace(parts, subsets={r: read_list(splits_folder, rule.file, k) for r, k in rule.subsets.items()})
+    if rule.unit == "group" and roster is not None:
+        parts = _expanded(parts, roster)
+    elif found.unit_of:
+        parts = replace(parts, unit_of={case: found.unit_of[case] for case in parts.train})
     check_hygiene(parts, {}, origin=rule.file)
     return parts
 
 
-def every_fold(rule: SplitRule, splits_folder: Path) -> list[Parts]:
+def every_fold(rule: SplitRule, splits_folder: Path, roster: Roster | None = None) -> list[Parts]:
     """The parts of each fold that the rule's list holds, fold 0 first; one entry where there are no folds."""
     if not rule.by_fold:
-        return [lists(rule, splits_folder)]
-    found = _at(_json(_list_file(splits_folder, rule.file)), rule.key, rule.file)
-    return [lists(rule, splits_folder, fold) for fold in range(len(found))]
+        return [lists(rule, splits_folder, 0, roster)]
+    count = len(SALTS) if rule.divides else fold_count(rule, splits_folder)
+    return [lists(rule, splits_folder, fold, roster) for fold in range(count)]
 
 
-def read_list(splits_folder: Path, file: str, key: str = "") -> tuple[str, ...]:
-    """One list of a file in `tasks/splits/`: `key` is a path of names joined by `/`; empty for a text file.
-
-    `corpus_luna16.json` marks its ids with T (training) or V (held out): key `T` gives the ids so marked, without the mark.
-    Raises SpecError for what is not there.
-    """
-    path = _list_file(splits_folder, file)
-    if path.suffix == ".txt":
-        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    content = _json(path)
-    if file == "corpus_luna16.json":
-        return _luna(content, key)
-    found = _at(content, key, file)
-    if not isinstance(found, list):
+def _divided(rule: SplitRule, found: Listing, roster: Roster, fold: int) -> Parts:
+    if fold >= len(SALTS):
         raise SpecError(
-            f"'{key}' in {file} is no list of cases but holds {_names(found)}.", remedy="Name one of these."
+            f"No repeat {fold} of our rule; there are {len(SALTS)}.", remedy=f"Say --fold 0 to {len(SALTS) - 1}."
         )
-    return tuple(str(unit) for unit in found)
+    task, salt = _task_of(rule), SALTS[fold]
+    if rule.divides == "all":
+        return divided(task, found.train, salt)
+    unknown = [unit for unit in found.train if unit not in roster.class_of]
+    if unknown:
+        raise SpecError(
+            f"The rule of {rule.file} divides classes, and {len(unknown)} of {len(found.train)} units have none; first "
+            f"{unknown[0]}.",
+            case=task,
+            remedy="The owners' table of labels must name every case, on disk or not: fetch it whole.",
+        )
+    return stratified(task, {unit: roster.class_of[unit] for unit in found.train}, salt)
+
+
+def _ordered(rule: SplitRule, found: Listing, roster: Roster, train: tuple[str, ...]) -> tuple[str, ...]:
+    """The training cases in the order of label ratios; those of one unit follow each other as they are listed."""
+    if rule.order != "hash":
+        return train
+    class_of = found.class_of or roster.class_of
+    if rule.stratified and not class_of:
+        return train
+    cases: dict[str, list[str]] = {}
+    for case in train:
+        cases.setdefault(found.unit_of.get(case, case), []).append(case)
+    units = rank(_task_of(rule), cases)
+    units = interleaved(units, class_of) if rule.stratified else units
+    return tuple(case for unit in units for case in cases[unit])
+
+
+def _expanded(parts: Parts, roster: Roster) -> Parts:
+    """Groups replaced by their cases; one that is not on disk stays, so that it counts as missing; an empty one goes."""
+
+    def cases(units: Iterable[str]) -> tuple[str, ...]:
+        return tuple(case for unit in units for case in roster.cases_of.get(unit, (unit,)))
+
+    unit_of = {case: unit for unit in parts.train for case in roster.cases_of.get(unit, (unit,))}
+    return Parts(cases(parts.train), cases(parts.val), cases(parts.test), unit_of=unit_of)
 
 
 def nested(
@@ -122,10 +184,12 @@ def nested(
     ratio: float,
     count: Literal["ceil", "int"] = "ceil",
     subsets: Mapping[float, Sequence[str]] | None = None,
+    unit_of: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
     """The training units of a label ratio: the first max(1, ceil(ratio n)) of the order given, or the authors' own subset.
 
-    `count` int rounds down, as AR and SPAD do. With one order, a smaller ratio is always contained in a larger one.
+    `count` int rounds down, as AR and SPAD do. With `unit_of` the n are units (patients), whose cases come together.
+    With one order, a smaller ratio is always contained in a larger one.
     Example: nested of 21 units at 0.2 is 5 with ceil and 4 with int. Raises SpecError for a ratio outside (0, 1].
     """
     if not (math.isfinite(ratio) and 0 < ratio <= 1):
@@ -135,8 +199,10 @@ def nested(
         raise TypeError(f"'{own}' names a list; hand over the subsets of lists(), not those of the rule")
     if own is not None:
         return tuple(own)
-    share = round(ratio * len(train), 9)  # 0.55 * 100 is 55.00000000000001 in floats; it must take 55
-    return tuple(train[: max(1, math.ceil(share) if count == "ceil" else int(share))])
+    units = list(dict.fromkeys(unit_of.get(case, case) for case in train)) if unit_of else list(train)
+    share = round(ratio * len(units), 9)  # 0.55 * 100 is 55.00000000000001 in floats; it must take 55
+    taken = frozenset(units[: max(1, math.ceil(share) if count == "ceil" else int(share))])
+    return tuple(case for case in train if (unit_of or {}).get(case, case) in taken)
 
 
 def present(parts: Parts, on_disk: Iterable[str]) -> tuple[Parts, tuple[str, ...]]:
@@ -147,7 +213,7 @@ def present(parts: Parts, on_disk: Iterable[str]) -> tuple[Parts, tuple[str, ...
         return tuple(case for case in part if case in here)
 
     subsets = {ratio: keep(part) for ratio, part in parts.subsets.items()}
-    cut = Parts(keep(parts.train), keep(parts.val), keep(parts.test), subsets)
+    cut = Parts(keep(parts.train), keep(parts.val), keep(parts.test), subsets, parts.unit_of)
     return cut, tuple(case for case in parts.everything() if case not in here)
 
 
@@ -183,76 +249,9 @@ def check_hygiene(parts: Parts, groups: Mapping[str, str], origin: str = "") -> 
                 )
 
 
-def _from_json(rule: SplitRule, folder: Path, fold: int) -> Parts:
-    found = _at(_json(_list_file(folder, rule.file)), rule.key, rule.file)
-    if rule.by_fold:
-        return _of_folds(found, fold, rule)
-    if not isinstance(found, Mapping) or "train" not in found or not {"val", "test"} & set(found):
-        raise SpecError(
-            f"'{rule.key}' in {rule.file} holds {_names(found)}, no train with val or test.", remedy="Name another key."
-        )
-    test = found.get("test", found.get("val"))
-    return Parts(_ids(found["train"]), _ids(found.get("val", test)), _ids(test))
-
-
-def _of_folds(found: Any, fold: int, rule: SplitRule) -> Parts:
-    if not isinstance(found, Mapping) or str(fold) not in found:
-        raise SpecError(
-            f"No fold {fold} in '{rule.key}' of {rule.file}; it holds {_names(found)}.", remedy="Take one of these."
-        )
-    test = _ids(found[str(fold)])
-    others = sorted(case for name, part in found.items() if name != str(fold) for case in _ids(part))
-    return Parts(tuple(others), test, test)
-
-
-def _two_texts(rule: SplitRule, folder: Path) -> Parts:
-    train, _, test = rule.file.partition("+")
-    evaluation = read_list(folder, test)
-    return Parts(read_list(folder, train), evaluation, evaluation)
-
-
 def _task_of(rule: SplitRule) -> str:
     """The key under which cases are hashed: the list's own in a file that serves several tasks, else the file's name."""
-    if rule.file in ("msd_712_proposed.json", "bench_proposed.json"):
+    if rule.file in ("msd_712_proposed.json", "bench_proposed.json", "medmnist.json"):
         return rule.key
-    return rule.file.partition("+")[0].removesuffix(".json").partition("_")[0]
-
-
-def _list_file(folder: Path, file: str) -> Path:
-    path = folder / file
-    if not path.is_file():
-        lying = [found.name for found in folder.glob("*.*")] if folder.is_dir() else []
-        raise SpecError(f"No list of cases '{file}' in {folder.name}/. {nearest(file, lying)}".strip(), case=file)
-    return path
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataUnsound(
-            f"{path.name} is no JSON ({error}).", case=path.name, remedy="Install the project anew."
-        ) from error
-
-
-def _at(content: Any, key: str, file: str) -> Any:
-    for name in key.split("/") if key else ():
-        if not isinstance(content, Mapping) or name not in content:
-            raise SpecError(
-                f"No list '{key}' in {file}; at '{name}' it holds {_names(content)}.", remedy="Name one of these."
-            )
-        content = content[name]
-    return content
-
-
-def _luna(content: Mapping[str, Any], mark: str) -> tuple[str, ...]:
-    marked = [unit for name, part in content.items() if name.startswith("subset_") for unit in part]
-    return tuple(unit[1:] for unit in marked if unit[:1] == mark)
-
-
-def _ids(units: Iterable[object]) -> tuple[str, ...]:
-    return tuple(str(unit) for unit in units)
-
-
-def _names(found: Any) -> str:
-    return ", ".join(map(str, list(found)[:12])) if isinstance(found, Mapping) else type(found).__name__
+    name = rule.file.partition("+")[0].removeprefix("corpus_").partition(".")[0]
+    return name.partition("_")[0]

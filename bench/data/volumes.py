@@ -1,6 +1,6 @@
 """Files to arrays in one axis order, and back: what the rest of the bench knows of files.
 
-Whatever lies on disk (NIfTI, h5, NRRD: see `formats.py`), what comes out is in canonical RAS order, (C, D, H, W) with
+Whatever lies on disk (see `formats.py`), what comes out is in canonical RAS order, (C, D, H, W) with
 D, H, W along patient x, y, z, or it is refused with a reason: a volume that cannot be trusted must not become a number
 in a table.
 
@@ -10,8 +10,10 @@ Longer than 250 lines because reading, refusing, fingerprinting and writing must
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,8 @@ from bench.data.axes import (
     settle,
     spacing_of,
 )
-from bench.data.formats import SPACING_REMEDY, Place, encode_h5, encode_nifti, encode_nrrd, grid, voxels
+from bench.data.formats import encode_h5, encode_nifti, encode_nrrd, grid, voxels
+from bench.data.place import SPACING_REMEDY, Place
 
 GEOMETRY_TOLERANCE = 1e-3  # tasks.md 0.1, per term of the affine
 CODE_TOLERANCE = 1e-6  # tasks.md C.3, how far a float-coded label may lie from an integer
@@ -82,24 +85,25 @@ class Volume:
     affine: Affine
 
 
-def read_header(folder: Path, record: Record) -> Header:
+def read_header(folder: Path, record: Record, *, stored_values: bool = False) -> Header:
     """The grid of a case's first image, in the file's own axis order, without reading voxels.
 
     h5 files hold no voxel size, and NRRD files may not: theirs comes from `record.spacing` (mm, in the file's order),
     and their axes are then taken as RAS. Raises DataMissing or DataUnsound naming the case.
     """
-    return _header(_images(folder, record)[0])
+    return _header(_images(folder, record, stored_values)[0])
 
 
-def read_image(folder: Path, record: Record) -> Volume:
+def read_image(folder: Path, record: Record, *, stored_values: bool = False) -> Volume:
     """A case's images as (C, D, H, W) in canonical order, channels as the record numbers them.
 
     int16 where every file holds integers that fit (a rescale slope applied), else float32; values are otherwise
-    untouched. Raises DataUnsound for a damaged file, NaN or infinite voxels, a file that is 4-D where the record names
-    no frame, and channels that do not share one grid.
+    untouched. `stored_values` reads DICOM as `dicom.py` says. Raises DataUnsound for a damaged file, NaN or infinite voxels,
+    a file that is 4-D where the record names no frame, and channels that do not share one grid.
     """
-    places = _images(folder, record)
-    check_geometry(folder, record, label=False)
+    places = _images(folder, record, stored_values)
+    for other in places[1:]:
+        _same_grid(places[0], _header(places[0]), other, _header(other))
     stored: dict[Path, NDArray[Any]] = {}
     channels = []
     for place in places:
@@ -169,18 +173,35 @@ def to_native(array: NDArray[Any], header: Header) -> NDArray[Any]:
 def quick_fingerprint(path: Path) -> str:
     """A file's identity without reading all of it: `quick:<bytes>:<sha256 of its first and last MiB>` (tasks.md C.1).
 
-    A change in the middle that keeps the size goes unseen. A file shorter than a MiB is hashed twice over.
+    A change in the middle that keeps the size goes unseen. A file shorter than a MiB is hashed twice over. Of a folder of
+    slices: the sum of bytes, and the sha256 of all names and sizes and of the first and the last file's fingerprints.
     Raises DataMissing where there is no such file.
     """
     try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256(file.read(MIB))
-            size = file.seek(0, 2)
-            file.seek(max(0, size - MIB))
-            digest.update(file.read(MIB))
+        if path.is_dir():
+            return _folder_fingerprint(path)
+        found = path.stat()
+        return _file_fingerprint(str(path), found.st_size, found.st_mtime_ns)
     except FileNotFoundError:
         raise DataMissing(f"no file '{path.name}' in '{path.parent}'.", remedy="Complete the download.") from None
+
+
+@lru_cache(maxsize=4096)  # an archive of thousands of cases is asked for once per case
+def _file_fingerprint(name: str, _bytes: int, _changed_ns: int) -> str:
+    with Path(name).open("rb") as file:
+        digest = hashlib.sha256(file.read(MIB))
+        size = file.seek(0, 2)
+        file.seek(max(0, size - MIB))
+        digest.update(file.read(MIB))
     return f"quick:{size}:{digest.hexdigest()}"
+
+
+def _folder_fingerprint(folder: Path) -> str:
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    sizes = [(path.name, path.stat().st_size) for path in files]
+    ends = [quick_fingerprint(path) for path in (*files[:1], *files[-1:])]
+    digest = hashlib.sha256(json.dumps([sizes, ends]).encode())
+    return f"quick:{sum(size for _, size in sizes)}:{digest.hexdigest()}"
 
 
 def voxel_fingerprint(volume: Volume) -> str:
@@ -195,14 +216,14 @@ def voxel_fingerprint(volume: Volume) -> str:
     return f"v1:{digest.hexdigest()}"
 
 
-def coarse_fingerprint(volume: Volume) -> str:
-    """sha256 over at most 32 evenly spaced planes per axis: equal for the same voxels, whatever their file or type.
+def coarse_fingerprint(array: NDArray[Any]) -> str:
+    """sha256 over at most 32 evenly spaced planes per axis of an image (C, D, H, W): equal for the same voxels, whatever file.
 
     Cheap enough to take of every case; an image changed between those planes goes unseen.
     """
-    steps = tuple(slice(None, None, max(1, -(-size // 32))) for size in volume.array.shape[1:])
-    sample = np.ascontiguousarray(volume.array[(slice(None), *steps)], dtype=np.float32)
-    return hashlib.sha256(f"{volume.array.shape}".encode() + sample.tobytes()).hexdigest()
+    steps = tuple(slice(None, None, max(1, -(-size // 32))) for size in array.shape[1:])
+    sample = np.ascontiguousarray(array[(slice(None), *steps)], dtype=np.float32)
+    return hashlib.sha256(f"{array.shape}".encode() + sample.tobytes()).hexdigest()
 
 
 def write_nifti(path: Path, array: NDArray[Any], *, affine: Affine, dtype: DTypeLike) -> None:
@@ -227,10 +248,11 @@ def write_nrrd(path: Path, array: NDArray[Any], *, affine: Affine) -> None:
     write_bytes(path, encode_nrrd(array, affine))
 
 
-def _images(folder: Path, record: Record) -> list[Place]:
+def _images(folder: Path, record: Record, stored_values: bool = False) -> list[Place]:
     if not record.images:
         raise DataMissing("the record names no image.", case=record.case_id, remedy="Write the manifest anew.")
-    return [_place(folder, record, file, "image") for file in sorted(record.images, key=lambda file: file.channel)]
+    files = sorted(record.images, key=lambda file: file.channel)
+    return [replace(_place(folder, record, file, "image"), stored_values=stored_values) for file in files]
 
 
 def _label(folder: Path, record: Record) -> Place:
@@ -243,10 +265,12 @@ def _label(folder: Path, record: Record) -> Place:
 def _place(folder: Path, record: Record, file: ImageFile | LabelFile, key: str) -> Place:
     name = str(file.path)
     path = folder / name
-    if not path.is_file():
-        found = f"no file '{name}' in '{folder}'."
+    is_folder = file.format in ("dicom", "slices")
+    if not (path.is_dir() if is_folder else path.is_file()):
+        found = f"no {'folder' if is_folder else 'file'} '{name}' in '{folder}'."
         raise DataMissing(found, case=record.case_id, remedy="Complete the download or drop the case.")
-    return Place(path, name, file.format, file.key or key, file.frame if isinstance(file, ImageFile) else None, record)
+    frame, index = (file.frame, file.index) if isinstance(file, ImageFile) else (None, None)
+    return Place(path, name, file.format, file.key or key, frame, record, index)
 
 
 def _header(place: Place) -> Header:

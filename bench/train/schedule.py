@@ -12,7 +12,7 @@ from torch import nn
 from bench.contracts.cards import PhaseConfig
 from bench.contracts.errors import PluginBroken, SpecError, nearest
 
-SCHEDULES = ("cosine", "linear", "constant", "cosine_overlong")
+SCHEDULES = ("cosine", "linear", "constant", "cosine_overlong", "milestones")
 Group = dict[str, Any]
 
 
@@ -24,7 +24,8 @@ def learning_rate(config: PhaseConfig, step: int) -> float:
     `cosine` falls from 1 at s = W to 0 at s = `steps`, one past the last update; `linear` falls between the same ends in
     a straight line; `constant` stays at 1. `cosine_overlong` is that of SPAD's released code: update s of the warm-up
     takes s / W, and the cosine's half period is `steps` counted from the end of the warm-up, so that it stops short of its
-    end. Cosines fall to `lr_floor`; the rate is set anew every `lr_every` updates.
+    end. Cosines fall to `lr_floor`; the rate is set anew every `lr_every` updates. `milestones` takes a tenth from half of
+    all steps on and a hundredth from three quarters on (MedMNIST's and SPAD's rule).
     Raises SpecError for a schedule that does not exist.
 
     Example: 4 steps, 2 of them warm-up, cosine: 0.5, 1, 1, 0.5.
@@ -40,6 +41,8 @@ def learning_rate(config: PhaseConfig, step: int) -> float:
         return (step + (not overlong)) / config.warmup_steps
     if config.schedule == "constant":
         return 1.0
+    if config.schedule == "milestones":
+        return 0.1 ** ((2 * step >= config.steps) + (4 * step >= 3 * config.steps))
     share = (step - config.warmup_steps) / max(config.steps - (0 if overlong else config.warmup_steps), 1)
     if config.schedule == "linear":
         return 1.0 - min(share, 1.0)

@@ -53,12 +53,12 @@ class LabelledCrop:
         flips = [a for a in self.recipe.flip_axes if chance[a] < self.recipe.flip_probability]
         quarters = 1 + int(3 * chance[4]) if chance[3] < self.recipe.rot90_probability else 0
         return {
-            "volume": _mirrored(volume, flips, quarters),
-            "label": _mirrored(label, flips, quarters),
-            "inside": _mirrored(inside, flips, quarters),
+            "volume": mirrored(volume, flips, quarters),
+            "label": mirrored(label, flips, quarters),
+            "inside": mirrored(inside, flips, quarters),
             "turn": turn_matrix(self.recipe, rng),
-            "gain": _around(1.0, self.recipe.intensity_scale, chance[5] < self.recipe.intensity_scale_probability, rng),
-            "offset": _around(
+            "gain": around(1.0, self.recipe.intensity_scale, chance[5] < self.recipe.intensity_scale_probability, rng),
+            "offset": around(
                 0.0, self.recipe.intensity_shift, chance[6] < self.recipe.intensity_shift_probability, rng
             ),
         }
@@ -100,7 +100,7 @@ def turn_matrix(recipe: FineTuneConfig, rng: np.random.Generator) -> np.ndarray:
     return (about_x @ about_y @ about_z / factor).astype(np.float32)
 
 
-def _mirrored(array: np.ndarray, flips: Sequence[int], quarters: int) -> np.ndarray:
+def mirrored(array: np.ndarray, flips: Sequence[int], quarters: int) -> np.ndarray:
     """The last three axes flipped and turned by quarters about the third; the shape must survive an odd quarter."""
     lead = array.ndim - 3
     flipped = np.flip(array, tuple(axis + lead for axis in flips))
@@ -109,6 +109,7 @@ def _mirrored(array: np.ndarray, flips: Sequence[int], quarters: int) -> np.ndar
     return np.ascontiguousarray(np.rot90(flipped, quarters, (lead, lead + 1)))
 
 
-def _around(middle: float, reach: float, on: bool, rng: np.random.Generator) -> np.ndarray:
+def around(middle: float, reach: float, on: bool, rng: np.random.Generator) -> np.ndarray:
+    """One float32 number (1,), uniform within `reach` of `middle`; the middle itself when off, drawn all the same."""
     drawn = rng.uniform(-reach, reach, 1)
     return (middle + drawn * on).astype(np.float32)

@@ -73,6 +73,12 @@ def test_the_factor_rises_to_at_most_one_and_then_never_rises_again(steps: int, 
         assert factors[-1] == pytest.approx(1.0 if kind == "constant" else 0.0, abs=1e-12)
 
 
+def test_milestones_take_a_tenth_from_the_half_on_and_a_hundredth_from_three_quarters_on() -> None:
+    config = replace(CONFIG, steps=8, warmup_steps=0, schedule="milestones")
+    expected = [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]
+    assert [schedule.learning_rate(config, step) for step in range(8)] == pytest.approx(expected)
+
+
 def test_an_unknown_schedule_is_refused_with_the_nearest_word() -> None:
     with pytest.raises(SpecError, match="Did you mean 'cosine'"):
         schedule.learning_rate(replace(CONFIG, schedule="cosin"), 0)

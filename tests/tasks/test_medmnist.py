@@ -1,0 +1,178 @@
+"""MedMNIST's archives: both releases and sides are read, phantoms are written in the same form, other files are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import registry
+from bench.contracts.errors import DataUnsound, SpecError
+from bench.data.archive import encode_npz, small_array
+from bench.data.volumes import read_image
+from bench.phantom_data import task_ids
+from tasks.layouts import medmnist
+from tasks.layouts.medmnist import MedMnist
+from tests.command_line import bench
+
+FLAGS = [task for task in registry.names(registry.TASKS) if "mnist" in task]
+ORGANS = MedMnist(flag="organmnist3d", classes=11, modality="CT")
+TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=2", "--set", "finetune.evaluate_every=1")
+
+
+def an_archive(
+    folder: Path, name: str, side: int = 2, counts: tuple[int, int, int] = (3, 2, 2), last: int = 10
+) -> Path:
+    arrays = {}
+    for part, count in zip(("train", "val", "test"), counts, strict=True):
+        arrays[f"{part}_images"] = np.arange(count * side**3, dtype=np.uint8).reshape(count, side, side, side)
+        arrays[f"{part}_labels"] = np.full((count, 1), last, np.uint8)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(encode_npz(arrays))
+    return folder / name
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What counts as the owners' checksums, to be filled by a test."""
+    told: dict[str, str] = {}
+    monkeypatch.setattr(medmnist, "_facts", lambda flag: told)
+    return told
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def test_there_are_nine_sets_and_their_cards_agree_with_the_owners_facts() -> None:
+    facts = json.loads((registry.splits_folder() / "medmnist.json").read_text())
+    assert len(FLAGS) == 9
+    for flag in FLAGS:
+        card = registry.task(flag)
+        assert card.counts["labelled"] == sum(facts[flag]["n"].values()) and card.licence == facts[flag]["license"]
+        assert (
+            len(card.classes) == len(facts[flag]["labels"]) == card.files.classes
+            and card.channels == facts[flag]["channels"]
+        )
+        assert card.dims == (3 if flag.endswith("3d") else 2) == card.files.dims and card.twins_told
+        assert card.protocols["spad"].recipe.random_factor == (flag in ("adrenalmnist3d", "vesselmnist3d"))
+        steps = 100 * -(-facts[flag]["n"]["train"] // card.protocols["spad"].recipe.batch_size)
+        assert card.protocols["spad"].recipe.steps == steps and card.protocols["spad"].recipe.schedule == "milestones"
+
+
+@pytest.mark.parametrize(("name", "field"), [("organmnist3d.npz", "md5_28"), ("organmnist3d_64.npz", "md5_64")])
+def test_a_file_of_the_owners_is_read_and_its_release_is_told(
+    tmp_path: Path, known: dict[str, str], name: str, field: str
+) -> None:
+    path = an_archive(tmp_path / "deep" / "er", name)
+    known[field] = md5(path)
+    assert ORGANS.locate(tmp_path) == path.parent
+    records = ORGANS.records(path.parent)
+    assert [r.case_id for r in records][:3] == [f"organmnist3d/train/{i:06d}" for i in range(3)] and len(records) == 7
+    assert {(r.source, r.meta["release"], r.label.value) for r in records} == {("real", "v3", 10)}
+    np.testing.assert_array_equal(read_image(path.parent, records[1]).array[0], small_array(path, "train_images")[1])
+
+
+def test_the_older_release_is_taken_and_of_two_sides_the_smaller(tmp_path: Path, known: dict[str, str]) -> None:
+    small, _ = an_archive(tmp_path, "organmnist3d.npz"), an_archive(tmp_path, "organmnist3d_64.npz", side=3)
+    known["v2_md5_28"] = md5(small)
+    records = ORGANS.records(tmp_path)
+    assert {r.meta["release"] for r in records} == {"v2"} and records[0].images[0].path == "organmnist3d.npz"
+
+
+def test_a_file_of_another_checksum_is_refused_by_a_run(tmp_path: Path) -> None:
+    an_archive(tmp_path / "MedMNIST", "organmnist3d.npz")
+    words = (
+        "run",
+        "--method",
+        "unet3d_scratch",
+        "--task",
+        "organmnist3d",
+        "--root",
+        tmp_path,
+        "--results",
+        tmp_path / "r",
+    )
+    error = bench(*words, *TINY, "--json").error
+    assert (error["error"], error["case"]) == ("DataUnsound", "organmnist3d")
+    assert (
+        "md5" in error["message"]
+        and "a0c5a1ff56af4f155c46d46fbb45a2fe" in error["message"]
+        and "Zenodo" in error["remedy"]
+    )
+
+
+def test_a_truncated_archive_is_refused(tmp_path: Path, known: dict[str, str]) -> None:
+    path = an_archive(tmp_path, "organmnist3d.npz")
+    path.write_bytes(path.read_bytes()[:200])
+    known["md5_28"] = md5(path)
+    with pytest.raises(DataUnsound, match=r"^organmnist3d.*'train_labels'.*cut short"):
+        ORGANS.records(tmp_path)
+
+
+def test_an_archive_without_an_array_is_refused(tmp_path: Path, known: dict[str, str]) -> None:
+    path = tmp_path / "organmnist3d.npz"
+    path.write_bytes(
+        encode_npz({"train_images": np.zeros((1, 2, 2, 2), np.uint8), "train_labels": np.zeros((1, 1), np.uint8)})
+    )
+    known["md5_28"] = md5(path)
+    with pytest.raises(DataUnsound, match="'val_labels'"):
+        ORGANS.records(tmp_path)
+
+
+def test_a_class_outside_the_map_is_refused(tmp_path: Path, known: dict[str, str]) -> None:
+    path = an_archive(tmp_path, "organmnist3d.npz", last=11)
+    known["md5_28"] = md5(path)
+    with pytest.raises(DataUnsound, match="holds the class 11 in 'train_labels'; classes run from 0 to 10"):
+        ORGANS.records(tmp_path)
+
+
+def test_phantoms_hold_every_class_in_each_part_and_follow_from_their_names(tmp_path: Path) -> None:
+    card = registry.task("retinamnist")
+    for folder in ("one", "two"):
+        card.files.write_phantom(tmp_path / folder, task_ids(card, "smoke"), "smoke")
+    one, two = ((tmp_path / folder / "retinamnist.npz").read_bytes() for folder in ("one", "two"))
+    assert one == two
+    images, labels = (
+        small_array(tmp_path / "one" / "retinamnist.npz", f"train_{what}") for what in ("images", "labels")
+    )
+    assert images.shape == (24, 28, 28, 3) and images.dtype == np.uint8 and labels.shape == (24, 1)
+    for part in ("train", "val", "test"):
+        assert set(small_array(tmp_path / "one" / "retinamnist.npz", f"{part}_labels").ravel().tolist()) == set(
+            range(5)
+        )
+    assert {r.source for r in card.files.records(tmp_path / "one")} == {"phantom"}
+    with pytest.raises(SpecError, match="may be real"):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "organmnist3d.npz").write_bytes(b"real")
+        ORGANS.write_phantom(tmp_path / "mine", ["organmnist3d/train/000000"], "smoke")
+
+
+def test_nine_sets_share_one_folder_of_phantoms(tmp_path: Path) -> None:
+    for flag in ("nodulemnist3d", "retinamnist"):
+        card = registry.task(flag)
+        card.files.write_phantom(tmp_path / "MedMNIST", [f"{flag}/train/000003"], "smoke")
+    mark = json.loads((tmp_path / "MedMNIST" / "PHANTOM.json").read_text())
+    assert set(mark["files"]) == {"nodulemnist3d.npz", "retinamnist.npz"}
+    assert "nodulemnist3d/train/000002" in mark["cases"] and "retinamnist/train/000003" in mark["cases"]
+
+
+def test_a_run_ends_in_a_cell_that_verifies_and_keeps_its_evidence(tmp_path: Path) -> None:
+    words = ("run", "--method", "unet3d_scratch", "--task", "nodulemnist3d", "--phantom", "--results", tmp_path)
+    told = bench(*words, *TINY, "--json").value
+    assert set(told["scores"]) == {"auc", "acc"} and all(0 <= score <= 1 for score in told["scores"].values())
+    report = bench("verify", told["cell"], "--results", tmp_path, "--json").value
+    verdicts = {check["name"]: check["verdict"] for check in report["checks"]}
+    assert all(verdict == "ok" for name, verdict in verdicts.items() if name != "finetune:initial"), verdicts
+    half = bench(*words, *TINY, "--ratio", "0.5", "--json").value
+    cell = json.loads(Path(half["path"]).read_text())
+    assert cell["n_train"] == 12 and cell["classes"] == ["benign", "malignant"]
+
+
+def test_a_picture_is_refused_by_a_method_for_volumes(tmp_path: Path) -> None:
+    words = ("run", "--method", "unet3d_scratch", "--task", "dermamnist", "--phantom", "--results", tmp_path)
+    error = bench(*words, *TINY, "--json").error
+    assert error["error"] == "SpecError" and "3-D" in error["message"] and "2-D" in error["message"]
