@@ -15,9 +15,9 @@ _TAGS = {
     "reimplemented-by-mim-authors": "run anew by the authors of MiM",
     "pretrain-data-inferred": "the row does not name its corpus, the text does",
     "data-scale-ocr-decoded": "the scan reads 14K, taken for 1.4K",
-    "ocr-uncertain": "the scan is damaged: best reading, no part of any verdict",
 }
-_ON_A_ROW = tuple(_TAGS)[:3]
+_UNCERTAIN_SPREAD = "the scan is damaged: the standard deviation is a best reading and counts as unknown"
+_UNCERTAIN_VALUE = "the scan is damaged: the value is a best reading and gets no verdict"
 
 
 def task_notes(table: PaperTable, cells: Iterable[Printed | None]) -> list[str]:
@@ -33,12 +33,12 @@ def task_notes(table: PaperTable, cells: Iterable[Printed | None]) -> list[str]:
 def row_notes(row: PaperRow) -> list[str]:
     """What the paper marks on a whole row."""
     cells = [cell for cell in row.cells if cell and not cell.average]
-    return [_TAGS[tag] for tag in _ON_A_ROW if cells and all(tag in cell.tags for cell in cells)]
+    return [_TAGS[tag] for tag in _TAGS if cells and all(tag in cell.tags for cell in cells)]
 
 
 def printed_notes(table: PaperTable, cell: Printed) -> list[str]:
     """Whether a printed value is hard to read, and whether its pre-training has seen the test set."""
-    uncertain = [_TAGS["ocr-uncertain"]] if "ocr-uncertain" in cell.tags else []
+    uncertain = [_UNCERTAIN_SPREAD if cell.std else _UNCERTAIN_VALUE] if "ocr-uncertain" in cell.tags else []
     task = table.paper.tasks.get(cell.task_slug)
     return [*uncertain, *(_seen(cell.pretrain_data, task.task) if task else [])]
 

@@ -367,6 +367,9 @@ def test_a_printed_spread_is_used_and_one_that_is_hard_to_read_is_not() -> None:
     assert found and found.basis == "both"
     unsure = place(model("mg3d:II", [mg3d(0.5, method="mae3d")]), "MSD Task06 Dice", "MAE3D", "3D ViT-B").comparison
     assert unsure and unsure.basis == "bound"
+    made = model("mg3d:II", [], "published")
+    (told,) = texts(made, place(made, "MSD Task06 Dice", "MAE3D", "3D ViT-B").printed_letters)
+    assert "standard deviation is a best reading" in told
 
 
 def test_an_uncertain_value_has_no_verdict() -> None:
@@ -376,6 +379,10 @@ def test_an_uncertain_value_has_no_verdict() -> None:
     found = place(model("mg3d:VIII", [cell]), "CT-RATE R@50", "CT-CLIP")
     assert found.comparison and found.comparison.verdict == ""
     assert found.comparison.difference == pytest.approx(-0.01)
+    assert (
+        "the scan is damaged: the value is a best reading and gets no verdict"
+        in dict(model("mg3d:VIII", []).footnotes).values()
+    )
 
 
 def test_an_undefined_score_is_shown_as_such_and_has_no_verdict() -> None:
