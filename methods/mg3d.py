@@ -8,6 +8,8 @@ Changes  Without `text_folder` the frozen text encoder is not RadBERT but word v
          device's batch of 16. Masks are drawn per sample; padding is masked. `ref_code` is what the released code would
          do if it ran, without its stale text cache; its weight decay of 1e-8 is decoupled here
 Shapes   B volumes, N tokens each (48 at full size), L words, S sentences, W the width, E features of the text encoder
+
+Longer than 250 lines because Tables III and IV and the released code are switches of one loss.
 """
 
 from __future__ import annotations
@@ -18,12 +20,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight, from_disk
 from bench.contracts.errors import SpecError
-from bench.contracts.method import Batch, Corpus, Encoder, Losses, Method, Phase, Turn
+from bench.contracts.method import Batch, Corpus, Losses, Method, Phase, Turn
 from bench.nets.intensity import to_network_range
 from bench.nets.swin3d import Merging, Swin3D
 from bench.nets.text_encoder import build_text_encoder
@@ -33,20 +34,14 @@ from methods.parts.alignment import batch_contrast
 from methods.parts.draws import epochs
 from methods.parts.fusion import CrossAttention, FusionStack
 from methods.parts.heads import AttentionPool, ContrastHead, MeanPool, TokenPool, VolumeDecoder
-from methods.parts.language import (
-    NOT_HIDDEN,
-    ReportTokens,
-    VolumeAndReport,
-    fragment_means,
-    membership,
-    report_of,
-)
+from methods.parts.language import ReportTokens, VolumeAndReport, fragment_means, membership, report_of
+from methods.parts.losses import hidden_voxel_error, reconstruction_gap, token_mean
 from methods.parts.masks import random_hidden
 from methods.parts.sentence_views import Form, SentenceViews, similarity_gap
 from methods.parts.views import WholeVolume
+from methods.parts.vision_language import STRIDE, Report, VisionLanguageEncoder, places
 
 TERMS = ("mim", "mlm", "sfr", "cml", "ssm", "dfa")
-STRIDE = 32  # voxels per token and axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +97,7 @@ class MG3DConfig(MethodConfig):
     batch_size: int = 16  # Sec. IV, 4 on each of 4 devices
     lr: float = 1e-4  # Sec. IV, all but the vision encoder
     slow_lr: float = 2e-5  # Sec. IV, vision encoder
-    slow_parts: tuple[str, ...] = ("encoder.",)  # Sec. IV, what takes `slow_lr`
+    slow_parts: tuple[str, ...] = ("encoder.vision.",)  # Sec. IV, what takes `slow_lr`
     betas: tuple[float, float] = (0.9, 0.98)  # released code, its AdamW branch
     schedule: str = "linear"  # released code
     warmup_steps: int = 10_000  # released code
@@ -123,50 +118,28 @@ class MG3DConfig(MethodConfig):
         return d, h, w
 
 
-@dataclass(frozen=True)
-class Report:
-    """A report as the network sees it: frozen features (B, L, E), words W (B, L, W), sentences S (B, S, W), what of them
-    is no padding, and each sentence's share of each word (B, S, L)."""
-
-    frozen: Tensor
-    words: Tensor
-    sentences: Tensor
-    word_shown: Tensor
-    sentence_shown: Tensor
-    members: Tensor
-
-
 class MG3D(Method):
     """Multi-grained vision-language pre-training (Sec. III): within a patient by fusion, between patients by similarity."""
+
+    encoder: VisionLanguageEncoder
 
     def __init__(self, config: MG3DConfig, sight: Sight) -> None:
         super().__init__()
         check(config)
         self.config, self.intensity, self.wanted = config, sight.intensity, frozenset(config.terms)
         self.encoder = build_encoder(config, sight)
-        self.text = build_text_encoder(
-            config.text_folder,
-            vocabulary=config.text_vocabulary,
-            width=config.text_width,
-            longest=config.text_length,
-            dropout=config.text_dropout,
-        )
-        self.see = nn.Linear(self.encoder.channels[-1], config.width)
-        self.say = nn.Linear(self.text.width, config.width)
-        self.modality = nn.Embedding(2, config.width)  # 0 text, 1 image
         self._add_fusion()
         self._add_intra()
         self._add_inter()
         for name, part in self.named_children():
-            if name not in ("encoder", "text"):
+            if name != "encoder":
                 init_transformer_(part)
-        nn.init.normal_(self.modality.weight, std=0.02)
         self.phases = (self._phase(),)
 
     def fit(self, corpus: Corpus) -> None:
         """Word vectors from all reports, where no BERT is given; the record then says so."""
         reports = [report_of(corpus, case) for case in corpus.cases]
-        self.text.fit(reports)
+        self.encoder.text.fit(reports)
         if not self.config.text_folder:
             self.told = (f"text encoder: word vectors fitted on {len(reports)} reports in place of RadBERT",)
 
@@ -183,58 +156,26 @@ class MG3D(Method):
             losses["mim"] = self.rebuild(batch["volume"], report)
         if self.wanted == {"mim"}:
             return losses
-        image = self.look(batch["volume"])  # the whole volume once, for all other terms
+        image = self.encoder.look(batch["volume"])  # the whole volume once, for all other terms
         if self.wanted & {"mlm", "sfr"}:
             losses |= self.restore_words(image, report, batch)
         if self.wanted & {"cml", "ssm", "dfa"}:
             losses |= self.align(image, report, batch)
         return losses
 
-    def look(self, volume: Tensor) -> Tensor:
-        """Tokens of a volume (B, N, W): the encoder's last map, projected, with the image's modality embedding."""
-        coarse = self.encoder(volume).maps[-1]
-        if tuple(coarse.shape[2:]) != self.config.grid():  # a U-Net ends at stride 8
-            coarse = F.adaptive_avg_pool3d(coarse, self.config.grid())
-        return self._as_image(coarse.flatten(2).transpose(1, 2))
-
-    def _as_image(self, tokens: Tensor) -> Tensor:
-        return self.see(tokens) + self.modality.weight[1]
-
     def read(self, batch: Batch) -> Report:
-        """The report's words and sentences, nothing hidden (Sec. III-B): S is the mean of W over a fragment's tokens."""
-        frozen = self.listen(batch["words"])
-        words = self._as_text(frozen)
-        members = membership(batch["sentence"], self.config.text_sentences)
-        shown = batch["words"] != self.text.tokeniser.padding
-        sentences = fragment_means(words, members)
+        """Words W and sentences S of the whole reports (Sec. III-B)."""
+        report = self.encoder.read(batch["words"], batch["sentence"])
         if self.config.detached_sentences:
-            sentences = sentences.detach()
-        return Report(
-            frozen=frozen,
-            words=words,
-            sentences=sentences,
-            word_shown=shown if self.config.mask_padding else torch.ones_like(shown),
-            sentence_shown=members.sum(-1) > 0,
-            members=members,
-        )
-
-    @torch.no_grad()
-    def listen(self, words: Tensor) -> Tensor:
-        """The frozen encoder's last layer for one text a row, (B, L) -> (B, L, E)."""
-        shown = (words != self.text.tokeniser.padding).long()
-        return self.text(words, shown, self._places(words))
-
-    def _as_text(self, frozen: Tensor) -> Tensor:
-        return self.say(frozen) + self.modality.weight[0]
-
-    @staticmethod
-    def _places(words: Tensor) -> Tensor:
-        return torch.arange(words.shape[1], device=words.device).expand_as(words)
+            report = dataclasses.replace(report, sentences=report.sentences.detach())
+        if not self.config.mask_padding:
+            report = dataclasses.replace(report, word_shown=torch.ones_like(report.word_shown))
+        return report
 
     def rebuild(self, volume: Tensor, report: Report) -> Tensor:
         """L_MIM (Eq. 2): hidden blocks are zeroed and rebuilt under the report's guidance; squared error of their voxels."""
         hidden = self.hide(len(volume), volume.device)
-        tokens = self.look(volume.masked_fill(hidden, 0.0))
+        tokens = self.encoder.look(volume.masked_fill(hidden, 0.0))
         everywhere = _all_shown(tokens)
         if self.config.mim_guide == "sentence":
             tokens, _ = self.volume_stack(tokens, report.sentences, everywhere, report.sentence_shown)
@@ -254,7 +195,7 @@ class MG3D(Method):
 
     def restore_words(self, image: Tensor, report: Report, batch: Batch) -> Losses:
         """L_MLM (Eq. 3 and 4) over hidden words, L_SFR (Eq. 5 and 6) over the sentences that hold them."""
-        heard = self._as_text(self.listen(batch["corrupted"]))
+        heard = self.encoder.as_text(self.encoder.listen(batch["corrupted"]))
         restored, _ = self.word_stack(heard, image, report.word_shown, _all_shown(image))
         transformed = self.mlm_transform(restored)  # (B, L, E)
         losses: Losses = {}
@@ -266,8 +207,9 @@ class MG3D(Method):
             found = fragment_means(transformed, report.members)
             with torch.no_grad():
                 embedded = self.config.sfr_space == "projected"
-                words = self.text.embed(batch["words"], self._places(batch["words"])) if embedded else report.frozen
-                target = fragment_means(words, report.members)
+                words = batch["words"]
+                original = self.encoder.text.embed(words, places(words)) if embedded else report.frozen
+                target = fragment_means(original, report.members)
             if self.config.sfr_space == "projected":
                 found, target = self.sfr_project(found), self.sfr_target(target)
             gap = reconstruction_gap(found, target, report.sentence_shown, self.config.sfr_reduction)
@@ -278,15 +220,15 @@ class MG3D(Method):
         """L_CML (Eq. 7 and 8) between a patient's plain and informed features; L_SSM and L_DFA between patients."""
         config = self.config
         if config.projected_twice:
-            image = self._as_image(image)
-        volume_feature = self.image_pool(image)  # F_I: (B, W)
+            image = self.encoder.as_image(image)
+        volume_feature = self.encoder.image_pool(image)  # F_I: (B, W)
         losses: Losses = {}
         informed_feature = volume_feature
-        if "cml" in self.wanted or config.dfa_image == "informed":
+        if self._informs:
             informed, said = self.volume_stack(image, report.sentences, _all_shown(image), report.sentence_shown)
             informed_feature = self.informed_image_pool(informed)
             if "cml" in self.wanted:
-                plain = (volume_feature, self.text_pool(report.sentences, report.sentence_shown))
+                plain = (volume_feature, self.encoder.text_pool(report.sentences, report.sentence_shown))
                 fused = (informed_feature, self.informed_text_pool(said, report.sentence_shown))
                 losses["cml"] = config.intra_weight * self.contrast_modalities(plain, fused)
         if self.wanted & {"ssm", "dfa"}:
@@ -304,11 +246,11 @@ class MG3D(Method):
         if self.config.cml == "joined":
             left, right = (head(torch.cat(pair, -1)) for head, pair in zip(self.cml_heads, (plain, fused), strict=True))
             return self._both_ways(left, right)
-        projected = [head(x) for head, x in zip(self.cml_heads, (*plain, *fused), strict=True)]
-        pairs = [(projected[0], projected[2]), (projected[1], projected[3])]
+        anchors = [self.encoder.image_head(plain[0]), self.encoder.text_head(plain[1])]
+        candidates = [head(x) for head, x in zip(self.cml_heads, fused, strict=True)]
         contrast = self._both_ways if self.config.cml_symmetric else self._one_way
-        total = torch.stack([contrast(anchor, candidate) for anchor, candidate in pairs]).sum()
-        return total + self._both_ways(projected[0], projected[1]) if self.config.cml_direct else total
+        total = contrast(anchors[0], candidates[0]) + contrast(anchors[1], candidates[1])
+        return total + self._both_ways(*anchors) if self.config.cml_direct else total
 
     def match_similarities(self, views: Tensor, shown: Tensor, batch: Batch) -> Tensor:
         """L_SSM (Eq. 12): cosines between two patients' sentences, as seen in their volumes and as the text encoder has them."""
@@ -323,12 +265,12 @@ class MG3D(Method):
     @torch.no_grad()
     def separate_sentences(self, batch: Batch) -> Tensor:
         """Frozen features of every sentence encoded alone, (B, S, E)."""
-        words, group = batch["apart_words"], batch["apart_group"]
+        text, words, group = self.encoder.text, batch["apart_words"], batch["apart_group"]
         if self.config.ssm_text == "embedding":
-            features = self.text.embed(words, batch["apart_position"])
+            features = text.embed(words, batch["apart_position"])
         else:
-            features = self.text(words, group, batch["apart_position"])
-            framing = (words == self.text.tokeniser.start) | (words == self.text.tokeniser.end)
+            features = text(words, group, batch["apart_position"])
+            framing = (words == text.tokeniser.start) | (words == text.tokeniser.end)
             group = group.masked_fill(framing, 0)
         return fragment_means(features, membership(group, self.config.text_sentences))
 
@@ -342,9 +284,14 @@ class MG3D(Method):
     def _both_ways(self, left: Tensor, right: Tensor) -> Tensor:
         return (self._one_way(left, right) + self._one_way(right, left)) / 2
 
+    @property
+    def _informs(self) -> bool:
+        """Whether the whole volume meets its report: for CML, and for DFA in the released code."""
+        return "cml" in self.wanted or ("dfa" in self.wanted and self.config.dfa_image == "informed")
+
     def _phase(self) -> Phase:
         config = self.config
-        tokens = ReportTokens(self.text.tokeniser, config.text_length, config.text_sentences, config.word_ratio)
+        tokens = ReportTokens(self.encoder.text.tokeniser, config.text_length, config.text_sentences, config.word_ratio)
         views = VolumeAndReport(WholeVolume(config.crop, config.middle_share), tokens)
         names = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
         there = [part for part in config.slow_parts if any(name.startswith(part) for name in names)]
@@ -365,36 +312,29 @@ class MG3D(Method):
     def _add_fusion(self) -> None:
         """The stacks that some term needs, without what only an unused end would need."""
         config, typo = self.config, self.config.mim_guide == "word_stack" and "mim" in self.wanted
-        informed_dfa = "dfa" in self.wanted and config.dfa_image == "informed"
-        if "cml" in self.wanted or informed_dfa or ("mim" in self.wanted and not typo):
+        if self._informs or ("mim" in self.wanted and not typo):
             self.volume_stack = self._stack(config.volume_attention, both="cml" in self.wanted)
         if typo or self.wanted & {"mlm", "sfr"}:
             self.word_stack = self._stack(config.word_attention, both=typo)
 
     def _add_intra(self) -> None:
-        config, width, features = self.config, self.config.width, self.text.width
+        config, width, text = self.config, self.config.width, self.encoder.text
         if "mim" in self.wanted:
             self.mim_decoder = VolumeDecoder(width, config.grid(), 1)
         if self.wanted & {"mlm", "sfr"}:
-            self.mlm_transform = nn.Sequential(nn.Linear(width, features), nn.GELU(), nn.LayerNorm(features))
+            self.mlm_transform = nn.Sequential(nn.Linear(width, text.width), nn.GELU(), nn.LayerNorm(text.width))
         if "mlm" in self.wanted:
-            self.mlm_decoder = nn.Linear(features, self.text.vocabulary)
+            self.mlm_decoder = nn.Linear(text.width, text.vocabulary)
         if "sfr" in self.wanted and config.sfr_space == "projected":
-            self.sfr_project = nn.Sequential(
-                nn.Linear(features, 128), nn.LayerNorm(128, elementwise_affine=False), nn.GELU(), nn.Linear(128, 8)
-            )
-            self.sfr_target = nn.Sequential(nn.Linear(features, 384), nn.ReLU(), nn.Linear(384, 8))
-        tokens = math.prod(config.grid()) if config.pool == "learned" else 0
-        if self.wanted & {"cml", "ssm", "dfa"}:
-            self.image_pool = TokenPool(width, tokens)
-        if "cml" in self.wanted or ("dfa" in self.wanted and config.dfa_image == "informed"):
-            self.informed_image_pool = TokenPool(width, tokens)
+            normed = nn.LayerNorm(128, elementwise_affine=False)
+            self.sfr_project = nn.Sequential(nn.Linear(text.width, 128), normed, nn.GELU(), nn.Linear(128, 8))
+            self.sfr_target = nn.Sequential(nn.Linear(text.width, 384), nn.ReLU(), nn.Linear(384, 8))
+        if self._informs:
+            self.informed_image_pool = TokenPool(width, learned_tokens(config))
         if "cml" in self.wanted:
-            self.text_pool, self.informed_text_pool = AttentionPool(width), AttentionPool(width)
+            self.informed_text_pool = AttentionPool(width)
             joined = config.cml == "joined"
-            self.cml_heads = nn.ModuleList(
-                ContrastHead(2 * width if joined else width, width) for _ in range(2 if joined else 4)
-            )
+            self.cml_heads = nn.ModuleList(ContrastHead(2 * width if joined else width, width) for _ in range(2))
 
     def _add_inter(self) -> None:
         config, width = self.config, self.config.width
@@ -406,24 +346,6 @@ class MG3D(Method):
             pool = AttentionPool if config.sentence_pool == "attention" else MeanPool
             self.views_pool = pool(width)
             self.dfa_heads = nn.ModuleList(ContrastHead(width, width) for _ in range(2))
-
-
-def hidden_voxel_error(rebuilt: Tensor, volume: Tensor, hidden: Tensor) -> Tensor:
-    """Mean squared error over hidden voxels, in float32 (Eq. 2 as the released code has it)."""
-    return ((rebuilt.float() - volume) ** 2 * hidden).sum() / hidden.sum()
-
-
-def token_mean(logits: Tensor, words: Tensor) -> Tensor:
-    """Cross-entropy averaged over the hidden words of the batch (Eq. 4); 0 where none is hidden."""
-    summed = F.cross_entropy(logits.float().flatten(0, 1), words.flatten(), ignore_index=NOT_HIDDEN, reduction="sum")
-    return summed / (words != NOT_HIDDEN).sum().clamp(min=1)
-
-
-def reconstruction_gap(found: Tensor, target: Tensor, shown: Tensor, reduction: str) -> Tensor:
-    """1 - cos of every sentence (B, S, E) that is shown, summed or averaged over a report, averaged over reports (Eq. 6)."""
-    gap = (1 - F.cosine_similarity(found.float(), target.float(), dim=-1)) * shown
-    each = gap.sum(1) if reduction == "sum" else gap.sum(1) / shown.sum(1).clamp(min=1)
-    return each.mean()
 
 
 def _ssm_head(kind: str, width: int) -> nn.Module:
@@ -461,8 +383,27 @@ def check(config: MG3DConfig) -> None:
         )
 
 
-def build_encoder(config: MG3DConfig, sight: Sight) -> Encoder:
-    """The encoder that is pre-trained and that fine-tuning sees."""
+def build_encoder(config: MG3DConfig, sight: Sight) -> VisionLanguageEncoder:
+    """The encoder that is pre-trained and that fine-tuning sees, its frozen text encoder beside it."""
+    text = build_text_encoder(
+        config.text_folder,
+        vocabulary=config.text_vocabulary,
+        width=config.text_width,
+        longest=config.text_length,
+        dropout=config.text_dropout,
+    )
+    return VisionLanguageEncoder(
+        build_vision(config, sight),
+        text,
+        width=config.width,
+        length=config.text_length,
+        sentences=config.text_sentences,
+        learned_tokens=learned_tokens(config),
+    )
+
+
+def build_vision(config: MG3DConfig, sight: Sight) -> Swin3D | UNet3D:
+    """Swin-B, Swin-L or the U-Net of Tab. I."""
     if config.encoder == "unet3d":
         return UNet3D(sight, widths=config.unet_widths)
     return Swin3D(
@@ -473,6 +414,11 @@ def build_encoder(config: MG3DConfig, sight: Sight) -> Encoder:
         window=config.window,
         merging=config.merging,
     )
+
+
+def learned_tokens(config: MG3DConfig) -> int:
+    """Tokens for which pooling weights are learned; 0 takes their mean."""
+    return math.prod(config.grid()) if config.pool == "learned" else 0
 
 
 REF_CODE = MG3DConfig(
@@ -559,6 +505,7 @@ METHOD = MethodCard(
     decoder="swin_unetr",
     corpus="ctrg-chest-1.4k",
     needs={"volume", "report"},
+    offers={"text"},
     build=MG3D,
     encoder=build_encoder,
     full=MG3DConfig(),
@@ -581,7 +528,7 @@ METHOD = MethodCard(
         "no_dfa": {"terms": ("mim", "mlm", "sfr", "cml", "ssm")},
         "no_ssm": {"terms": ("mim", "mlm", "sfr", "cml", "dfa")},
         "swin_l": {"feature": 96},
-        "unet3d": {"encoder": "unet3d"},
+        "unet3d": {"encoder": "unet3d", "decoder": "unet"},
         "gate": {"volume_attention": "gate", "word_attention": "gate"},
         "ssm_thresholded": {"ssm_target": "thresholded"},
         "eq11_gate": {"sentence_views": "eq11_gate"},

@@ -48,7 +48,7 @@ def init_transformer_(module: nn.Module) -> None:
             nn.init.xavier_uniform_(part.weight)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
-        elif isinstance(part, nn.LayerNorm):
+        elif isinstance(part, nn.LayerNorm) and part.elementwise_affine:
             nn.init.ones_(part.weight)
             nn.init.zeros_(part.bias)
 

@@ -20,9 +20,9 @@ from bench.contracts.errors import DataMissing
 from bench.contracts.method import Arrays, Corpus, Sample, Views
 from bench.nets.reports import fragments
 from bench.nets.text_encoder import Tokeniser
+from methods.parts.losses import NOT_HIDDEN
 
 NOT_A_FRAGMENT = -1
-NOT_HIDDEN = -100  # the label that torch's cross-entropy passes over
 Ids = NDArray[np.int64]
 
 
@@ -45,21 +45,33 @@ class ReportTokens:
     def __call__(self, report: str, rng: np.random.Generator) -> Arrays:
         pieces = self.cut(report)
         body = np.array([token for clause in pieces for token in clause], np.int64)
-        sentence = np.array([number for number, clause in enumerate(pieces, start=1) for _ in clause], np.int64)
         corrupted, place = self.corrupt(body, rng)
         apart = [[self.tokeniser.start, *clause, self.tokeniser.end] for clause in pieces]
         most, room = self.most_hidden, self.length + 2 * self.sentences
-        found = {
-            "words": _filled(self.framed(body), self.length, self.tokeniser.padding),
-            "corrupted": _filled(self.framed(corrupted), self.length, self.tokeniser.padding),
-            "sentence": _filled(np.concatenate([[NOT_A_FRAGMENT], sentence]), self.length, NOT_A_FRAGMENT),
+        return self._framed(pieces) | {
+            "corrupted": self._in_frame(corrupted),
             "hidden_place": _filled(place + 1, most, 0),  # the start token comes before
             "hidden_word": _filled(body[place], most, NOT_HIDDEN),
             "apart_words": _filled([token for clause in apart for token in clause], room, self.tokeniser.padding),
             "apart_group": _filled([n for n, clause in enumerate(apart, start=1) for _ in clause], room, 0),
             "apart_position": _filled([place for clause in apart for place in range(len(clause))], room, 0),
         }
-        return {name: array.astype(np.int32) for name, array in found.items()}
+
+    def whole(self, report: str) -> Arrays:
+        """`words` and `sentence` alone, of any text, even one without a word."""
+        return self._framed(self.cut(report))
+
+    def _framed(self, pieces: list[list[int]]) -> Arrays:
+        body = np.array([token for clause in pieces for token in clause], np.int64)
+        sentence = [number for number, clause in enumerate(pieces, start=1) for _ in clause]
+        return {
+            "words": self._in_frame(body),
+            "sentence": _filled([NOT_A_FRAGMENT, *sentence], self.length, NOT_A_FRAGMENT),
+        }
+
+    def _in_frame(self, body: Ids) -> NDArray[np.int32]:
+        framed = [self.tokeniser.start, *body.tolist(), self.tokeniser.end]
+        return _filled(framed, self.length, self.tokeniser.padding)
 
     @property
     def most_hidden(self) -> int:
@@ -77,9 +89,6 @@ class ReportTokens:
             kept.append(tokens)
             room -= len(tokens)
         return kept
-
-    def framed(self, body: Ids) -> Ids:
-        return np.concatenate([[self.tokeniser.start], body, [self.tokeniser.end]])
 
     def corrupt(self, body: Ids, rng: np.random.Generator) -> tuple[Ids, Ids]:
         """The tokens with whole words hidden, and the places of their tokens in order.
@@ -151,7 +160,7 @@ def fragment_means(features: Tensor, members: Tensor) -> Tensor:
         return members @ features.float()
 
 
-def _filled(values: Ids | list[int], length: int, rest: int) -> Ids:
-    out = np.full(length, rest, np.int64)
+def _filled(values: Ids | list[int], length: int, rest: int) -> NDArray[np.int32]:
+    out = np.full(length, rest, np.int32)
     out[: len(values)] = values
     return out

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
+
+NOT_HIDDEN = -100  # the label that torch's cross-entropy passes over
 
 
 def normalise_tokens(target: Tensor) -> Tensor:
@@ -30,3 +33,22 @@ def mean_per_sequence(per_token: Tensor, counted: Tensor) -> Tensor:
     Example: losses [[1, 2], [3, 4]] with counted [[True, False], [True, True]] give (1 + 3.5) / 2.
     """
     return ((per_token * counted).sum(1) / counted.sum(1)).mean()
+
+
+def hidden_voxel_error(rebuilt: Tensor, volume: Tensor, hidden: Tensor) -> Tensor:
+    """Mean squared error over the voxels that are hidden (B, 1, D, H, W), in float32 (MG-3D Eq. 2, as its code has it)."""
+    return ((rebuilt.float() - volume) ** 2 * hidden).sum() / hidden.sum()
+
+
+def token_mean(logits: Tensor, words: Tensor) -> Tensor:
+    """Cross-entropy of (B, M, vocabulary) averaged over the hidden words (B, M) of the batch; 0 where none is hidden."""
+    summed = F.cross_entropy(logits.float().flatten(0, 1), words.flatten(), ignore_index=NOT_HIDDEN, reduction="sum")
+    return summed / (words != NOT_HIDDEN).sum().clamp(min=1)
+
+
+def reconstruction_gap(found: Tensor, target: Tensor, shown: Tensor, reduction: str) -> Tensor:
+    """1 - cos of every sentence (B, S, E) that is shown, summed or averaged over a report, averaged over reports (MG-3D
+    Eq. 6)."""
+    gap = (1 - F.cosine_similarity(found.float(), target.float(), dim=-1)) * shown
+    each = gap.sum(1) if reduction == "sum" else gap.sum(1) / shown.sum(1).clamp(min=1)
+    return each.mean()
