@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import nn
 
-from bench.contracts.cards import MethodCard, MethodConfig
-from bench.contracts.errors import EncoderMismatch
+from bench.contracts.cards import FineTuneConfig, MethodCard, MethodConfig
+from bench.contracts.errors import EncoderMismatch, SpecError
 from bench.contracts.kind import Kind, Setup
 from bench.contracts.method import Adopted, Encoder, Turn
 from bench.data.atomic import write_json
@@ -24,6 +24,7 @@ from bench.data.lock import only_one
 from bench.keys import plain
 from bench.nets import lora
 from bench.train.checkpoint import load_weights, save_weights, sha256_of_weights
+from bench.train.controls import others_label
 from bench.train.job import untrained
 from bench.train.loop import Hardware, Job, train
 from bench.train.progress import Progress
@@ -87,6 +88,19 @@ def trained(folder: Path) -> dict[str, Any]:
     return found
 
 
+def _training(cases: CachedCases, recipe: FineTuneConfig) -> CachedCases:
+    """The training cases, each with another one's label where the recipe is the control that asks for it."""
+    if not recipe.permuted_labels:
+        return cases
+    unlabelled = [case for case in cases.cases if "label" not in cases.fields(case)]
+    if unlabelled:
+        raise SpecError(
+            f"permuted_labels needs labels that belong to a case as a whole; '{unlabelled[0]}' has a mask or a report.",
+            remedy="Take a classification task, or leave it out.",
+        )
+    return cases.relabelled(others_label(cases.cases, recipe.seed))
+
+
 def _train(
     model: nn.Module,
     setup: Setup,
@@ -123,7 +137,7 @@ def _train(
         key=key,
         phase=kind.training_phase(setup, model),
         model=model,
-        corpus=cases.subset(parts["train"]),
+        corpus=_training(cases.subset(parts["train"]), recipe),
         folder=folder,
         prepare=kind.prepare(setup),
         groups=groups,

@@ -22,6 +22,7 @@ from bench.data.lock import only_one
 from bench.data.picture_file import write_pictures
 from bench.keys import plain
 from bench.train.checkpoint import load_weights, save_weights
+from bench.train.controls import ShuffledVoxels
 from bench.train.loop import Hardware, Job, train
 from bench.train.progress import Progress
 from bench.train.ranks import is_first, meet
@@ -80,6 +81,8 @@ def _run_phase(
     progress: Progress | None,
 ) -> None:
     phase = next(phase for phase in method.phases if phase.name == phase_name)
+    if configs[phase_name].shuffled_voxels:
+        phase = dataclasses.replace(phase, views=ShuffledVoxels(phase.views))
     folder.mkdir(parents=True, exist_ok=True)
     write_json(
         folder / "config.json",

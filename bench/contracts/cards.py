@@ -99,6 +99,7 @@ class MethodConfig(PhaseConfig):
 
     crop: Shape3 = (96, 96, 96)  # baselines' common rule, voxels shown to the method per sample
     workers: int = recorded(4)  # loader processes
+    shuffled_voxels: bool = later(False)  # ours, a control that must not help: the voxels of every view in random order
 
     def multiple(self) -> Shape3:
         """Voxels per axis of which the encoder's input must be a whole multiple."""
@@ -137,6 +138,9 @@ class FineTuneConfig(PhaseConfig):
     selection: Literal["best_val", "last"] = "best_val"  # ours
     evaluate_every: int = 1_000  # ours, steps
     frozen_encoder: bool = False  # ours; True is a linear probe
+    permuted_labels: bool = later(
+        False
+    )  # ours, a control that must not help: each training case has another one's label
     lora_rank: int = later(0)  # MiM Tables XIII and XIV have 4, 8, 16; 0 trains every weight of the encoder
     lora_scale: float = later(2.0)  # ours, alpha / rank; MiM gives none
     select_by: str = later("")  # ours; metrics whose sum picks the weights (acc+auc); empty: the kind's own (Dice, AUC)

@@ -151,6 +151,14 @@ class CachedCases:
             return self.meta(case).fingerprint
         return coarse_fingerprint(self.read(case, (0, 0, 0), known.shape))
 
+    def relabelled(self, source: Mapping[str, str]) -> CachedCases:
+        """The same volumes, each with the `label` field of the case that `source` names for it."""
+        labels = {case: self.fields(other)["label"] for case, other in source.items()}
+        known = {
+            case: replace(self._of(case), fields={**self.fields(case), "label": labels[case]}) for case in self.cases
+        }
+        return CachedCases(known, self.sight)
+
     def seen(self) -> list[SeenCase]:
         """Every case with the set it comes from and the fingerprint of its native voxels (see `bench.data.exposure`)."""
         return [SeenCase(self._of(case).dataset, self._of(case).case, self.fingerprint(case)) for case in self.cases]
