@@ -4,8 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 export MPLBACKEND := Agg
+STUDY ?= short
 
-.PHONY: help venv demo test test-slow test-gpu check format grid bench-metrics bench-data bench-store bench-start bench-coverage clean
+
+.PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,6 +44,9 @@ format: venv  ## rewrite in the house style
 
 grid: venv  ## every method on every task, on phantoms; resumable
 	$(BIN)/bench grid
+
+study: venv  ## does pre-training help? STUDY=short takes about an hour, STUDY=full a night
+	$(BIN)/bench study --size $(STUDY) --yes
 
 bench-metrics: venv  ## surface metrics beside MONAI's in one run
 	$(BIN)/python -m tests.benchmarks.metrics --out results/benchmarks/metrics.json

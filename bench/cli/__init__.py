@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from bench.cli import audit, compare, data, grid, names, results, running, tables
+from bench.cli import audit, compare, data, grid, names, results, running, study, tables
 from bench.contracts.errors import BenchError
 
 app = typer.Typer(
@@ -23,14 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-names.attach(app)
-data.attach(app)
-running.attach(app)
-results.attach(app)
-audit.attach(app)
-grid.attach(app)
-tables.attach(app)
-compare.attach(app)
+for commands in (names, data, running, results, tables, compare, audit, grid, study):
+    commands.attach(app)
 
 _CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 

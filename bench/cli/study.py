@@ -1,0 +1,59 @@
+"""The command that repeats the study of whether pre-training helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import options as o
+
+STUDY_HELP = """Pre-train every method at preset small and set it against the same network from scratch, with controls.
+
+The forecast comes first; --yes starts without asking, --forecast stops after it. What was finished is read.
+
+Example:  bench study --size short --yes
+"""
+
+
+def attach(app: typer.Typer) -> None:
+    app.command("study", help=STUDY_HELP)(study)
+
+
+def study(
+    size: Annotated[str, typer.Option(help="short (one seed, one ratio) or full (three seeds, two ratios).")] = "short",
+    method: Annotated[str, typer.Option(help="Methods joined by commas, or all that pre-train.")] = "all",
+    root: o.Root = "",
+    results: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("results/runs/study"),
+    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("results/study"),
+    device: o.Device = "auto",
+    yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
+    forecast: Annotated[bool, typer.Option("--forecast", help="Print the forecast and stop.")] = False,
+) -> None:
+    from bench import registry
+    from bench import study as s
+    from bench.cli.console import print_table
+    from bench.cli.running import place_of
+    from bench.provenance import provenance
+
+    place = place_of(results, device, True)
+    methods = (
+        s.trainable_methods() if method == "all" else [registry.known(registry.METHODS, m) for m in method.split(",")]
+    )
+    kept, refused = s.possible(s.arms(size, methods, root=root), place)
+    jobs, hours = s.forecast_of(kept, place)
+    print_table(
+        f"{len(kept)} runs, {len(jobs)} jobs to do",
+        ("room", "what", "hours"),
+        [(j.room, j.what, j.line()[3]) for j in jobs],
+    )
+    print("\n".join(f"left out: {reason}" for reason in refused))
+    print(f"Forecast: about {hours:.1f} hours on this machine.", flush=True)
+    if forecast or not (yes or typer.confirm("Start?")):
+        return
+    s.run_arms(kept, place, lambda text: print(text, flush=True))
+    lines = s.report(kept, place)
+    path = s.write_report(out, size, lines, refused, provenance())
+    print_table("Against the same network from scratch, on the same cases", s.COLUMNS, s.rows_of(lines))
+    print(f"Written to {path}")

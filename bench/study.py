@@ -1,0 +1,250 @@
+"""Does pre-training help? Each method's `small` preset against the same network from scratch, with controls that must not help.
+
+A study is a list of ordinary runs, so whatever was finished is read and an interrupted study goes on; what is new here is which
+runs, and what their cases say when paired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench import registry
+from bench.contracts.errors import BenchError, DataMissing, SpecError
+from bench.data.atomic import write_bytes, write_json
+from bench.plan import JobLine, make_plan
+from bench.run import Place, resolve_at, run
+from bench.spec import RunSpec, make_spec
+from bench.stats.paired import Paired, paired
+from bench.store import Store
+
+Start = Literal["scratch", "pre-trained", "shuffled voxels"]
+Way = Literal["fine-tuning", "linear probe"]
+STARTS: Mapping[Start, tuple[str, tuple[str, ...]]] = {
+    "scratch": ("none", ()),
+    "pre-trained": ("", ()),
+    "shuffled voxels": ("", ("shuffled_voxels=true",)),
+}
+"""How an encoder starts: the corpus ('' is the pool's own) and the settings."""
+WAYS: Mapping[Way, tuple[str, ...]] = {"fine-tuning": (), "linear probe": ("finetune.frozen_encoder=true",)}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Where a study pre-trains and tests: a task, the corpus ('' is each method's own) and the metric that is compared."""
+
+    name: str
+    task: str
+    corpus: str
+    metric: str
+    phantom: bool
+
+
+POOLS = (
+    Pool("real hippocampus", "msd04", "own", "dice", phantom=False),
+    Pool("phantom abdomen", "btcv", "", "dice", phantom=True),
+)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of a study is run; `settings` shorten every fine-tuning alike."""
+
+    ratios: tuple[float, ...]
+    seeds: tuple[int, ...]
+    settings: tuple[str, ...]
+
+
+SIZES: Mapping[str, Size] = {
+    "short": Size((0.1,), (0,), ("finetune.steps=40", "finetune.evaluate_every=20", "finetune.warmup_steps=5")),
+    "full": Size((0.1, 0.25), (0, 1, 2), ()),
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One run of a study and its place in it."""
+
+    pool: Pool
+    method: str
+    start: Start
+    way: Way
+    spec: RunSpec
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one arm, over its seeds, says against scratch on the same cases; `compared` is None for scratch itself."""
+
+    pool: str
+    metric: str
+    method: str
+    start: Start
+    way: Way
+    ratio: float
+    seeds: int
+    mean: float
+    compared: Paired | None
+
+
+def arms(size: str, methods: Sequence[str], *, root: str = "") -> list[Arm]:
+    """The runs of a study: every pool, method, start, way, ratio and seed. SpecError for a size that does not exist."""
+    if size not in SIZES:
+        raise SpecError(f"No study '{size}'. Possible: {', '.join(SIZES)}.", case=size)
+    chosen = SIZES[size]
+    return [
+        Arm(pool, method, start, way, _spec(pool, method, start, way, ratio, seed, chosen.settings, root))
+        for pool in POOLS
+        for method in methods
+        for start in STARTS
+        for way in WAYS
+        for ratio in chosen.ratios
+        for seed in chosen.seeds
+    ]
+
+
+def _spec(
+    pool: Pool, method: str, start: Start, way: Way, ratio: float, seed: int, settings: tuple[str, ...], root: str
+) -> RunSpec:
+    corpus, control = STARTS[start]
+    return make_spec(
+        method=method,
+        task=pool.task,
+        ratio=ratio,
+        seed=seed,
+        preset="small",
+        corpus=corpus or pool.corpus,
+        settings=(*settings, *control, *WAYS[way]),
+        phantom=pool.phantom,
+        partial=not pool.phantom,
+        root="" if pool.phantom else root,
+    )
+
+
+def trainable_methods() -> tuple[str, ...]:
+    """The methods that pre-train."""
+    return tuple(name for name in registry.names(registry.METHODS) if registry.method(name).build is not None)
+
+
+def possible(everything: Sequence[Arm], place: Place) -> tuple[list[Arm], list[str]]:
+    """The arms whose words and data are sound, and why the others are left out (each reason once)."""
+    kept: list[Arm] = []
+    refused: dict[str, None] = {}
+    for pool, method in dict.fromkeys((arm.pool, arm.method) for arm in everything):
+        group = [arm for arm in everything if (arm.pool, arm.method) == (pool, method)]
+        first_of_each_start = {arm.start: arm.spec for arm in reversed(group)}
+        try:
+            for spec in first_of_each_start.values():
+                resolve_at(spec, place)
+        except (SpecError, DataMissing) as error:
+            refused[f"{method} on {pool.name}: {error.message}"] = None
+            continue
+        kept += group
+    return kept, list(refused)
+
+
+def forecast_of(kept: Sequence[Arm], place: Place) -> tuple[list[JobLine], float]:
+    """The jobs that are left to do and the hours they are forecast to take together."""
+    jobs = [job for job in make_plan([arm.spec for arm in kept], place) if job.state != "done"]
+    return jobs, math.fsum(job.forecast.hours or 0.0 for job in jobs)
+
+
+def run_arms(kept: Sequence[Arm], place: Place, say: Callable[[str], None]) -> None:
+    """Run what is not there. A run that fails is told and does not stop the others."""
+    for number, arm in enumerate(kept, start=1):
+        try:
+            cell = run(arm.spec, place)
+        except BenchError as error:
+            say(f"{number}/{len(kept)} {arm.spec.words()}\n  -> failed: {error.message}")
+            continue
+        value = cell.scores.get(arm.pool.metric) if cell else None
+        say(
+            f"{number}/{len(kept)} {arm.spec.words()}\n  -> {arm.pool.metric} {math.nan if value is None else value:.4f}"
+        )
+
+
+def report(kept: Sequence[Arm], place: Place) -> list[Line]:
+    """Each arm's mean over cases, and its cases paired with those of scratch; a case counts as the mean over seeds."""
+    store = Store(place.results)
+    scores: dict[tuple[Pool, str, Start, Way, float], list[dict[str, float]]] = {}
+    for arm in kept:
+        found = _case_scores(arm, store, place)
+        if found:
+            scores.setdefault((arm.pool, arm.method, arm.start, arm.way, arm.spec.ratio), []).append(found)
+    lines = []
+    for (pool, method, start, way, ratio), seeds in scores.items():
+        mine = _over_seeds(seeds)
+        base = _over_seeds(scores.get((pool, method, "scratch", way, ratio), []))
+        cases = sorted(set(mine) & set(base))
+        both = None if start == "scratch" or not cases else paired([mine[c] for c in cases], [base[c] for c in cases])
+        lines.append(Line(pool.name, pool.metric, method, start, way, ratio, len(seeds), _mean(mine.values()), both))
+    return lines
+
+
+def _case_scores(arm: Arm, store: Store, place: Place) -> dict[str, float]:
+    """Case -> its mean over classes; empty where the arm has no cell yet."""
+    cell = store.find(resolve_at(arm.spec, place).key)
+    if cell is None:
+        return {}
+    values: dict[str, list[float]] = {}
+    for row in store.rows(cell.name):
+        if row.metric == arm.pool.metric and not math.isnan(row.value):
+            values.setdefault(row.case, []).append(row.value)
+    return {case: _mean(found) for case, found in values.items()}
+
+
+def _over_seeds(seeds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    cases = set.intersection(*(set(seed) for seed in seeds)) if seeds else set()
+    return {case: _mean([seed[case] for seed in seeds]) for case in cases}
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return math.fsum(listed) / len(listed) if listed else math.nan
+
+
+COLUMNS = ("pool", "method", "way", "ratio", "start", "mean", "less scratch", "95 % interval", "p", "cases", "seeds")
+
+
+def rows_of(lines: Sequence[Line]) -> list[tuple[str, ...]]:
+    """The report as text, one row an arm."""
+    return [
+        (
+            line.pool,
+            line.method,
+            line.way,
+            f"{line.ratio:g}",
+            line.start,
+            f"{line.mean:.4f}",
+            *(_compared(line.compared) if line.compared else ("", "", "", "")),
+            str(line.seeds),
+        )
+        for line in lines
+    ]
+
+
+def _compared(found: Paired) -> tuple[str, str, str, str]:
+    change = found.difference
+    return (f"{change.mean:+.4f}", f"{change.low:+.4f} to {change.high:+.4f}", f"{found.p:.3f}", str(found.n))
+
+
+def write_report(
+    folder: Path, size: str, lines: Sequence[Line], refused: Sequence[str], machine: Mapping[str, Any]
+) -> Path:
+    """Leave `<size>.json` and `<size>.md` in `folder`; returns the Markdown file."""
+    told = {
+        "size": size,
+        "machine": dict(machine),
+        "left_out": list(refused),
+        "lines": [asdict(line) for line in lines],
+    }
+    write_json(folder / f"{size}.json", told)
+    table = [" | ".join(COLUMNS), " | ".join("---" for _ in COLUMNS), *(" | ".join(row) for row in rows_of(lines))]
+    left_out = ["", "Left out:", *(f"- {reason}" for reason in refused)] if refused else []
+    text = "\n".join([f"# Do they learn? ({size})", "", *(f"| {row} |" for row in table), *left_out, ""])
+    path = folder / f"{size}.md"
+    write_bytes(path, text.encode())
+    return path

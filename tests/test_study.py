@@ -1,0 +1,82 @@
+"""The study: which runs it is made of, what it leaves out, and what its cases say when paired."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench import study
+from bench.chain import blueprint
+from bench.contracts.errors import SpecError
+from bench.run import Place
+from bench.study import POOLS, STARTS, WAYS, arms, possible, report, rows_of, write_report
+from bench.train.hardware import Hardware
+from tests.command_line import bench
+
+
+def place(folder: Path) -> Place:
+    return Place(results=folder, cache=folder / "cache", environ={}, hardware=Hardware(device="cpu"))
+
+
+def test_a_study_crosses_pools_methods_starts_ways_ratios_and_seeds() -> None:
+    full = arms("full", ["mae3d", "mim"])
+    assert len(full) == len(POOLS) * 2 * len(STARTS) * len(WAYS) * 2 * 3
+    assert len({arm.spec for arm in full}) == len(full)
+    assert len(arms("short", ["mae3d"])) == len(POOLS) * len(STARTS) * len(WAYS)
+
+
+def test_scratch_is_the_same_network_without_pre_training_and_the_control_differs_in_its_views_alone() -> None:
+    plans = {arm.start: blueprint(arm.spec) for arm in arms("short", ["mae3d"]) if arm.way == "fine-tuning"}
+    assert len({plan.setup.recipe for plan in plans.values()}) == 1
+    assert plans["shuffled voxels"].phases["pretrain"].shuffled_voxels
+    assert not plans["pre-trained"].phases["pretrain"].shuffled_voxels
+    assert {arm.spec.corpus for arm in arms("short", ["mae3d"]) if arm.start == "scratch"} == {"none"}
+
+
+def test_a_probe_trains_no_weight_of_the_encoder() -> None:
+    probes = [blueprint(arm.spec).setup.recipe for arm in arms("short", ["mim"]) if arm.way == "linear probe"]
+    assert probes and all(recipe.frozen_encoder for recipe in probes)
+
+
+def test_an_unknown_size_is_refused() -> None:
+    with pytest.raises(SpecError, match="Possible: short, full"):
+        arms("large", ["mim"])
+
+
+def test_a_pool_without_its_data_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    real = [arm for arm in arms("short", ["mae3d"]) if not arm.pool.phantom]
+    kept, refused = possible(real, place(tmp_path))
+    assert kept == [] and len(refused) == 1 and refused[0].startswith("mae3d on real hippocampus: ")
+
+
+def test_cases_are_averaged_over_seeds_and_paired_with_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = [arm for arm in arms("full", ["mae3d"]) if arm.pool is POOLS[0] and arm.spec.ratio == 0.1]
+    gains = {"scratch": 0.0, "pre-trained": 0.1, "shuffled voxels": -0.1}
+
+    def scores(arm: study.Arm, *_: object) -> dict[str, float]:
+        return {f"case{k}": 0.5 + gains[arm.start] * (k + 1) / 10 + 0.01 * arm.spec.seed for k in range(10)}
+
+    monkeypatch.setattr(study, "_case_scores", scores)
+    found = {(line.start, line.way): line for line in report(kept, place(tmp_path))}
+    better = found["pre-trained", "fine-tuning"]
+    assert better.seeds == 3 and better.compared is not None
+    assert better.compared.difference.mean == pytest.approx(0.055)
+    assert better.compared.difference.low > 0 and better.compared.higher == 10 and better.compared.n == 10
+    assert found["scratch", "linear probe"].compared is None
+    assert found["scratch", "linear probe"].mean == pytest.approx(0.51)
+    assert len(rows_of(list(found.values()))) == 6
+
+    path = write_report(
+        tmp_path / "study", "full", list(found.values()), ["mg3d on real hippocampus: no report"], {"cores": 2}
+    )
+    assert "| real hippocampus | mae3d | fine-tuning | 0.1 | pre-trained | 0.5650 | +0.0550 |" in path.read_text()
+    assert json.loads((tmp_path / "study" / "full.json").read_text())["machine"] == {"cores": 2}
+
+
+def test_the_forecast_comes_first_and_can_be_all(tmp_path: Path) -> None:
+    words = ("study", "--method", "mae3d", "--forecast", "--results", tmp_path / "runs", "--out", tmp_path / "out")
+    told = bench(*words, "--device", "cpu")
+    assert told.code == 0, told.err
+    assert "Forecast: about" in told.out and not (tmp_path / "out").exists()
