@@ -6,7 +6,6 @@ STAMP := .venv/.installed
 export MPLBACKEND := Agg
 STUDY ?= short
 
-
 .PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
 
 help:  ## what can be made

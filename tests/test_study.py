@@ -75,6 +75,7 @@ def test_cases_are_averaged_over_seeds_and_paired_with_scratch(tmp_path: Path, m
     assert json.loads((tmp_path / "study" / "full.json").read_text())["machine"] == {"cores": 2}
 
 
+@pytest.mark.slow
 def test_the_forecast_comes_first_and_can_be_all(tmp_path: Path) -> None:
     words = ("study", "--method", "mae3d", "--forecast", "--results", tmp_path / "runs", "--out", tmp_path / "out")
     told = bench(*words, "--device", "cpu")
