@@ -50,11 +50,17 @@ class Intensity:
     `hu`: stored int16 HU, clipped to `window_hu` and scaled to `scaled_to`. `zscore`: one mean and sd per volume,
     taken over all voxels before cropping (sd floored at 1e-6), stored float16. `asis`: the owner already
     normalised the file; stored float16, untouched. `u8`: grey values 0 to 255, stored uint8, scaled to `scaled_to`.
+
+    `zscore` may count other voxels. `over` nonzero: mean and sd of what is not 0, and 0 stays 0 (skull-stripped MR); positive:
+    mean and sd of what is above 0, applied to all. `clip_percentiles` first clips each channel to these percentiles of its
+    voxels and scales what is left to [0, 1].
     """
 
     kind: Literal["hu", "zscore", "asis", "u8"]
     window_hu: tuple[float, float] = (-1000.0, 1000.0)
     scaled_to: tuple[float, float] = (0.0, 1.0)
+    over: Literal["all", "nonzero", "positive"] = later("all")
+    clip_percentiles: tuple[float, float] | None = later(None)
 
 
 @dataclass(frozen=True)

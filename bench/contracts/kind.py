@@ -23,6 +23,9 @@ class Setup:
     """A task as one run sees it: target, protocol and sizes resolved. `values` maps a stored label to a class index.
 
     `classes` are those that are scored. A segmentation's stored labels start at 1, those of every other kind at 0.
+
+    Where the target's classes overlap (`overlapping`), `values` maps a stored label to the sum of 2**k over its classes
+    k = 0, 1, ..., and each class is a yes or no of its own.
     """
 
     task: TaskCard
@@ -33,6 +36,7 @@ class Setup:
     sight: Sight
     classes: tuple[str, ...]
     values: Mapping[int, int]
+    overlapping: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,14 @@ def make_setup(
     to what the encoder needs."""
     merged = task.targets.get(target) or {name: (name,) for name in task.classes}
     first = 1 if task.kind == "segmentation" else 0
+    owners: dict[str, list[int]] = {}
+    for index, members in enumerate(merged.values(), start=first):
+        for member in members:
+            owners.setdefault(member, []).append(index)
+    overlapping = any(len(indices) > 1 for indices in owners.values())
     values = {
-        task.classes.index(member) + first: index
-        for index, members in enumerate(merged.values(), start=first)
-        for member in members
+        task.classes.index(member) + first: sum(1 << (k - first) for k in indices) if overlapping else indices[0]
+        for member, indices in owners.items()
     }
     shape = network_shape(protocol, preset, multiple, resizes=task.kind == "classification")
     sight = Sight(task.channels, shape, protocol.spacing_mm, protocol.intensity)
@@ -97,6 +105,7 @@ def make_setup(
         sight=sight,
         classes=tuple(merged),
         values=values,
+        overlapping=overlapping,
     )
 
 

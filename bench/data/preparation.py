@@ -16,6 +16,7 @@ from bench.contracts.cards import Intensity, Protocol, Shape3, Spacing
 from bench.contracts.errors import SpecError
 from bench.contracts.record import Record
 from bench.data.entry import MAGIC, CaseMeta
+from bench.data.moments import moments, percentile_scaled
 from bench.data.patches import boxed
 from bench.data.resample import Placement, linear_slabs, resample_label, resampled_shape, resized
 from bench.data.volumes import Volume, coarse_fingerprint, quick_fingerprint, read_header, read_image, read_label
@@ -30,7 +31,8 @@ class CacheRecipe:
     """What is done to every case before training.
 
     `spacing_mm` None keeps native voxels. `label_values` is the complete map of `read_label`; None reads no masks.
-    `crop_foreground` keeps the box of voxels above the window (`hu`) or above the volume's least value (otherwise).
+    `crop_foreground` keeps the box of voxels above the window (`hu`), other than 0 (`over` nonzero) or above the volume's least
+    value (otherwise).
     `box_voxels`, `box_at_top`, `stored_voxels` and `stored_values` are as a `Protocol` has them, for cases without masks.
     `version` is raised when this code changes what a recipe gives.
     """
@@ -110,7 +112,7 @@ def entry_key(folder: Path, record: Record, recipe: CacheRecipe) -> str:
         "case": [record.dataset, record.scan_id or record.case_id],
         "files": files,
         "told_spacing": record.spacing,
-        "intensity": recipe.intensity.kind,
+        "intensity": _intensity_key(recipe.intensity),
         "crop": [recipe.crop_foreground, recipe.intensity.window_hu[0] if cropped else None],
         "spacing_mm": recipe.spacing_mm,
         "orientation": recipe.orientation,
@@ -119,6 +121,12 @@ def entry_key(folder: Path, record: Record, recipe: CacheRecipe) -> str:
         **recipe.brought(),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _intensity_key(intensity: Intensity) -> Any:
+    """What of an intensity decides the stored voxels; the kind alone where no later option departs from its default."""
+    later = [intensity.over, intensity.clip_percentiles]
+    return intensity.kind if later == ["all", None] else [intensity.kind, *later]
 
 
 def prepared(folder: Path, record: Record, recipe: CacheRecipe) -> Prepared:
@@ -130,8 +138,10 @@ def prepared(folder: Path, record: Record, recipe: CacheRecipe) -> Prepared:
     header = read_header(folder, record, stored_values=recipe.stored_values)
     volume = read_image(folder, record, stored_values=recipe.stored_values)
     wanted = recipe.spacing_mm or volume.spacing_mm
-    mean, sd = _moments(volume.array) if recipe.intensity.kind == "zscore" else ((), ())
-    image, notes = _stored(volume, wanted, recipe.intensity.kind, mean, sd)
+    intensity = recipe.intensity
+    scaled = percentile_scaled(volume, intensity.clip_percentiles) if intensity.clip_percentiles else volume
+    mean, sd = moments(scaled.array, intensity.over) if intensity.kind == "zscore" else ((), ())
+    image, notes = _stored(scaled, wanted, intensity, mean, sd)
     label = None
     if _labelled(record, recipe):
         truth = read_label(folder, record, recipe.label_values or {})
@@ -140,7 +150,7 @@ def prepared(folder: Path, record: Record, recipe: CacheRecipe) -> Prepared:
     full = (image.shape[1], image.shape[2], image.shape[3])
     start, shape = (0, 0, 0), full
     if recipe.crop_foreground:
-        start, shape = _box_above(image, recipe.intensity.window_hu[0] if recipe.intensity.kind == "hu" else None)
+        start, shape = _box_of(_foreground_voxels(image, intensity))
         box = tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
         image = np.ascontiguousarray(image[(slice(None), *box)])
         label = None if label is None else np.ascontiguousarray(label[box])
@@ -181,16 +191,11 @@ def _labelled(record: Record, recipe: CacheRecipe) -> bool:
     return recipe.label_values is not None and record.label.kind == "mask"
 
 
-def _moments(array: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and population sd per channel over all voxels, summed in float64."""
-    means = tuple(float(channel.mean(dtype=np.float64)) for channel in array)
-    return means, tuple(float(channel.std(dtype=np.float64)) for channel in array)
-
-
 def _stored(
-    volume: Volume, wanted: Spacing, kind: str, mean: tuple[float, ...], sd: tuple[float, ...]
+    volume: Volume, wanted: Spacing, intensity: Intensity, mean: tuple[float, ...], sd: tuple[float, ...]
 ) -> tuple[NDArray[Any], list[str]]:
     """The volume resampled and in the type the cache holds; values the type cannot hold are clipped and noted."""
+    kind = intensity.kind
     unchanged = resampled_shape(_three(volume.array), volume.spacing_mm, wanted) == _three(volume.array)
     if kind == "hu" and volume.array.dtype == np.int16 and unchanged and volume.spacing_mm == wanted:
         return volume.array, []
@@ -204,6 +209,7 @@ def _stored(
     clipped = 0
     for rows, block in linear_slabs(volume.array, volume.spacing_mm, wanted):
         values = (block - centre) / scale if kind == "zscore" else np.rint(block) if dtype.kind in "iu" else block
+        values = np.where(block == 0, 0, values) if intensity.over == "nonzero" else values
         clipped += int(((values < low) | (values > high)).sum())
         image[:, rows] = np.clip(values, low, high)
     return image, [f"{clipped} voxels clipped to [{low:g}, {high:g}]"] if clipped else []
@@ -215,9 +221,16 @@ def _lost(native: NDArray[np.uint8], label: NDArray[np.uint8]) -> list[str]:
     return [f"labels {lost} vanished when the mask was resampled"] if lost else []
 
 
-def _box_above(image: NDArray[Any], threshold: float | None) -> tuple[Shape3, Shape3]:
-    """Start and shape of the least box holding all voxels above the threshold (None: above the least value)."""
-    above: NDArray[np.bool_] = np.any(image > (image.min() if threshold is None else threshold), axis=0)
+def _foreground_voxels(image: NDArray[Any], intensity: Intensity) -> NDArray[np.bool_]:
+    """(C, D, H, W) True above the window (`hu`), where not 0 (`over` nonzero), else above the least value."""
+    if intensity.over == "nonzero":
+        return np.asarray(image != 0)
+    return np.asarray(image > (intensity.window_hu[0] if intensity.kind == "hu" else image.min()))
+
+
+def _box_of(foreground: NDArray[np.bool_]) -> tuple[Shape3, Shape3]:
+    """Start and shape of the least box holding all voxels that are True in any channel."""
+    above: NDArray[np.bool_] = np.any(foreground, axis=0)
     bounds = []
     for axis in range(3):
         hit = np.flatnonzero(np.any(above, axis=tuple(a for a in range(3) if a != axis)))

@@ -9,7 +9,7 @@ input and output stays below about 64 MiB however large the volume is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,14 +113,24 @@ def native_probabilities(
         yield rows, block
 
 
-def native_labels(probabilities: NDArray[Any], placement: Placement) -> NDArray[np.uint8]:
-    """The likeliest class per native voxel, (D, H, W) uint8 in canonical order; of equals, the lowest class.
+def likeliest(probabilities: NDArray[Any]) -> NDArray[Any]:
+    """The class of highest probability (K, D, H, W) -> (D, H, W); of equals, the lowest class."""
+    best: NDArray[Any] = probabilities.argmax(axis=0)
+    return best
+
+
+def native_labels(
+    probabilities: NDArray[Any],
+    placement: Placement,
+    decide: Callable[[NDArray[Any]], NDArray[Any]] = likeliest,
+) -> NDArray[np.uint8]:
+    """What `decide` makes of the probabilities of each native voxel, (D, H, W) uint8 in canonical order.
 
     Resampling probabilities before the decision is what tasks.md 0.1 asks for in `bench`. At most 256 classes.
     """
     labels = np.empty(placement.native_shape, np.uint8)
     for rows, block in native_probabilities(probabilities, placement):
-        labels[rows] = block.argmax(axis=0)
+        labels[rows] = decide(block)
     return labels
 
 

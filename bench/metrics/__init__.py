@@ -31,7 +31,8 @@ class Metric:
 class MetricId:
     """A metric as a card names it, taken apart. `name` is a key of METRICS; its text form is the id again.
 
-    `tolerance_mm` belongs to `nsd` and `nsd-voxel`, `k` to `recall`. `variant` is `voxel`, `pooled`, `micro`, `scan` or empty:
+    `tolerance_mm` belongs to `nsd` and `nsd-voxel`, `k` to `recall`. `variant` is `voxel`, `pooled`, `micro`, `scan`, `brats` or
+    empty:
     which of several published definitions of the same quantity is meant.
     """
 
@@ -55,6 +56,14 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric("dice", "Dice", "Twice the shared voxels over the voxels of both masks.", "fraction", True, "overlap"),
+        Metric(
+            "dice@brats",
+            "Dice (BraTS)",
+            "Dice, but 1 where both masks are empty and 0 where the truth alone is, as the BraTS challenge counts.",
+            "fraction",
+            True,
+            "overlap",
+        ),
         Metric(
             "hd", "HD", f"Hausdorff distance, the maximum of both directed lists. {_SURFACE}", "mm", False, "surface"
         ),
@@ -137,7 +146,13 @@ METRICS: dict[str, Metric] = {
 }
 
 _WITH_TOLERANCE = ("nsd", "nsd-voxel")
-_VARIANTS = {"nsd-voxel": "voxel", "hd95-pooled": "pooled", "auc@micro": "micro", "auc@scan": "scan"}
+_VARIANTS = {
+    "nsd-voxel": "voxel",
+    "hd95-pooled": "pooled",
+    "auc@micro": "micro",
+    "auc@scan": "scan",
+    "dice@brats": "brats",
+}
 _WRITTEN = tuple(
     f"{name}@2mm" if name in _WITH_TOLERANCE else "recall@50" if name == "recall" else name for name in METRICS
 )
@@ -175,12 +190,14 @@ def value_if_empty(metric: MetricId, *, n_pred: int, n_truth: int) -> float | No
     prediction is reported as false positive. Prediction empty, truth not: Dice and NSD are 0 because nothing was found;
     distances to nothing are NaN and the case is counted as failed. `n_pred` and `n_truth` are voxels.
 
+    `dice@brats` alone follows its challenge: truth empty gives 1 where the prediction is empty too, else 0.
+
     Source: Maier-Hein et al., Nature Methods 2024 (Metrics reloaded), on empty references; the choice is ours.
 
     Example: ``value_if_empty(MetricId("dice"), n_pred=0, n_truth=5) == 0.0``.
     """
     if n_truth == 0:
-        return math.nan
+        return float(n_pred == 0) if metric.variant == "brats" else math.nan
     if n_pred == 0:
         return 0.0 if METRICS[metric.name].higher_is_better else math.nan
     return None

@@ -92,7 +92,7 @@ def label_map_scores(
         n_pred, n_truth, n_shared = (int(part[code]) for part in (counts.pred, counts.truth, counts.shared))
         for metric in asked:
             value = value_if_empty(metric, n_pred=n_pred, n_truth=n_truth)
-            if value is None and metric.name == "dice":
+            if value is None and METRICS[metric.name].kind == "overlap":
                 value = dice_from_counts(n_pred, n_truth, n_shared)
             rows.append(Score(name, str(metric), surfaces[code][metric] if value is None else value))
         stray_mm3 = n_pred * math.prod(spacing_mm) if n_truth == 0 else 0.0
@@ -169,7 +169,7 @@ def _surfaces(
 ) -> Iterator[tuple[int, dict[MetricId, float]]]:
     """The surface metrics of every class that both maps hold."""
     of_cells = [metric for metric in asked if metric.name == "nsd"]
-    of_voxels = [metric for metric in asked if metric.name not in ("dice", "nsd")]
+    of_voxels = [metric for metric in asked if METRICS[metric.name].kind == "surface" and metric.name != "nsd"]
     if not codes or not (of_cells or of_voxels):
         return
     ball = shells(spacing_mm)

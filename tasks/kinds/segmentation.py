@@ -1,11 +1,13 @@
 """Segmentation: an encoder with a decoder, trained on labelled crops, slid over whole volumes, scored class by class.
 
-Predictions are NIfTI label maps. At `score_grid` native they lie on the grid of the case's own file (probabilities are
-resampled back linearly, then the best class is taken); at `resampled` on the grid that the network saw.
+Predictions are NIfTI label maps, or maps of codes where the target's classes overlap (see `regions.py`). At `score_grid` native
+they lie on the grid of the case's own file (probabilities are resampled back linearly, then the best class is taken); at
+`resampled` on the grid that the network saw.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from bench.contracts.kind import Scored, Setup
 from bench.contracts.method import Batch, Encoder, Losses, Phase, Turn
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.patches import pad_to, unpad
-from bench.data.resample import native_labels
+from bench.data.resample import likeliest, native_labels
 from bench.data.volumes import label_map, read_image, read_label, to_native, write_nifti
 from bench.metrics.overlap import dice
 from bench.metrics.surface import label_map_scores
@@ -29,6 +31,7 @@ from bench.nets.intensity import to_network_range
 from bench.train.seeds import reseed_torch
 from tasks.kinds.crops import LabelledCrop, VolumesThenCrops
 from tasks.kinds.dice_ce import dice_ce
+from tasks.kinds.regions import codes, flattened, mask, region_dice_ce
 from tasks.kinds.vary import turn
 
 suffix = ".nii.gz"
@@ -37,7 +40,10 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class SegmentationNet(nn.Module):
-    """An encoder and a decoder: volume (B, C, D, H, W) in network range -> logits (B, K + 1, D, H, W)."""
+    """An encoder and a decoder: volume (B, C, D, H, W) in network range -> logits (B, K + 1, D, H, W).
+
+    Where classes overlap the logits are (B, K, D, H, W), one sigmoid each.
+    """
 
     def __init__(self, encoder: Encoder, decoder: nn.Module) -> None:
         super().__init__()
@@ -52,7 +58,8 @@ class SegmentationNet(nn.Module):
 def build_net(setup: Setup, encoder: Encoder, decoder: str, seed: int) -> SegmentationNet:
     """Put a fresh decoder on an encoder. The decoder's start depends on the seed only, not on what made the encoder."""
     reseed_torch("decoder", setup.task.title, setup.target, seed)
-    head = build_decoder(decoder, encoder=encoder, in_channels=setup.sight.channels, classes=len(setup.classes) + 1)
+    outputs = len(setup.classes) + (not setup.overlapping)
+    head = build_decoder(decoder, encoder=encoder, in_channels=setup.sight.channels, classes=outputs)
     return SegmentationNet(encoder, head)
 
 
@@ -82,7 +89,8 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
         )
 
     def loss(batch: Batch) -> Losses:
-        entropy, overlap = dice_ce(net(batch["volume"]), batch["label"], batch["inside"])
+        parts = region_dice_ce if setup.overlapping else dice_ce
+        entropy, overlap = parts(net(batch["volume"]), batch["label"], batch["inside"])
         return {"cross_entropy": entropy, "dice": overlap} if recipe.loss == "dice_ce" else {"dice": overlap}
 
     splits = not any(isinstance(part, BATCH_NORMS) for part in net.modules())
@@ -109,36 +117,43 @@ def evaluate(setup: Setup, net: nn.Module, cases: Any) -> float:
     """Mean foreground Dice over cases on the network's grid: over cases per class, then over classes. Selects a checkpoint."""
     found = np.full((len(cases.cases), len(setup.classes)), np.nan)
     for row, case in enumerate(cases.cases):
-        guess = _probabilities(setup, net, cases, case).argmax(0)
+        guess = _decided(setup)(_probabilities(setup, net, cases, case))
         truth = mapped(cases.read_label(case, (0, 0, 0), cases.shape(case)), setup.values)
-        found[row] = [dice(guess == k, truth == k) for k in range(1, len(setup.classes) + 1)]
+        found[row] = [dice(_of_class(setup, guess, k), _of_class(setup, truth, k)) for k in _indices(setup)]
     columns = [column[~np.isnan(column)] for column in found.T]
     return float(np.mean([column.mean() for column in columns if column.size])) if np.isfinite(found).any() else np.nan
 
 
 def predict_case(setup: Setup, net: nn.Module, cases: Any, case: str, path: Path) -> None:
-    """Write a case's label map (uint8 NIfTI, 0 background, classes 1, 2, ...)."""
+    """Write a case's label map (uint8 NIfTI, 0 background, classes 1, 2, ..., or codes where classes overlap)."""
     probabilities = _probabilities(setup, net, cases, case)
     meta = cases.meta(case)
     if setup.protocol.score_grid == "native":
-        labels = native_labels(probabilities, meta.placement)
+        labels = native_labels(probabilities, meta.placement, _decided(setup))
         write_nifti(path, to_native(labels, meta.header), affine=meta.header.affine, dtype=np.uint8)
         return
     affine = np.diag([*cases.spacing(case), 1.0]).tolist()
-    write_nifti(path, probabilities.argmax(0), affine=affine, dtype=np.uint8)
+    write_nifti(path, _decided(setup)(probabilities), affine=affine, dtype=np.uint8)
 
 
 def score_case(setup: Setup, folder: Path, record: Record, cases: Any, prediction: Path) -> Scored:
     """Score a stored label map against the truth on the protocol's grid and in its unit."""
     truth, guess, spacing = _truth_and_guess(setup, folder, record, cases, prediction)
-    scores = label_map_scores(
-        guess,
-        truth,
-        classes=dict(enumerate(setup.classes, start=1)),
-        spacing_mm=spacing if setup.protocol.distance_unit == "mm" else (1.0, 1.0, 1.0),
-        metrics=setup.protocol.metrics,
+    unit = spacing if setup.protocol.distance_unit == "mm" else (1.0, 1.0, 1.0)
+    names = dict(enumerate(setup.classes, start=1))
+    maps = (
+        [(_of_class(setup, guess, k), _of_class(setup, truth, k), {1: name}) for k, name in names.items()]
+        if setup.overlapping
+        else [(guess, truth, names)]
     )
-    return Scored(tuple((row.class_, row.metric, row.value) for row in scores.rows), scores.counts())
+    scores = [
+        label_map_scores(one, other, classes=classes, spacing_mm=unit, metrics=setup.protocol.metrics)
+        for one, other, classes in maps
+    ]
+    counts: Counter[str] = Counter()
+    for score in scores:
+        counts.update(score.counts())
+    return Scored(tuple((row.class_, row.metric, row.value) for score in scores for row in score.rows), dict(counts))
 
 
 def case_images(
@@ -150,20 +165,23 @@ def case_images(
         image = read_image(folder, record).array[0]
     else:
         image = cases.read(record.case_id, (0, 0, 0), cases.shape(record.case_id))[0]
+    if setup.overlapping:
+        truth, guess = flattened(truth, len(setup.classes)), flattened(guess, len(setup.classes))
     return image, truth, guess, spacing
 
 
 def _truth_and_guess(
     setup: Setup, folder: Path, record: Record, cases: Any, prediction: Path
 ) -> tuple[np.ndarray, np.ndarray, Spacing]:
-    """Truth and prediction as class indices of the target on the grid that the protocol scores on, and its spacing."""
+    """Truth and prediction as class indices (or codes) of the target on the grid that the protocol scores on, its spacing."""
     if setup.protocol.score_grid == "native":
         volume = read_label(folder, record, label_map(len(setup.task.classes), setup.task.label_values))
         truth, spacing = volume.array, volume.spacing_mm
     else:
         size = cases.shape(record.case_id)
         truth, spacing = cases.read_label(record.case_id, (0, 0, 0), size), cases.spacing(record.case_id)
-    guess = read_label(prediction.parent, _of_prediction(prediction, record), label_map(len(setup.classes), {})).array
+    highest = (1 << len(setup.classes)) - 1 if setup.overlapping else len(setup.classes)
+    guess = read_label(prediction.parent, _of_prediction(prediction, record), label_map(highest, {})).array
     if guess.shape != truth.shape:
         raise DataUnsound(
             f"the prediction has {guess.shape} voxels, the truth {truth.shape}.",
@@ -181,15 +199,29 @@ def _of_prediction(path: Path, record: Record) -> Record:
 
 
 def mapped(label: np.ndarray, values: Mapping[int, int]) -> np.ndarray:
-    """Stored labels as class indices of the target; what the target leaves out is background."""
+    """Stored labels as class indices (or codes) of the target; what the target leaves out is background."""
     table = np.zeros(256, np.uint8)
     table[list(values)] = list(values.values())
     return table[label]
 
 
+def _indices(setup: Setup) -> range:
+    return range(1, len(setup.classes) + 1)
+
+
+def _of_class(setup: Setup, labels: np.ndarray, k: int) -> np.ndarray:
+    """Where a map of class indices, or of codes, holds class k."""
+    return mask(labels, k) if setup.overlapping else labels == k
+
+
+def _decided(setup: Setup) -> Callable[[np.ndarray], np.ndarray]:
+    """How probabilities (K + 1, D, H, W) become a label map or codes (D, H, W)."""
+    return (lambda block: codes(block[1:])) if setup.overlapping else likeliest
+
+
 @torch.no_grad()
 def _probabilities(setup: Setup, net: nn.Module, cases: Any, case: str) -> np.ndarray:
-    """Softmax (K + 1, D, H, W) float32 on the grid of the cached case."""
+    """Softmax (K + 1, D, H, W) float32 on the grid of the cached case; where classes overlap their sigmoids, after an unused 0."""
     device = next(net.parameters()).device
     shape = cases.shape(case)
     stored = cases.read(case, (0, 0, 0), shape)
@@ -200,21 +232,21 @@ def _probabilities(setup: Setup, net: nn.Module, cases: Any, case: str) -> np.nd
     )
     inside = torch.from_numpy(pad_to(np.ones(shape, np.uint8), wanted)).to(device)[None, None]
     volume = to_network_range(torch.from_numpy(pad_to(stored, wanted)).to(device)[None], setup.sight.intensity) * inside
-    mean = _mirrored_mean(setup, net, volume) if setup.inference.mirrored else _softmax(setup, net, volume)
+    mean = _mirrored_mean(setup, net, volume) if setup.inference.mirrored else _windowed(setup, net, volume)
     return np.stack([unpad(channel, shape) for channel in mean[0].float().cpu().numpy()])
 
 
 def _mirrored_mean(setup: Setup, net: nn.Module, volume: Tensor) -> Tensor:
-    """The mean softmax over the eight mirrorings."""
+    """The mean probabilities over the eight mirrorings."""
     total = torch.zeros((), device=volume.device)
     for flips in ([], [2], [3], [4], [2, 3], [2, 4], [3, 4], [2, 3, 4]):
-        total = total + _softmax(setup, net, volume.flip(flips)).flip(flips)
+        total = total + _windowed(setup, net, volume.flip(flips)).flip(flips)
     return total / 8
 
 
-def _softmax(setup: Setup, net: nn.Module, volume: Tensor) -> Tensor:
+def _windowed(setup: Setup, net: nn.Module, volume: Tensor) -> Tensor:
     if tuple(volume.shape[2:]) == setup.sight.shape:
-        return torch.softmax(net(volume).float(), 1)
+        return _normalised(setup, net(volume).float())
     from monai.inferers import sliding_window_inference  # three seconds to import: only where windows slide
 
     logits = sliding_window_inference(
@@ -226,4 +258,10 @@ def _softmax(setup: Setup, net: nn.Module, volume: Tensor) -> Tensor:
         mode=setup.inference.blending,
     )
     assert isinstance(logits, Tensor)
-    return torch.softmax(logits.float(), 1)
+    return _normalised(setup, logits.float())
+
+
+def _normalised(setup: Setup, logits: Tensor) -> Tensor:
+    if not setup.overlapping:
+        return torch.softmax(logits, 1)
+    return torch.cat([torch.zeros_like(logits[:, :1]), torch.sigmoid(logits)], 1)

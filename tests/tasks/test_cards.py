@@ -9,6 +9,7 @@ import pytest
 
 from bench import registry
 from bench.contracts.cards import Protocol
+from bench.contracts.kind import make_setup
 from bench.data.splits import beside_published_test, lists, nested, read_list
 from bench.data.volumes import label_map
 from bench.phantoms import VIEWS
@@ -44,6 +45,9 @@ def protocol(task: str, name: str) -> Protocol:
         ("msd09", "mim", 0, (32, 9, 9), {0.25: 8, 0.5: 16, 1.0: 32}),
         ("msd10", "bench", 0, (88, 13, 25), {0.1: 9, 0.25: 22, 0.5: 44, 1.0: 88}),
         ("msd10", "mim", 0, (100, 26, 26), {1.0: 100}),
+        ("msd01", "bench", 0, (348, 39, 97), {0.1: 35, 0.25: 87, 0.5: 174, 1.0: 348}),
+        ("msd01", "mim", 0, (387, 97, 97), {1.0: 387}),
+        ("brats21", "bench", 0, (900, 100, 251), {0.1: 90, 0.25: 225, 0.5: 450, 1.0: 900}),
         ("mmwhs", "bench", 0, (14, 2, 4), {0.1: 2, 0.25: 4, 0.5: 7, 1.0: 14}),
         ("mmwhs", "mim", 0, (16, 4, 4), {0.25: 4, 0.5: 8, 1.0: 16}),
         ("amos22", "bench", 0, (216, 24, 60), {0.1: 22, 0.25: 54, 0.5: 108, 1.0: 216}),
@@ -64,6 +68,8 @@ def test_parts_and_label_ratios_have_the_published_sizes(
 
 
 OFFERED = {
+    "msd01": ("bench", "mim"),
+    "brats21": ("bench",),
     "msd03": ("bench", "ar", "mim"),
     "msd04": ("bench",),
     "msd06": ("bench", "ar", "mim", "mg3d"),
@@ -93,7 +99,14 @@ def test_btcv_labels_are_in_the_owners_order_and_the_phantoms_agree() -> None:
 
 
 def test_phantoms_carry_the_labels_of_their_tasks() -> None:
-    views = {"mmwhs": "whole-heart", "amos22": "trunk", "flare22": "thirteen-organs", "covid1920": "covid"}
+    views = {
+        "msd01": "brain-tumor",
+        "brats21": "glioma",
+        "mmwhs": "whole-heart",
+        "amos22": "trunk",
+        "flare22": "thirteen-organs",
+        "covid1920": "covid",
+    }
     assert {task: registry.task(task).classes for task in views} == {t: VIEWS[v].classes for t, v in views.items()}
     for number in ("03", "06", "07", "08", "09", "10"):
         card = registry.task(f"msd{number}")
@@ -244,6 +257,26 @@ def test_the_heart_of_mmwhs_is_coded_by_intensities_and_a_slip_of_one_is_forgive
     card = registry.task("mmwhs")
     values = label_map(len(card.classes), card.label_values)
     assert values == {0: 0, 205: 1, 420: 2, 421: 2, 500: 3, 550: 4, 600: 5, 820: 6, 850: 7}
+
+
+def test_brain_tumors_are_three_regions_that_lie_in_each_other() -> None:
+    """Stored labels become codes: bit 0 whole tumour, bit 1 core, bit 2 enhancing part."""
+    expected = {
+        ("brats21", "regions"): {1: 0b011, 2: 0b001, 3: 0b111},  # necrosis, edema, enhancing (4 in the files)
+        ("msd01", "official"): {1: 0b001, 2: 0b011, 3: 0b111},  # edema, non-enhancing, enhancing
+        ("msd01", "mim_compat"): {1: 0b001, 2: 0b111, 3: 0b011},  # label 2 counts as enhancing
+    }
+    for (task, target), values in expected.items():
+        card = registry.task(task)
+        name = "mim" if target == "mim_compat" else "bench"
+        chosen = card.protocols[name]
+        assert chosen.target == target and chosen.intensity.kind == "zscore" and chosen.intensity.over == "nonzero"
+        setup = make_setup(
+            card, target, chosen, preset="tiny", recipe=chosen.recipe, inference=chosen.inference, multiple=(16, 16, 16)
+        )
+        assert setup.overlapping and setup.classes == ("wt", "tc", "et") and setup.values == values
+    brats = registry.task("brats21")
+    assert label_map(len(brats.classes), brats.label_values) == {0: 0, 1: 1, 2: 2, 4: 3}
 
 
 def test_an_organ_with_a_tumor_is_told_merged_and_dropped_by_two_targets() -> None:
