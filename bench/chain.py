@@ -140,11 +140,12 @@ def blueprint(spec: RunSpec) -> Blueprint:
     recipe = protocol.recipe.sized(spec.preset)
     told = {**method.finetune.get(spec.preset, {}), **_of_finetuning(method, spec, trained)}
     recipe = dataclasses.replace(recipe, **{"seed": spec.seed, **told})
-    configs: dict[str, Any] = {**trained, "finetune": recipe, "predict": protocol.inference.sized(spec.preset)}
+    word = inference_word(trained)
+    configs: dict[str, Any] = {**trained, "finetune": recipe, word: protocol.inference.sized(spec.preset)}
     no_training = frozenset(f.name for f in dataclasses.fields(PhaseConfig))
     lent = {} if method.build and not spec.weights else dict.fromkeys(trained, no_training)
     configs = apply_settings(configs, spec.settings, lent=lent)
-    recipe, inference = configs["finetune"], configs["predict"]
+    recipe, inference = configs["finetune"], configs[word]
     assert isinstance(recipe, FineTuneConfig) and isinstance(inference, Inference)
     trained = {name: configs[name] for name in trained}
     architecture = list(trained.values())[-1]
@@ -186,6 +187,11 @@ def chosen_preset(method: MethodCard, spec: RunSpec) -> Any:
         for name, c in configs.items()
     }
     return changed if len(changed) > 1 else next(iter(changed.values()))
+
+
+def inference_word(trained: Mapping[str, MethodConfig]) -> str:
+    """What a cell's inference is called among its configs: `predict`, or `inference` where a phase bears that name."""
+    return "inference" if "predict" in trained else "predict"
 
 
 def with_decoder(method: MethodCard, variant: str) -> MethodCard:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench import registry
 from bench.cases import TaskCases, content_hash
-from bench.contracts.cards import CorpusMember, Intensity, Layout, Protocol, Spacing, TaskCard
+from bench.contracts.cards import CorpusCard, CorpusMember, Intensity, Layout, Protocol, Spacing, TaskCard
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
@@ -169,12 +169,17 @@ def named_corpus(
         spacing_mm=card.spacing_mm,
         channels=1,
         printed=card.printed,
-        content_hash=" ".join(content_hash(folder, records) for folder, records in found),
+        content_hash=" ".join([*(content_hash(folder, records) for folder, records in found), *_weights(card)]),
         source=everything[0].source,
         notes=(*card.notes, *([f"{count:,} of {card.printed:,} volumes at hand"] if count != card.printed else [])),
         named_as=_named_as(card.members, members),
         exposes=card.exposes,
     )
+
+
+def _weights(card: CorpusCard) -> list[str]:
+    """What members are drawn by, where it is not evenly: it decides a result as the files do."""
+    return [f"{member.key}*{member.weight:g}" for member in card.members if member.weight != 1.0]
 
 
 def _named_as(
@@ -225,7 +230,13 @@ def _member(
     if member.cases:
         wanted = set(read_list(registry.splits_folder(), *member.cases))
         records = [record for record in records if record.case_id in wanted]
-    return folder, tuple(records)
+    return folder, tuple(_told(record, member) for record in records)
+
+
+def _told(record: Record, member: CorpusMember) -> Record:
+    """A record that also says of which member it is, how often it is drawn and which tasks know its image."""
+    own = {"dataset": member.key, "weight": member.weight * float(record.meta.get("weight", 1.0))}
+    return record.model_copy(update={"meta": {**record.meta, **own, "overlaps": member.overlaps}})
 
 
 def _half(member: CorpusMember, records: tuple[Record, ...]) -> str:

@@ -48,6 +48,7 @@ def _histogram(picture: Histogram, out: Path) -> None:
     values = np.sort(picture.values)[::-1]
     with new_figure((6.4, 3.2)) as figure:
         panel = figure.add_subplot()
+        panel.set_axisbelow(True)
         panel.bar(np.arange(len(values)), values, width=1.0, color=BLUE, linewidth=0)
         panel.axhline(picture.expected, color=VERMILION, linewidth=1.2)
         panel.text(

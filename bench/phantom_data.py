@@ -21,6 +21,9 @@ Size = Literal["smoke", "mini"]
 PARTS: Mapping[Size, tuple[int, int, int]] = {"smoke": (8, 2, 3), "mini": (30, 4, 8)}
 """Cases of the train, val and test part that are written, at most; a layout may have `phantom_parts` of its own."""
 CORPUS: Mapping[Size, int] = {"smoke": 8, "mini": 60}
+"""Cases of a corpus' member that are written, at most."""
+WHOLE_CORPUS: Mapping[Size, int] = {"smoke": 64, "mini": 360}
+"""Cases of a corpus of many members that are written, about."""
 
 
 def phantoms_for(spec: RunSpec, results: Path, progress: Progress | None = None) -> Path:
@@ -46,11 +49,12 @@ def write_task(name: str, size: Size, root: Path, progress: Progress | None = No
 
 def write_corpus(name: str, size: Size, root: Path, progress: Progress | None = None) -> list[Path]:
     """Write the phantom of every member of a corpus."""
-    written = []
-    for member in registry.corpus(name).members:
+    members, written = registry.corpus(name).members, []
+    most = min(CORPUS[size], max(1, WHOLE_CORPUS[size] // len(members)))
+    for member in members:
         ids = read_list(registry.splits_folder(), *member.cases) if member.cases else _invented(member.key)
         folder = root / (member.folders[0] if member.folders else member.key)
-        written.append(_write_once(member.files, folder, ids[: CORPUS[size]], size, progress))
+        written.append(_write_once(member.files, folder, ids[:most], size, progress))
     return written
 
 

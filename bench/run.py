@@ -14,7 +14,7 @@ from bench import finetune as finetune_room
 from bench import pretrain as pretrain_room
 from bench import registry
 from bench.cases import cached
-from bench.chain import Chain, check_words, find, resolve
+from bench.chain import Chain, check_words, find, inference_word, resolve
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import SCHEMA_CELL, Cell
 from bench.corpora import cached_corpus
@@ -242,7 +242,12 @@ def make_cell(chain: Chain, place: Place, scores: Scores, manifest: Manifest, se
     }
     hashes = {f"{name}:{end}": t[f"{end}_sha256"] for name, t in training.items() for end in ("initial", "final")}
     predictions = sha256_of_folder(predictions_folder(chain, place))
-    configs = {**plan.phases, "architecture": plan.architecture, "finetune": setup.recipe, "predict": setup.inference}
+    configs = {
+        **plan.phases,
+        "architecture": plan.architecture,
+        "finetune": setup.recipe,
+        inference_word(plan.phases): setup.inference,
+    }
     corpus_notes = words.corpus.notes if words.corpus else ()
     return Cell(
         schema_=SCHEMA_CELL,

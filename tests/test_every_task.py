@@ -342,7 +342,8 @@ def test_every_member_of_every_corpus_writes_a_phantom_that_is_found_and_read(ke
         assert folder == tmp_path / member.folders[0]
         records = member.files.records(folder)
         assert {r.source for r in records} == {"phantom"} and len(records) == 2
-        assert read_image(folder, records[0]).array.dtype == np.int16
+        ct = next((r for r in records if r.modality == "CT"), None)
+        assert ct is None or read_image(folder, ct).array.dtype == np.int16
         assert len(orientation_name(read_header(folder, records[0]).affine)) == 3
         if member.cases:
             assert {r.case_id for r in records} <= set(read_list(SPLITS, *member.cases))

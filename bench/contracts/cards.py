@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # pydantic takes 0.07 s, and no card needs it to be read
 Shape3 = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 Value = TypeVar("Value")
-Modality = Literal["CT", "MR", "XR", "US", "FP", "EM", "PATH", "SHAPE"]
+Modality = Literal["CT", "MR", "XR", "US", "FP", "EM", "PATH", "SHAPE", "mixed"]
 
 
 def recorded(default: Value) -> Value:
@@ -50,13 +50,15 @@ class Intensity:
     `hu`: stored int16 HU, clipped to `window_hu` and scaled to `scaled_to`. `zscore`: one mean and sd per volume,
     taken over all voxels before cropping (sd floored at 1e-6), stored float16. `asis`: the owner already
     normalised the file; stored float16, untouched. `u8`: grey values 0 to 255, stored uint8, scaled to `scaled_to`.
+    `percentile`: a pool of many modalities; each image cropped to what is not empty, clipped to its own percentiles and
+    scaled to 0 .. 1 (8-bit pictures by 255), stored float16.
 
     `zscore` may count other voxels. `over` nonzero: mean and sd of what is not 0, and 0 stays 0 (skull-stripped MR); positive:
     mean and sd of what is above 0, applied to all. `clip_percentiles` first clips each channel to these percentiles of its
     voxels and scales what is left to [0, 1].
     """
 
-    kind: Literal["hu", "zscore", "asis", "u8"]
+    kind: Literal["hu", "zscore", "asis", "u8", "percentile"]
     window_hu: tuple[float, float] = (-1000.0, 1000.0)
     scaled_to: tuple[float, float] = (0.0, 1.0)
     over: Literal["all", "nonzero", "positive"] = later("all")
@@ -353,7 +355,8 @@ class RetrievalTask(TaskCard):
 class CorpusMember:
     """One set of volumes in a pre-training corpus. `cases` names a list in `tasks/splits/` (file, key); empty takes all.
 
-    `named_as` are the tasks whose cases bear the same names, so that a test case is known again by its name.
+    `named_as` are the tasks whose cases bear the same names, so that a test case is known again by its name. `weight` is how
+    often its images are drawn, beside 1; `overlaps` are the tasks whose images it holds, under whatever names.
     """
 
     key: str
@@ -362,6 +365,8 @@ class CorpusMember:
     printed: int
     cases: tuple[str, str] | None = None
     named_as: tuple[str, ...] = ()
+    weight: float = 1.0
+    overlaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

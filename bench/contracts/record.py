@@ -25,7 +25,8 @@ class ImageFile(_Frozen):
     """Where one image of a case lies, relative to the dataset's folder.
 
     `key` is the dataset inside an h5 file or the array inside an npz archive, `index` the place along its first axis; the
-    path of a `dicom` or `slices` image is the folder of its slices, `key` the series where a folder holds several.
+    path of a `dicom` or `slices` image is the folder of its slices, `key` the series where a folder holds several. A `png` image
+    is any one picture; with frames 0, 1, 2 its three colours.
     """
 
     path: str

@@ -16,6 +16,7 @@ from bench.contracts.cards import Shape3, Spacing
 
 Affine = tuple[tuple[float, ...], ...]
 _SLAB = 4
+FLAT_MM = 1e8  # what stands for the thickness of a 2-D image's one slice, tasks.md 0.1
 SAME_SPACING = 0.01  # tasks.md 0.1: an in-plane pair must agree within 1 %
 
 

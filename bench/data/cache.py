@@ -171,9 +171,11 @@ class CachedCases:
     def joined(parts: Sequence[CachedCases]) -> CachedCases:
         """Several sets as one, in order. Ids that occur in more than one part become `<dataset>/<id>`.
 
-        Raises SpecError where that does not tell them apart, or where parts differ in channels or intensity.
+        Raises SpecError where that does not tell them apart, or where parts differ in channels or intensity. Only a pool
+        taken by percentiles may mix grey and coloured images; its `sight` then has the most channels.
         """
-        if not parts or len({(part.sight.channels, part.sight.intensity) for part in parts}) > 1:
+        mixed = all(part.sight.intensity.kind == "percentile" for part in parts)
+        if not parts or len({(mixed or part.sight.channels, part.sight.intensity) for part in parts}) > 1:
             found = [(part.sight.channels, part.sight.intensity.kind) for part in parts]
             raise SpecError(f"cannot join sets of these channels and intensities: {found}; they must be equal.")
         times = Counter(case for part in parts for case in part.cases)
@@ -187,7 +189,8 @@ class CachedCases:
         d, h, w = (max(sizes) for sizes in zip(*(part.sight.shape for part in parts), strict=True))
         spacings = {part.sight.spacing_mm for part in parts}
         spacing = spacings.pop() if len(spacings) == 1 else None
-        return CachedCases(known, replace(parts[0].sight, shape=(d, h, w), spacing_mm=spacing))
+        channels = max(part.sight.channels for part in parts)
+        return CachedCases(known, replace(parts[0].sight, channels=channels, shape=(d, h, w), spacing_mm=spacing))
 
     def shown(self, shape: Shape3) -> CachedCases:
         """The same cases with `sight.shape` set to what a network will be shown."""

@@ -18,8 +18,17 @@ from bench.contracts.record import Record
 from bench.data.entry import MAGIC, CaseMeta
 from bench.data.moments import moments, percentile_scaled
 from bench.data.patches import boxed
+from bench.data.percentile import percentile_image
 from bench.data.resample import Placement, linear_slabs, resample_label, resampled_shape, resized
-from bench.data.volumes import Volume, coarse_fingerprint, quick_fingerprint, read_header, read_image, read_label
+from bench.data.volumes import (
+    Header,
+    Volume,
+    coarse_fingerprint,
+    quick_fingerprint,
+    read_header,
+    read_image,
+    read_label,
+)
 
 SD_FLOOR = 1e-6  # tasks.md A.1b
 FOREGROUND_VOXELS = 4096  # ours, kept per class for drawing crops
@@ -112,7 +121,7 @@ def entry_key(folder: Path, record: Record, recipe: CacheRecipe) -> str:
         "case": [record.dataset, record.scan_id or record.case_id],
         "files": files,
         "told_spacing": record.spacing,
-        "intensity": _intensity_key(recipe.intensity),
+        "intensity": _intensity_key(recipe.intensity, record),
         "crop": [recipe.crop_foreground, recipe.intensity.window_hu[0] if cropped else None],
         "spacing_mm": recipe.spacing_mm,
         "orientation": recipe.orientation,
@@ -123,8 +132,13 @@ def entry_key(folder: Path, record: Record, recipe: CacheRecipe) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _intensity_key(intensity: Intensity) -> Any:
-    """What of an intensity decides the stored voxels; the kind alone where no later option departs from its default."""
+def _intensity_key(intensity: Intensity, record: Record) -> Any:
+    """What of an intensity decides the stored voxels; the kind alone where no later option departs from its default.
+
+    Percentiles also look at the depth axis that the record tells.
+    """
+    if intensity.kind == "percentile":
+        return [intensity.kind, record.meta.get("depth_axis")]
     later = [intensity.over, intensity.clip_percentiles]
     return intensity.kind if later == ["all", None] else [intensity.kind, *later]
 
@@ -133,10 +147,13 @@ def prepared(folder: Path, record: Record, recipe: CacheRecipe) -> Prepared:
     """Read a case and apply the recipe.
 
     Order: mean and sd over all native voxels, then resampling (linear; masks nearest), then storage as int16 HU
-    (rounded, unclipped) or float16, then the crop, then the box and its resizing. Raises what `read_image` and `read_label` raise.
+    (rounded, unclipped) or float16, then the crop, then the box and its resizing. A pool taken by percentiles goes its own
+    way (see `percentile.py`) and knows no masks. Raises what `read_image` and `read_label` raise.
     """
     header = read_header(folder, record, stored_values=recipe.stored_values)
     volume = read_image(folder, record, stored_values=recipe.stored_values)
+    if recipe.intensity.kind == "percentile":
+        return _by_percentiles(header, volume, record)
     wanted = recipe.spacing_mm or volume.spacing_mm
     intensity = recipe.intensity
     scaled = percentile_scaled(volume, intensity.clip_percentiles) if intensity.clip_percentiles else volume
@@ -185,6 +202,29 @@ def _brought(image: NDArray[Any], start: Shape3, recipe: CacheRecipe, case: str)
         values = resized(image, recipe.stored_voxels)
         image = (np.rint(values) if np.issubdtype(image.dtype, np.integer) else values).astype(image.dtype)
     return start, _three(image), image
+
+
+def _by_percentiles(header: Header, volume: Volume, record: Record) -> Prepared:
+    """An image of a pool; where its box lay in the native volume is not kept."""
+    axis = record.meta.get("depth_axis")
+    depth_axis = header.canonical().depth_axis if axis is None else int(axis)
+    pictures = record.images[0].format == "png"
+    image, spacing = percentile_image(volume.array, volume.spacing_mm, depth_axis, eight_bits=pictures)
+    shape = _three(image)
+    placement = Placement(_three(volume.array), volume.spacing_mm, shape, spacing, (0, 0, 0), shape)
+    meta = CaseMeta(
+        case=record.case_id,
+        header=header,
+        placement=placement,
+        channels=len(image),
+        labelled=False,
+        mean=(),
+        sd=(),
+        class_voxels={},
+        notes=(),
+        fingerprint=coarse_fingerprint(volume.array),
+    )
+    return Prepared(image, None, {}, meta)
 
 
 def _labelled(record: Record, recipe: CacheRecipe) -> bool:

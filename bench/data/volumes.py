@@ -226,6 +226,16 @@ def coarse_fingerprint(array: NDArray[Any]) -> str:
     return hashlib.sha256(f"{array.shape}".encode() + sample.tobytes()).hexdigest()
 
 
+def frames_of(path: Path) -> int:
+    """Images in a NIfTI file as its header tells: the length of a 4-D file's last axis, 1 of a 3-D one.
+
+    Raises DataUnsound where the header cannot be read.
+    """
+    record = Record(dataset="", adapter_version="", case_id=path.name, patient_id="", group="", images=())
+    shape = grid(Place(path, path.name, "nifti", "", None, record)).shape
+    return shape[3] if len(shape) == 4 else 1
+
+
 def write_nifti(path: Path, array: NDArray[Any], *, affine: Affine, dtype: DTypeLike) -> None:
     """Write an array, in the axis order that `affine` describes, as NIfTI-1 (gzip where the name ends so), atomically.
 

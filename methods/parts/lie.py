@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from bench.contracts.cards import Intensity, Shape3, Spacing
 from bench.contracts.method import Corpus
-from bench.data.axes import SAME_SPACING
-
-FLAT_MM = 1e8  # slice spacing of a 2-D image, SPAD's code
+from bench.data.axes import FLAT_MM, SAME_SPACING
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,9 @@ def to_unit_range(voxels: NDArray[np.generic], intensity: Intensity) -> NDArray[
     """Stored voxels to [0, 1], float32: HU by the window, percentiles as stored; z-scores and files as their owners
     normalised them by +-2.576, where a Gaussian has its 0.5th and 99.5th percentiles (ours)."""
     x = voxels.astype(np.float32)
-    low, high = {"hu": intensity.window_hu, "percentile": (0.0, 1.0)}.get(intensity.kind, (-2.576, 2.576))
+    low, high = {"hu": intensity.window_hu, "percentile": (0.0, 1.0), "u8": (0.0, 255.0)}.get(
+        intensity.kind, (-2.576, 2.576)
+    )
     return np.clip((x - low) / (high - low), 0.0, 1.0, dtype=np.float32)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bench.contracts.method import Corpus
 from bench.contracts.pictures import Histogram, ImageRows, Picture
-from bench.nets.spad import crop_depth, degree_of_anisotropy
+from bench.nets.spad import MOST_ANISOTROPIC, crop_depth, degree_of_anisotropy
 from bench.nets.spad_vt import SpadTokenizer
 from methods.parts.equal_anisotropy import held_out
 from methods.parts.lie import lie_of_case
@@ -33,7 +33,8 @@ def tokenizer_pictures(
     of each crop's mean.
     """
     patch = tokenizer.token_side
-    cases = (held_out(corpus) or corpus.cases)[:IMAGES_MOST]
+    spared = held_out(corpus)
+    cases = (spared or corpus.cases)[:IMAGES_MOST]
     device = tokenizer.codebook.device
     usage = torch.zeros(len(tokenizer.codebook), dtype=torch.float64)
     tokens, unsure = 0, 0.0
@@ -50,11 +51,12 @@ def tokenizer_pictures(
         tokens += q[..., 0].numel()
         unsure += float(entropy(q).sum())
         errors.append((float((made - x).abs().mean()), float((x - x.mean()).abs().mean())))
-        seen.append((da, case, _middle(x, made)))
+        seen.append((da, case, _middle(x, made, upright=da < MOST_ANISOTROPIC)))
     kl = math.log(len(usage)) - unsure / tokens
     off, flat = (float(np.mean(column)) for column in zip(*errors, strict=True))
     spread = float(usage.max() / usage.min().clamp_min(1e-12))
-    told = f"Tokenizer on {len(cases)} held-out images: L1 {off:.3g} (the crop's mean {flat:.3g})"
+    seen_before = "held-out images" if spared else "images of the pool, of which it saw all"
+    told = f"Tokenizer on {len(cases)} {seen_before}: L1 {off:.3g} (the crop's mean {flat:.3g})"
     use = f"KL(q || uniform) {kl:.3g} of {math.log(len(usage)):.3g} nats; largest use over least {spread:.3g}"
     rows = tuple((f"DA {da}: {case}", images) for da, case, images in _spread(seen))
     return (
@@ -63,10 +65,12 @@ def tokenizer_pictures(
     )
 
 
-def _middle(x: torch.Tensor, made: torch.Tensor) -> tuple[NDArray[np.float32], ...]:
-    """The middle slice of input, reconstruction and their distance, averaged over channels."""
+def _middle(x: torch.Tensor, made: torch.Tensor, *, upright: bool) -> tuple[NDArray[np.float32], ...]:
+    """The middle slice of input, reconstruction and their distance, averaged over channels; `upright` shows the first
+    in-plane axis from left to right and the second upwards, as volumes count them, otherwise rows as pictures have them."""
     before, after = (t[0, :, t.shape[2] // 2].mean(0).float().cpu().numpy() for t in (x, made))
-    return before, after, np.abs(after - before)
+    images = (before, after, np.abs(after - before))
+    return tuple(image.T[::-1] for image in images) if upright else images
 
 
 def _spread(

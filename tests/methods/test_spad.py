@@ -22,7 +22,7 @@ from methods.parts.foreign import read_foreign
 from methods.parts.perceptual import LAYERS, MEAN, SD, Perceptual, as_slices, some_slices
 from methods.parts.soft_tokens import dual_prior, entropy, mean_usage, soft_cross_entropy
 from methods.spad import METHOD, PredictConfig, Spad, TokenizerConfig, degrees_by_depth, normalised, visible_count
-from tests.methods.spad_pool import mixed
+from tests.methods.spad_pool import Pool, mixed
 
 SIGHT = Sight(1, (24, 32, 32), None, Intensity("percentile"))
 
@@ -405,3 +405,5 @@ def test_the_tokenizer_shows_what_it_rebuilds_at_each_anisotropy_and_how_it_uses
         np.testing.assert_allclose(images[2], abs(images[0] - images[1]), atol=1e-6)
     assert use.values.shape == (32,) and use.values.sum() == pytest.approx(32 * use.expected)
     assert "KL" in use.title and "held-out" in rows.title
+    alone = {case: dataclasses.replace(image, fields={"dataset": case}) for case, image in mixed().images.items()}
+    assert "of which it saw all" in net.pictures("tokenizer", Pool(alone))[0].title

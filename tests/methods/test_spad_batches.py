@@ -11,9 +11,10 @@ import torch
 
 from bench.contracts.cards import Intensity
 from bench.contracts.errors import DataMissing
+from bench.data.axes import FLAT_MM
 from bench.nets.spad import Grid, crop_depth
 from methods.parts.equal_anisotropy import EqualAnisotropy, Zoomed, effective_degree, held_out, zooms
-from methods.parts.lie import FLAT_MM, lie_of, lie_of_case, to_unit_range
+from methods.parts.lie import lie_of, lie_of_case, to_unit_range
 from methods.parts.photometry import vary_intensity
 from methods.parts.zoomed_crop import ZoomedCrop, centred_crop, cut, turn
 from tests.methods.spad_pool import Image, Pool, mixed
