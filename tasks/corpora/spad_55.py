@@ -134,8 +134,8 @@ SETS = (
         Images("Validation/FLARETs_*_0000.nii.gz", "Validation/FLARETs_{n:04d}_0000.nii.gz", "CT"),
     )),
     ("han-seg", ("HaN-Seg",), CHEST, 84, 1, (), (
-        Images("set_1/case_*/*_IMG_CT.nrrd", "set_1/case_{n:02d}/case_{n:02d}_IMG_CT.nrrd", "CT"),
-        Images("set_1/case_*/*_IMG_MR_T1.nrrd", "set_1/case_{n:02d}/case_{n:02d}_IMG_MR_T1.nrrd", "MR", phantom="mr"),
+        Images("set_1/case_*/*_IMG_CT.*", "set_1/case_{n:02d}/case_{n:02d}_IMG_CT.nii.gz", "CT"),
+        Images("set_1/case_*/*_IMG_MR_T1.*", "set_1/case_{n:02d}/case_{n:02d}_IMG_MR_T1.nii.gz", "MR", phantom="mr"),
     )),
     ("mrspineseg", ("MRSpineSeg",), SPINE, 387, 1, (), (
         Images("*/MR/*.nii.gz", "train/MR/Case{n}.nii.gz", "MR"),
@@ -168,11 +168,11 @@ SETS = (
         Images("imagesT*/*.nii.gz", "imagesTr/colon_{n:03d}.nii.gz", "CT"),
     )),
     ("pi-cai", ("PI-CAI", "picai"), PELVIS, 7_488, 0.25, (), (
-        Images("*/*/*_t2w.mha", "images/{n:05d}/{n:05d}_{n}_t2w.mha", "MR"),
-        Images("*/*/*_adc.mha", "images/{n:05d}/{n:05d}_{n}_adc.mha", "MR"),
-        Images("*/*/*_hbv.mha", "images/{n:05d}/{n:05d}_{n}_hbv.mha", "MR"),
-        Images("*/*/*_cor.mha", "images/{n:05d}/{n:05d}_{n}_cor.mha", "MR"),
-        Images("*/*/*_sag.mha", "images/{n:05d}/{n:05d}_{n}_sag.mha", "MR"),
+        Images("*/*/*_t2w.*", "images/{n:05d}/{n:05d}_{n}_t2w.nii.gz", "MR"),
+        Images("*/*/*_adc.*", "images/{n:05d}/{n:05d}_{n}_adc.nii.gz", "MR"),
+        Images("*/*/*_hbv.*", "images/{n:05d}/{n:05d}_{n}_hbv.nii.gz", "MR"),
+        Images("*/*/*_cor.*", "images/{n:05d}/{n:05d}_{n}_cor.nii.gz", "MR"),
+        Images("*/*/*_sag.*", "images/{n:05d}/{n:05d}_{n}_sag.nii.gz", "MR"),
     )),
     ("prostate158", ("prostate158",), PELVIS, 417, 1, (), (
         Images("**/t2.nii.gz", "prostate158_train/train/{n:03d}/t2.nii.gz", "MR"),
@@ -183,7 +183,7 @@ SETS = (
         Images("*/RibFrac*-image.nii.gz", "Part1/RibFrac{n}-image.nii.gz", "CT"),
     )),
     ("stoic", ("stoic2021-training", "STOIC"), CHEST, 2_000, 1, ("stoic",), (
-        Images("data/mha/*.mha", "data/mha/{n}.mha", "CT"),
+        Images("data/mha/*", "data/mha/{n}.nii.gz", "CT"),
     )),
     ("totalsegmentator", ("Totalsegmentator_dataset", "TotalSegmentator"), BODY, 1_203, 1, (), (
         Images("s*/ct.nii.gz", "s{n:04d}/ct.nii.gz", "CT", skip="s0864"),

@@ -19,9 +19,8 @@ from bench.contracts.record import ImageFile, ImageFormat, Record
 from bench.data.atomic import write_bytes
 from bench.data.axes import FLAT_MM
 from bench.data.find import first_within
-from bench.data.metaimage import write_metaimage
 from bench.data.picture import encode_picture
-from bench.data.volumes import frames_of, write_nifti, write_nrrd
+from bench.data.volumes import frames_of, write_nifti
 from bench.phantoms import Phantom
 from tasks.layouts.phantom_case import Look, Size, claim, draw_number, seal, source_of
 
@@ -40,7 +39,8 @@ FORMATS: dict[str, ImageFormat] = {
 
 @dataclass(frozen=True)
 class Images:
-    """One sort of images of a dataset: `glob` finds them below its folder, `example` is such a path with `{n}` for a number.
+    """One sort of images of a dataset: `glob` finds them below its folder, `example` is such a path with `{n}` for a number,
+    where phantoms lie (as NIfTI or picture, so that they need no reader that is not always installed).
 
     `skip` is a regular expression that no path may contain. `coloured` pictures have three channels, others one. Every frame
     of a 4-D file is an image of its own where `frames` says what frames are: `modalities`, or n `repeats`, which count as the
@@ -126,12 +126,6 @@ class ImageTree:
             write_bytes(path, encode_picture(_picture(phantom.image, case, sort.coloured), ending))
             return
         affine, (image,) = self.look.stored(case, phantom.image)
-        if ending == ".nrrd":
-            write_nrrd(path, image, affine=affine)
-            return
-        if ending == ".mha":
-            write_metaimage(path, image, affine=affine)
-            return
         write_nifti(path, image, affine=affine, dtype=np.int16 if image.dtype == np.int16 else np.float32)
 
     def _is_here(self, folder: Path) -> bool:
