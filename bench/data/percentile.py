@@ -6,6 +6,8 @@ Changes  none known; "above the least value" excludes padding from percentiles, 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +18,7 @@ PERCENTILES = (0.5, 99.5)
 
 
 def percentile_image(
-    image: NDArray[np.generic], spacing_mm: Spacing, depth_axis: int, *, eight_bits: bool
+    image: NDArray[Any], spacing_mm: Spacing, depth_axis: int, *, eight_bits: bool
 ) -> tuple[NDArray[np.float16], Spacing]:
     """(C, D, H, W) of any numbers to [0, 1] float16, and the voxel size after it.
 
@@ -41,7 +43,7 @@ def percentile_image(
     return scaled.astype(np.float16), (sizes[0], sizes[1], sizes[2])
 
 
-def _percentiles(image: NDArray[np.generic]) -> tuple[float, float]:
+def _percentiles(image: NDArray[Any]) -> tuple[float, float]:
     """The percentiles over voxels above the least value; that value twice where there are none."""
     least = image.min()
     above = image[image > least]
@@ -51,7 +53,7 @@ def _percentiles(image: NDArray[np.generic]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _boxed(image: NDArray[np.generic], threshold: float) -> NDArray[np.generic]:
+def _boxed(image: NDArray[Any], threshold: float) -> NDArray[Any]:
     """The least box that holds all voxels above the threshold; everything where there are none."""
     above = (image > threshold).any(axis=0)
     if not above.any():
