@@ -55,12 +55,12 @@ def _percentiles(image: NDArray[Any]) -> tuple[float, float]:
 
 def _boxed(image: NDArray[Any], threshold: float) -> NDArray[Any]:
     """The least box that holds all voxels above the threshold; everything where there are none."""
-    above = (image > threshold).any(axis=0)
+    above: NDArray[np.bool_] = np.any(image > threshold, axis=0)
     if not above.any():
         return image
     box = []
     for axis in range(3):
-        hit = np.flatnonzero(above.any(axis=tuple(other for other in range(3) if other != axis)))
+        hit = np.flatnonzero(np.any(above, axis=tuple(other for other in range(3) if other != axis)))
         box.append(slice(int(hit[0]), int(hit[-1]) + 1))
     return image[(slice(None), *box)]
 
