@@ -1,0 +1,79 @@
+"""Recipes of the tasks that deal in words: what they need besides any fine-tuning. Plain values, no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.contracts.cards import FineTuneConfig, Inference
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeViewRecipe(FineTuneConfig):
+    """A recipe that sees the middle of each volume, resized to one shape, and never turned: reports tell left from right."""
+
+    kept_share: tuple[float, float, float] = (
+        0.875,
+        0.65625,
+        0.88,
+    )  # MG-3D released code, share of x, y, z kept in the middle
+    crops_per_volume: int = 1  # ours, the whole view is one input
+    positive_share: float = 0.0  # ours, no label lies in the voxels
+    flip_axes: tuple[int, ...] = ()  # MG-3D Sec. IV, no augmentation
+    intensity_scale: float = 0.0  # MG-3D Sec. IV, no augmentation
+    intensity_shift: float = 0.0  # MG-3D Sec. IV, no augmentation
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRecipe(WholeViewRecipe):
+    """How a report generator is built on an encoder and trained: a transformer decoder over pooled feature maps."""
+
+    loss: str = (
+        "ce"  # MG-3D released code, cross-entropy of the next word; mean over a report's words, then over reports
+    )
+    tokenisation: str = "report"  # ours, a name of bench.metrics.text.TOKENISATIONS
+    max_tokens: int = 150  # MG-3D released code, words of a report that training sees and prediction may write
+    least_count: int = 3  # MG-3D released code, times that a word must stand in the training reports to be known
+    vocabulary: int = 4096  # ours, room for words, the four special ones among them
+    pooled_side: int = 3  # MG-3D released code, each map is pooled to this many cells per axis
+    decoder_width: int = 512  # MG-3D released code (M2KT)
+    decoder_depth: int = 3  # ours; the paper's generator has 1 layer
+    decoder_heads: int = 8  # MG-3D released code (M2KT)
+    decoder_hidden: int = 512  # MG-3D released code (M2KT)
+    memory_slots: int = 0  # ours; MG-3D's generator has 60 learnt vectors beside the visual ones
+    dropout: float = 0.1  # ours
+
+    def sized(self, preset: str) -> ReportRecipe:
+        sized = super().sized(preset)
+        assert isinstance(sized, ReportRecipe)
+        if preset == "small":
+            return dataclasses.replace(
+                sized, vocabulary=2048, decoder_width=128, decoder_depth=2, decoder_heads=4, decoder_hidden=256
+            )
+        if preset == "tiny":
+            return dataclasses.replace(
+                sized,
+                vocabulary=1024,
+                max_tokens=40,
+                decoder_width=32,
+                decoder_depth=1,
+                decoder_heads=2,
+                decoder_hidden=32,
+            )
+        return sized
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInference(Inference):
+    """How a report is written and which reference it is scored on; the other reference stands beside it in the record.
+
+    `full` is the whole cleaned report. `decoded` is what a generator could have written: cut at `max_tokens`, with `<unk>`
+    for words that its vocabulary lacks.
+    """
+
+    beam: int = 3  # MG-3D released code; 1 is greedy
+    reference: Literal["full", "decoded"] = "full"  # ours
+
+    def sized(self, preset: str) -> ReportInference:
+        return dataclasses.replace(self, beam=2) if preset == "tiny" else self
