@@ -30,7 +30,7 @@ BENCH = Protocol(
         origin="MG-3D's released test list; val of 144 by sha256('split-v1|ctrg_report|case') out of its 1,444 training cases",
     ),
     label_ratios=(0.1, 0.25, 0.5, 1.0),
-    intensity=Intensity("hu", (0.0, 255.0)),
+    intensity=Intensity("u8"),
     spacing_mm=None,
     patch_voxels=(128, 96, 128),
     recipe=ReportRecipe(
@@ -59,7 +59,7 @@ MG3D = Protocol(
         order="published",
     ),
     label_ratios=(1.0,),
-    intensity=Intensity("hu", (0.0, 255.0)),
+    intensity=Intensity("u8"),
     spacing_mm=None,
     patch_voxels=(128, 128, 128),
     recipe=ReportRecipe(

@@ -114,8 +114,9 @@ def broken(phantoms: Phantoms, tmp_path: Path) -> Callable[[str], Path]:
 @pytest.mark.parametrize("task", KEYS)
 def test_every_card_is_complete(task: str) -> None:
     card = registry.task(task)
-    for word in ("title", "licence", "page", "citation", "folders", "classes", "counts"):
+    for word in ("title", "licence", "page", "citation", "folders", "counts"):
         assert getattr(card, word), f"{task}: {word}"
+    assert bool(card.classes) == (card.kind not in ("report", "retrieval"))
     assert card.version >= 1 and card.gigabytes > 0 and "bench" in card.protocols
     assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in card.classes)
     assert len(set(card.classes)) == len(card.classes)

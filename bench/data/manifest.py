@@ -70,7 +70,7 @@ def build(
     values = label_map(len(card.classes), card.label_values)
     records = [
         _described(folder, on_disk[case], values, full).model_copy(
-            update={"split": split, "protocol": protocol_name, "fold": fold, "order": rank_of[case]}
+            update={"split": split, "protocol": protocol_name, "fold": fold, "order": rank_of[case], "text": ""}
         )
         for split, part in _parts(here).items()
         for case in part

@@ -24,7 +24,7 @@ CORPUS = CorpusCard(
         ),
     ),
     printed=1_443,
-    intensity=Intensity("hu", (0.0, 255.0)),
+    intensity=Intensity("u8"),
     offers=frozenset({"volume", "report"}),
     licence="not stated by the owners",
     page="https://github.com/tangyuhao2016/CTRG (points to the download)",
