@@ -13,7 +13,7 @@ from bench.contracts.errors import SpecError, nearest
 from bench.corpora import corpus_word
 from bench.data.lock import only_one
 from bench.data.roster import roster_of
-from bench.data.splits import lists, read_list
+from bench.data.splits import interleaved, lists, read_list
 from bench.spec import RunSpec
 from bench.train.progress import Progress, Silent
 
@@ -59,14 +59,18 @@ def write_corpus(name: str, size: Size, root: Path, progress: Progress | None = 
 
 
 def task_ids(card: TaskCard, size: Size) -> list[str]:
-    """The first official ids of each part, over all protocols of the task, so that every protocol's parts have cases."""
+    """The first official ids of each part, over all protocols of the task, so that every protocol's parts have cases.
+
+    Where the lists tell classes, the first of each in turn, so that a small test part holds them all.
+    """
     chosen: dict[str, None] = {}
     roster = roster_of(card.files, None) if hasattr(card.files, "strata") else None
     sizes = getattr(card.files, "phantom_parts", PARTS)[size]
     for protocol in card.protocols.values():
         parts = lists(protocol.split, registry.splits_folder(), 0, roster)
         for part, most in zip((parts.train, parts.val, parts.test), sizes, strict=True):
-            chosen.update(dict.fromkeys(part[:most]))
+            evenly = interleaved(part, parts.class_of) if parts.class_of else part
+            chosen.update(dict.fromkeys(evenly[:most]))
     return list(chosen)
 
 

@@ -27,7 +27,14 @@ from bench.data.volumes import label_map, read_header, read_image, read_label, w
 from bench.metrics import parse_metric
 from bench.phantom_data import task_ids
 
-SAMPLE = {"btcv", "la", "msd04", "nodulemnist3d", "dermamnist"}  # one of each form; the others are marked slow
+SAMPLE = {
+    "btcv",
+    "la",
+    "msd04",
+    "nodulemnist3d",
+    "dermamnist",
+    "ricord",
+}  # one of each form; the others are marked slow
 KEYS = registry.names(registry.TASKS)
 KIND = {task: registry.task(task).kind for task in KEYS}
 

@@ -30,7 +30,7 @@ class Parts:
 
     Where a paper selects its checkpoint on the cases it reports, `val` and `test` are the same list. `subsets` holds the
     authors' own training subsets by label ratio, where they published some. `unit_of` names the patient or scan of training
-    cases that a label ratio takes only together.
+    cases that a label ratio takes only together, `class_of` the class of cases where the list or the data tell it.
     """
 
     train: tuple[str, ...]
@@ -38,6 +38,7 @@ class Parts:
     test: tuple[str, ...]
     subsets: Mapping[float, tuple[str, ...]] = field(default_factory=dict, hash=False)
     unit_of: Mapping[str, str] = field(default_factory=dict, hash=False)
+    class_of: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def selects_on_test(self) -> bool:
@@ -119,6 +120,13 @@ def lists(rule: SplitRule, splits_folder: Path, fold: int = 0, roster: Roster | 
     parts = replace(parts, train=_ordered(rule, found, known, parts.train))
     if rule.subsets and not fold:  # the authors drew their subsets from fold 0's training part
         parts = replace(parts, subsets={r: read_list(splits_folder, rule.file, k) for r, k in rule.subsets.items()})
+    class_of = found.class_of or known.class_of
+    parts = replace(
+        parts,
+        class_of={
+            case: class_of[unit] for case in parts.everything() if (unit := found.unit_of.get(case, case)) in class_of
+        },
+    )
     if rule.unit == "group" and roster is not None:
         parts = _expanded(parts, roster)
     elif found.unit_of:
@@ -213,7 +221,7 @@ def present(parts: Parts, on_disk: Iterable[str]) -> tuple[Parts, tuple[str, ...
         return tuple(case for case in part if case in here)
 
     subsets = {ratio: keep(part) for ratio, part in parts.subsets.items()}
-    cut = Parts(keep(parts.train), keep(parts.val), keep(parts.test), subsets, parts.unit_of)
+    cut = Parts(keep(parts.train), keep(parts.val), keep(parts.test), subsets, parts.unit_of, parts.class_of)
     return cut, tuple(case for case in parts.everything() if case not in here)
 
 

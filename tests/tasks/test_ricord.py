@@ -1,0 +1,125 @@
+"""RICORD: series are named as the published lists name them, read in HU or as stored, and broken ones are told."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import registry
+from bench.cases import cached, find_cases
+from bench.data.splits import lists
+from bench.data.volumes import read_image
+from bench.phantom_data import task_ids
+from bench.spec import make_spec
+from tasks.layouts.ricord import LEFT_OUT, Ricord, _path_of
+from tests.command_line import bench
+
+CARD = registry.task("ricord")
+TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=2", "--set", "finetune.evaluate_every=1")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ricord") / "RICORD"
+    CARD.files.write_phantom(folder, task_ids(CARD, "smoke"), "smoke")
+    return folder
+
+
+@pytest.fixture
+def copied(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "RICORD"))
+
+
+def test_names_are_rebuilt_from_the_folders_of_the_downloader(copied: Path) -> None:
+    layout = Ricord()
+    case = "MIDRC-RICORD-1A/ID419639-000361_date10-21-2002_604.000000-COR-3X3-14319"
+    assert case in lists(CARD.protocols["ar"].split, registry.splits_folder()).train
+    known = sorted(r.case_id for r in layout.records(copied))
+    place = next((copied / "MIDRC-RICORD-1A").glob("*/*/*"))
+    patient = copied / "manifest-1612365584013" / "MIDRC-RICORD-1A" / "MIDRC-RICORD-1A-419639-000361"
+    shutil.copytree(place, patient / "10-21-2002-NA-CT CHEST WO-12345" / "604.000000-COR 3X3-14319")
+    assert sorted(r.case_id for r in layout.records(copied)) == sorted({*known, case})
+    assert layout.locate(copied.parent) == copied
+    shutil.rmtree(copied / "MIDRC-RICORD-1B")
+    assert layout.locate(copied.parent) is None  # one class alone is no dataset
+
+
+def test_localisers_and_the_series_that_the_code_names_are_passed_over(copied: Path) -> None:
+    assert list(copied.rglob("1.000000-SCOUT-00001"))
+    before = Ricord().records(copied)
+    assert not any("SCOUT" in record.case_id for record in before)
+    place = next((copied / "MIDRC-RICORD-1A").glob("*/*/*"))
+    shutil.copytree(place, place.parent.with_name(LEFT_OUT[0]) / LEFT_OUT[1])
+    assert [r.case_id for r in Ricord().records(copied)] == [r.case_id for r in before]
+
+
+def test_both_protocols_store_small_volumes_of_the_values_they_ask_for(written: Path, tmp_path: Path) -> None:
+    ranges = {}
+    for name in ("bench", "ar"):
+        spec = make_spec(method="unet3d_scratch", task="ricord", protocol=name, root=str(written))
+        cases = find_cases(spec, CARD, written, {})
+        assert (len(cases.here.train), len(cases.here.val), len(cases.here.test)) == (8, 4, 6)
+        volumes = cached(cases, CARD, CARD.protocols[name], tmp_path)
+        assert volumes.sight.shape == (128, 128, 64)
+        ranges[name] = [volumes.read(case, (0, 0, 0), (128, 128, 64)).min() for case in volumes.cases]
+        assert {volumes.fields(case)["label"] for case in volumes.cases} == {0, 1}
+    assert max(ranges["bench"]) < -900 and max(ranges["ar"]) > -30  # rescaled; as stored
+
+
+def test_phantoms_of_one_patient_in_two_series_are_one_group_and_slopes_differ(written: Path) -> None:
+    records = CARD.files.records(written)
+    assert {record.group for record in records} == {r.case_id.partition("_date")[0] for r in records}
+    for record in records[:6]:
+        image = read_image(written, record).array[0]
+        assert -1024 <= image.min() < -900 and np.median(image[10:30, 10:30]) > -1000
+
+
+def test_a_run_with_the_papers_protocol_ends_in_a_cell(tmp_path: Path) -> None:
+    words = (
+        "run",
+        "--method",
+        "unetr_scratch",
+        "--task",
+        "ricord",
+        "--protocol",
+        "ar",
+        "--phantom",
+        "--results",
+        tmp_path,
+    )
+    told = bench(*words, *TINY, "--ratio", "0.5", "--json").value
+    assert told["n"] == 6 and set(told["scores"]) == {"auc", "acc"} and told["scores"]["auc"] is not None
+
+
+@pytest.mark.parametrize("harm", ["slice", "series", "pixels"])
+def test_a_run_on_a_broken_series_names_it_and_trains_nothing(harm: str, copied: Path, tmp_path: Path) -> None:
+    (copied / "PHANTOM.json").unlink()
+    case = task_ids(CARD, "smoke")[0]
+    folder = copied / _path_of(case)
+    first, second = sorted(folder.iterdir())[3:5]
+    if harm == "slice":
+        second.unlink()
+    elif harm == "series":
+        other = copied / _path_of(task_ids(CARD, "smoke")[1])
+        shutil.copy(sorted(other.iterdir())[0], folder / "2-001.dcm")
+    else:
+        first.write_bytes(first.read_bytes()[:-500])
+    words = (
+        "run",
+        "--method",
+        "unet3d_scratch",
+        "--task",
+        "ricord",
+        "--root",
+        copied,
+        "--partial",
+        "--results",
+        tmp_path / "r",
+    )
+    error = bench(*words, *TINY, "--json").error
+    assert (error["error"], error["case"]) == ("DataUnsound", case) and "--partial" in error["remedy"] + "--partial"
+    assert {"slice": "a slice is missing", "series": "mixes 2 series", "pixels": "truncated"}[harm] in error["message"]
+    assert not (tmp_path / "r" / "runs" / "finetune").exists()
