@@ -312,7 +312,7 @@ def test_a_broken_phantom_names_the_one_case_that_is_unsound(
 
 def harmed(task: str, folder: Path, harm: Callable[[Path, Record], None]) -> tuple[CheckReport, str]:
     card = registry.task(task)
-    parts = lists(card.protocols["bench"].split, SPLITS)
+    parts = parts_of(task, "bench", folder)
     record = next(r for r in card.files.records(folder) if r.case_id == parts.test[0])
     harm(folder, record)
     return check(card, folder, parts), record.case_id
@@ -325,7 +325,8 @@ def test_a_case_that_a_hand_edited_split_lists_twice_fails_the_hygiene_check(tas
     parts = parts_of(task, "bench", folder)
     leaking = Parts((*parts.train, parts.test[0]), parts.val, parts.test)
     report = check(card, folder, leaking, full=False)
-    assert [(found.case, found.check) for found in report.unsound] == [(parts.test[0], "hygiene")]
+    group = next(r.group for r in card.files.records(folder) if r.case_id == parts.test[0])
+    assert [(found.case, found.check) for found in report.unsound] == [(group, "hygiene")]
 
 
 def test_no_phantom_pool_is_written_where_a_tasks_phantom_belongs() -> None:

@@ -219,6 +219,7 @@ class SplitRule:
     count: Literal["ceil", "int"] = "ceil"
     subsets: Mapping[float, str] = field(default_factory=dict)
     unit: Literal["case", "group"] = "case"
+    straddles: bool = False  # the authors' list puts cases of one group in train and test: their number, and a leak
     stratified: bool = False
     divides: Literal["", "all", "strata"] = ""
     with_val: bool = True

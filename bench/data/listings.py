@@ -115,9 +115,10 @@ def _luna_subsets(content: Mapping[str, Any], key: str) -> Listing:
 
 
 def _from_json(rule: SplitRule, folder: Path, fold: int) -> Listing:
-    found = _at(_json(_list_file(folder, rule.file)), rule.key, rule.file)
+    content = _json(_list_file(folder, rule.file))
+    found = _at(content, rule.key, rule.file)
     if rule.by_fold:
-        return _of_folds(found, fold, rule)
+        return _of_folds(found, fold, rule, content.get("all", ()))
     if not isinstance(found, Mapping) or "train" not in found or not {"val", "test"} & set(found):
         raise SpecError(
             f"'{rule.key}' in {rule.file} holds {_names(found)}, no train with val or test.", remedy="Name another key."
@@ -126,14 +127,15 @@ def _from_json(rule: SplitRule, folder: Path, fold: int) -> Listing:
     return Listing(_ids(found["train"]), _ids(found.get("val", test)), _ids(test))
 
 
-def _of_folds(found: Any, fold: int, rule: SplitRule) -> Listing:
+def _of_folds(found: Any, fold: int, rule: SplitRule, everything: Iterable[object]) -> Listing:
+    """One fold is val and test; train is `everything` else, or the other folds where the file does not list everything."""
     if not isinstance(found, Mapping) or str(fold) not in found:
         raise SpecError(
             f"No fold {fold} in '{rule.key}' of {rule.file}; it holds {_names(found)}.", remedy="Take one of these."
         )
     test = _ids(found[str(fold)])
-    others = sorted(case for name, part in found.items() if name != str(fold) for case in _ids(part))
-    return Listing(tuple(others), test, test)
+    others = {case for name, part in found.items() if name != str(fold) for case in _ids(part)}
+    return Listing(tuple(sorted(set(_ids(everything)) - set(test) or others)), test, test)
 
 
 def _two_texts(rule: SplitRule, folder: Path) -> Listing:

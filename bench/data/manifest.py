@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -64,7 +64,7 @@ def build(
     listed = lists(protocol.split, splits_folder, fold, roster_of(card.files, folder, list(on_disk.values())))
     subset = nested(listed.train, ratio, protocol.split.count, listed.subsets, listed.unit_of)
     labelled = [case for case, record in on_disk.items() if record.label.kind != "none"]
-    here, _ = present(Parts(subset, listed.val, listed.test), labelled)
+    here, _ = present(replace(listed, train=subset), labelled)
     check_hygiene(here, {case: record.group for case, record in on_disk.items()})
     rank_of = {case: order for part in (listed.val, listed.train, listed.test) for order, case in enumerate(part)}
     values = label_map(len(card.classes), card.label_values)

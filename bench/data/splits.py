@@ -31,6 +31,7 @@ class Parts:
     Where a paper selects its checkpoint on the cases it reports, `val` and `test` are the same list. `subsets` holds the
     authors' own training subsets by label ratio, where they published some. `unit_of` names the patient or scan of training
     cases that a label ratio takes only together, `class_of` the class of cases where the list or the data tell it.
+    `straddles`: the authors' list puts groups on both sides, knowingly told.
     """
 
     train: tuple[str, ...]
@@ -39,6 +40,7 @@ class Parts:
     subsets: Mapping[float, tuple[str, ...]] = field(default_factory=dict, hash=False)
     unit_of: Mapping[str, str] = field(default_factory=dict, hash=False)
     class_of: Mapping[str, str] = field(default_factory=dict, hash=False)
+    straddles: bool = False
 
     @property
     def selects_on_test(self) -> bool:
@@ -126,6 +128,7 @@ def lists(rule: SplitRule, splits_folder: Path, fold: int = 0, roster: Roster | 
         class_of={
             case: class_of[unit] for case in parts.everything() if (unit := found.unit_of.get(case, case)) in class_of
         },
+        straddles=rule.straddles,
     )
     if rule.unit == "group" and roster is not None:
         parts = _expanded(parts, roster)
@@ -221,7 +224,7 @@ def present(parts: Parts, on_disk: Iterable[str]) -> tuple[Parts, tuple[str, ...
         return tuple(case for case in part if case in here)
 
     subsets = {ratio: keep(part) for ratio, part in parts.subsets.items()}
-    cut = Parts(keep(parts.train), keep(parts.val), keep(parts.test), subsets, parts.unit_of, parts.class_of)
+    cut = replace(parts, train=keep(parts.train), val=keep(parts.val), test=keep(parts.test), subsets=subsets)
     return cut, tuple(case for case in parts.everything() if case not in here)
 
 
@@ -229,8 +232,9 @@ def check_hygiene(parts: Parts, groups: Mapping[str, str], origin: str = "") -> 
     """Refuse a case listed twice, and a group (a patient where known) that stands in two parts.
 
     A case without an entry in `groups` is its own group. `val` equal to `test` is how some papers select and no fault
-    here. Raises DataUnsound naming the case or the group.
+    here; groups of a list that `straddles` are not looked at. Raises DataUnsound naming the case or the group.
     """
+    groups = {} if parts.straddles else groups
     where = f" of {origin}" if origin else ""
     named = {"train": parts.train, "test": parts.test}
     if not parts.selects_on_test:

@@ -9,12 +9,12 @@ from torch.nn import functional as F
 SMOOTH = 1e-6
 
 
-def dice_ce(logits: Tensor, label: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+def dice_ce(logits: Tensor, label: Tensor, inside: Tensor, *, background: bool = True) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy and mean soft Dice loss, both per sample and then over samples, padding left out.
 
     Source: the recipe that the Swin-UNETR line of papers shares, as MONAI's DiceCELoss(softmax, squared_pred, smooth_nr=0,
-    smooth_dr=1e-6), background counted as a class; equal to it where nothing is padding. Shapes: logits (B, K, D, H, W), label
-    and inside (B, D, H, W). A class that neither appears nor is predicted has Dice loss 1.
+    smooth_dr=1e-6), background counted as a class of Dice unless told otherwise; equal to it where nothing is padding. Shapes:
+    logits (B, K, D, H, W), label and inside (B, D, H, W). A class that neither appears nor is predicted has Dice loss 1.
     """
     logits, weight = logits.float(), inside.float()
     label = label.long()
@@ -25,4 +25,5 @@ def dice_ce(logits: Tensor, label: Tensor, inside: Tensor) -> tuple[Tensor, Tens
     guess = torch.softmax(logits, 1) * weight[:, None]
     both = 2 * (guess * truth).sum(space)
     either = (guess**2).sum(space) + (truth**2).sum(space)
-    return entropy, (1 - both / (either + SMOOTH)).mean()
+    first = 0 if background else 1
+    return entropy, (1 - both / (either + SMOOTH))[:, first:].mean()

@@ -35,7 +35,8 @@ from tasks.kinds.regions import codes, flattened, mask, region_dice_ce
 from tasks.kinds.vary import turn
 
 suffix = ".nii.gz"
-LOSSES = ("dice_ce", "dice")  # cross-entropy and soft Dice in equal parts, or soft Dice alone
+# cross-entropy and soft Dice in equal parts, the same with Dice over foreground classes only, or soft Dice alone
+LOSSES = ("dice_ce", "dice_ce_foreground", "dice")
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -89,9 +90,13 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
         )
 
     def loss(batch: Batch) -> Losses:
-        parts = region_dice_ce if setup.overlapping else dice_ce
-        entropy, overlap = parts(net(batch["volume"]), batch["label"], batch["inside"])
-        return {"cross_entropy": entropy, "dice": overlap} if recipe.loss == "dice_ce" else {"dice": overlap}
+        logits, label, inside = net(batch["volume"]), batch["label"], batch["inside"]
+        entropy, overlap = (
+            region_dice_ce(logits, label, inside)
+            if setup.overlapping
+            else dice_ce(logits, label, inside, background=recipe.loss != "dice_ce_foreground")
+        )
+        return {"dice": overlap} if recipe.loss == "dice" else {"cross_entropy": entropy, "dice": overlap}
 
     splits = not any(isinstance(part, BATCH_NORMS) for part in net.modules())
     return Phase("finetune", recipe, VolumesThenCrops(crops), views, (Turn("all", loss),), splits_batch=splits)

@@ -49,12 +49,14 @@ class Look:
     def shape(self, size: Size) -> Shape3:
         return self.smoke if size == "smoke" else self.mini
 
-    def draw(self, cases: Sequence[str], size: Size, modality: str = "") -> list[tuple[str, Phantom]]:
-        """Every case with its phantom; each depends on its own name only."""
+    def draw(
+        self, cases: Sequence[str], size: Size, modality: str = "", filled: float = 1.0
+    ) -> list[tuple[str, Phantom]]:
+        """Every case with its phantom; each depends on its own name only. `filled` as in `make_phantom`."""
         unseen = frozenset(read_list(SPLITS, *self.unseen)) if self.unseen else frozenset()
-        return [(case, self._one(case, size, modality or self.modality, case in unseen)) for case in cases]
+        return [(case, self._one(case, size, modality or self.modality, case in unseen, filled)) for case in cases]
 
-    def _one(self, case: str, size: Size, modality: str, unseen: bool) -> Phantom:
+    def _one(self, case: str, size: Size, modality: str, unseen: bool, filled: float) -> Phantom:
         return make_phantom(
             self.view,
             case,
@@ -64,6 +66,7 @@ class Look:
             spacing_mm=self.spacing_mm,
             modality=modality,
             test_site=unseen,
+            filled=filled,
         )
 
     def stored(self, case: str, *arrays: NDArray[Any]) -> tuple[Affine, tuple[NDArray[Any], ...]]:

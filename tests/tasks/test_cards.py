@@ -48,6 +48,8 @@ def protocol(task: str, name: str) -> Protocol:
         ("msd01", "bench", 0, (348, 39, 97), {0.1: 35, 0.25: 87, 0.5: 174, 1.0: 348}),
         ("msd01", "mim", 0, (387, 97, 97), {1.0: 387}),
         ("brats21", "bench", 0, (900, 100, 251), {0.1: 90, 0.25: 225, 0.5: 450, 1.0: 900}),
+        ("acdc", "bench", 0, (72, 8, 20), {0.1: 8, 0.25: 18, 0.5: 36, 1.0: 72}),
+        ("acdc", "mg3d", 2, (160, 40, 40), {1.0: 160}),
         ("mmwhs", "bench", 0, (14, 2, 4), {0.1: 2, 0.25: 4, 0.5: 7, 1.0: 14}),
         ("mmwhs", "mim", 0, (16, 4, 4), {0.25: 4, 0.5: 8, 1.0: 16}),
         ("amos22", "bench", 0, (216, 24, 60), {0.1: 22, 0.25: 54, 0.5: 108, 1.0: 216}),
@@ -70,6 +72,7 @@ def test_parts_and_label_ratios_have_the_published_sizes(
 OFFERED = {
     "msd01": ("bench", "mim"),
     "brats21": ("bench",),
+    "acdc": ("bench", "mg3d"),
     "msd03": ("bench", "ar", "mim"),
     "msd04": ("bench",),
     "msd06": ("bench", "ar", "mim", "mg3d"),
@@ -100,6 +103,7 @@ def test_btcv_labels_are_in_the_owners_order_and_the_phantoms_agree() -> None:
 
 def test_phantoms_carry_the_labels_of_their_tasks() -> None:
     views = {
+        "acdc": "ventricles",
         "msd01": "brain-tumor",
         "brats21": "glioma",
         "mmwhs": "whole-heart",
@@ -238,6 +242,16 @@ def test_mim_on_its_unseen_sets_is_as_its_table_says(
     assert (recipe.flip_probability, recipe.rot90_probability, recipe.intensity_shift_probability) == chances
     assert (recipe.steps, recipe.warmup_steps, recipe.evaluate_every) == (1000 * epoch, 50 * epoch, 5 * epoch)
     assert chosen.split.order == "published" and chosen.average == "case_then_class"
+
+
+def test_mg3d_on_the_beating_heart_is_as_its_config_and_code_do_it() -> None:
+    chosen = protocol("acdc", "mg3d")
+    recipe = chosen.recipe
+    assert chosen.spacing_mm is None and chosen.patch_voxels == (192, 192, 32) and chosen.intensity.over == "nonzero"
+    assert (recipe.batch_size, recipe.crops_per_volume, recipe.loss) == (2, 2, "dice_ce_foreground")
+    assert (recipe.lr, recipe.weight_decay, recipe.grad_clip) == (3e-4, 1e-5, 0)
+    assert (recipe.steps, recipe.warmup_steps, recipe.evaluate_every) == (300 * 160, 5 * 160, 10 * 160)
+    assert chosen.inference.overlap == 0.75 and chosen.split.straddles and recipe.flip_probability == 0.1
 
 
 def test_mg3d_on_covid_lesions_is_as_its_config_and_code_do_it() -> None:

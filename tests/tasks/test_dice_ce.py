@@ -50,6 +50,18 @@ def test_without_padding_the_sum_is_monais_dice_ce(classes: int) -> None:
     assert torch.allclose(ours, theirs(logits, label[:, None].long()), rtol=1e-6, atol=0)
 
 
+def test_the_background_can_be_left_out_of_dice_alone() -> None:
+    from monai.losses import DiceLoss
+
+    logits, label, inside = drawn(2, 3, padded=False)
+    entropy, overlap = dice_ce(logits, label, inside, background=False)
+    theirs = DiceLoss(
+        include_background=False, to_onehot_y=True, softmax=True, squared_pred=True, smooth_nr=0, smooth_dr=1e-6
+    )
+    assert torch.allclose(overlap, theirs(logits, label[:, None].long()), rtol=1e-6, atol=0)
+    assert torch.equal(entropy, dice_ce(logits, label, inside)[0])
+
+
 def test_without_padding_each_part_is_monais_own() -> None:
     from monai.losses import DiceLoss
 
