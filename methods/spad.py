@@ -23,20 +23,20 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight, Spacing, from_disk
+from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight, from_disk
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Corpus, Losses, Method, Phase, Turn
 from bench.contracts.pictures import Picture
-from bench.nets.spad import MOST_ANISOTROPIC, crop_depth, degree_of_anisotropy
-from bench.nets.spad_vit import AdaptedSpadViT, SpadViT, along_back
+from bench.nets.spad import MOST_ANISOTROPIC, crop_depth
+from bench.nets.spad_vit import SpadViT
 from bench.nets.spad_vt import SpadDiscriminator, SpadTokenizer
 from methods.parts.adversary import Gate, Rebuilt, hinge
 from methods.parts.equal_anisotropy import EqualAnisotropy
 from methods.parts.foreign import read_foreign
-from methods.parts.lie import lie_of
 from methods.parts.perceptual import MEAN, SD, Perceptual, as_slices, some_slices
 from methods.parts.photometry import vary_intensity
 from methods.parts.soft_tokens import dual_prior, soft_cross_entropy
+from methods.parts.spad_encoder import SpadViTConfig, build_encoder
 from methods.parts.token_pictures import tokenizer_pictures
 from methods.parts.zoomed_crop import ZoomedCrop
 
@@ -92,35 +92,20 @@ class TokenizerConfig(SpadConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictConfig(SpadConfig):
+class PredictConfig(SpadConfig, SpadViTConfig):
     crop: Shape3 = (80, 160, 160)  # Sec. 4.1, depth first, at anisotropy 0
     steps: int = 300_000  # Sec. 4.1
     batch_size: int = 84  # Sec. 4.1
     lr: float = 2e-5  # Sec. 4.1
     warmup_steps: int = 10_000  # released code
     grad_clip: float = 0.5  # released code, norm
-    patch: int = 16  # Sec. 4.1, voxels
-    width: int = 768  # EVA-02-B, Sec. 4.1
-    depth: int = 12  # EVA-02-B, Sec. 4.1, blocks
-    heads: int = 12  # EVA-02-B, Sec. 4.1
-    norm_eps: float = 1e-5  # released code; EVA-02 has 1e-6, which its weights bring along
     mask_ratio: float = 0.55  # Sec. 4.1
     masked_keep_position: bool = False  # released code, mask tokens replace positions too; BEiT's keep them
     eva02_file: str = from_disk("")  # App. B, EVA-02-B's weights; empty starts from scratch
     eva02_class_row: int = 0  # ours, the class token's own position; the released code takes row 1, a patch's
-    taps: tuple[int, ...] = (4, 6, 8, 12)  # released code, blocks whose outputs segmentation reads
 
     def token_side(self) -> int:
         return self.patch
-
-    def multiple(self) -> Shape3:
-        return (2 * self.patch,) * 3
-
-    def multiple_at(self, shape: Shape3, spacing_mm: Spacing | None) -> Shape3:
-        """The coarsest map's stride: twice the patch in-plane, along depth as the task's anisotropy asks."""
-        lie = lie_of(shape, spacing_mm, even_axis=self.even_axis)
-        depth = max((2 * self.patch) >> degree_of_anisotropy(lie.ratio), 1)
-        return along_back((depth, 2 * self.patch, 2 * self.patch), lie.axis)
 
     def eps(self) -> float:
         return 1e-6 if self.eva02_file else self.norm_eps
@@ -331,22 +316,6 @@ def check(first: TokenizerConfig, second: PredictConfig) -> None:
                 f"A crop of {config.crop} voxels (depth first, at anisotropy 0) is asked to be square in-plane and whole "
                 f"patches of {token}, at least two deep."
             )
-
-
-def build_encoder(config: PredictConfig, sight: Sight) -> AdaptedSpadViT:
-    """The encoder that fine-tuning sees, for the anisotropy and depth axis of the task's voxels (Sec. 3.3)."""
-    lie = lie_of(sight.shape, sight.spacing_mm, even_axis=config.even_axis)
-    return AdaptedSpadViT(
-        sight,
-        da=degree_of_anisotropy(lie.ratio),
-        depth_axis=lie.axis,
-        width=config.width,
-        depth=config.depth,
-        heads=config.heads,
-        patch=config.patch,
-        taps=config.taps,
-        norm_eps=config.eps(),
-    )
 
 
 FULL = {"tokenizer": TokenizerConfig(), "predict": PredictConfig()}

@@ -129,7 +129,7 @@ class FineTuneConfig(PhaseConfig):
     weight_decay: float = 1e-5  # ours
     layer_decay: float = 1.0  # ours; learning rate times this per layer away from the head
     grad_clip: float = 5.0  # ours, norm
-    loss: str = "dice_ce"  # ours; dice_ce is cross-entropy + softmax Dice (squared, background counted) | ce | ce_by_class | bce
+    loss: str = "dice_ce"  # ours; dice_ce is cross-entropy + softmax Dice (squared; dice_ce_plain: not) | ce | ce_by_class | bce
     positive_share: float = 0.5  # ours, share of crops centred on foreground
     balanced_classes: bool = False  # ours; True draws the class of a crop's centre, or of a case, uniformly
     flip_axes: tuple[int, ...] = (0, 1, 2)  # ours

@@ -114,6 +114,11 @@ class Encoder(nn.Module):
     def forward(self, volume: Tensor) -> Features:
         raise NotImplementedError
 
+    def pooled(self, volume: Tensor) -> Tensor:
+        """The pooled vector (B, F) alone, where no map is needed. Default: `forward`'s."""
+        features: Features = self(volume)
+        return features.pooled
+
     def layers(self) -> list[nn.Module]:
         """The modules from input to output, for layer-wise decay. Parameters in none of them count as the first layer."""
         raise NotImplementedError

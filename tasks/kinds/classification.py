@@ -57,7 +57,7 @@ class ClassificationNet(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, volume: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.encoder(volume).pooled)
+        logits: Tensor = self.head(self.encoder.pooled(volume))
         return logits
 
 

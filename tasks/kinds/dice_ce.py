@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SMOOTH = 1e-6
+PLAIN_SMOOTH = 1e-5
+SPACE = (-3, -2, -1)
 
 
 def dice_ce(logits: Tensor, label: Tensor, inside: Tensor, *, background: bool = True) -> tuple[Tensor, Tensor]:
@@ -16,14 +18,29 @@ def dice_ce(logits: Tensor, label: Tensor, inside: Tensor, *, background: bool =
     smooth_dr=1e-6), background counted as a class of Dice unless told otherwise; equal to it where nothing is padding. Shapes:
     logits (B, K, D, H, W), label and inside (B, D, H, W). A class that neither appears nor is predicted has Dice loss 1.
     """
-    logits, weight = logits.float(), inside.float()
-    label = label.long()
-    space = (-3, -2, -1)
-    per_voxel = F.cross_entropy(logits, label, reduction="none") * weight
-    entropy = (per_voxel.sum(space) / weight.sum(space)).mean()  # by sample, so that a micro-batch has the same mean
-    truth = F.one_hot(label, logits.shape[1]).movedim(-1, 1) * weight[:, None]
-    guess = torch.softmax(logits, 1) * weight[:, None]
-    both = 2 * (guess * truth).sum(space)
-    either = (guess**2).sum(space) + (truth**2).sum(space)
+    entropy, guess, truth = _compared(logits, label, inside)
+    both = 2 * (guess * truth).sum(SPACE)
+    either = (guess**2).sum(SPACE) + (truth**2).sum(SPACE)
     first = 0 if background else 1
     return entropy, (1 - both / (either + SMOOTH))[:, first:].mean()
+
+
+def plain_dice_ce(logits: Tensor, label: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """`dice_ce` with plain sums below the fraction and 1e-5 above and below it, as MONAI's DiceCELoss(softmax) has it.
+
+    Source: SPAD's released code. A class that neither appears nor is predicted has Dice loss near 0.
+    """
+    entropy, guess, truth = _compared(logits, label, inside)
+    both = 2 * (guess * truth).sum(SPACE)
+    either = guess.sum(SPACE) + truth.sum(SPACE)
+    return entropy, (1 - (both + PLAIN_SMOOTH) / (either + PLAIN_SMOOTH)).mean()
+
+
+def _compared(logits: Tensor, label: Tensor, inside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean cross-entropy; probabilities and truth (B, K, D, H, W), 0 in padding."""
+    logits, weight = logits.float(), inside.float()
+    label = label.long()
+    per_voxel = F.cross_entropy(logits, label, reduction="none") * weight
+    entropy = (per_voxel.sum(SPACE) / weight.sum(SPACE)).mean()  # by sample, so that a micro-batch has the same mean
+    truth = F.one_hot(label, logits.shape[1]).movedim(-1, 1) * weight[:, None]
+    return entropy, torch.softmax(logits, 1) * weight[:, None], truth

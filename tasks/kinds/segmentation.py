@@ -30,13 +30,13 @@ from bench.nets.decoders import build_decoder
 from bench.nets.intensity import to_network_range
 from bench.train.seeds import reseed_torch
 from tasks.kinds.crops import LabelledCrop, VolumesThenCrops
-from tasks.kinds.dice_ce import dice_ce
+from tasks.kinds.dice_ce import dice_ce, plain_dice_ce
 from tasks.kinds.regions import codes, flattened, mask, region_dice_ce
 from tasks.kinds.vary import turn
 
 suffix = ".nii.gz"
-# cross-entropy and soft Dice in equal parts, the same with Dice over foreground classes only, or soft Dice alone
-LOSSES = ("dice_ce", "dice_ce_foreground", "dice")
+# cross-entropy and soft Dice in equal parts, with plain sums in the Dice, with Dice over foreground alone, or soft Dice alone
+LOSSES = ("dice_ce", "dice_ce_plain", "dice_ce_foreground", "dice")
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -54,6 +54,13 @@ class SegmentationNet(nn.Module):
     def forward(self, volume: Tensor) -> Tensor:
         logits: Tensor = self.decoder(volume, self.encoder(volume).maps)
         return logits
+
+    def supervised(self, volume: Tensor) -> list[tuple[float, Tensor]]:
+        """Logits at full size with their shares in the loss: the network's own, or those of all heads of a decoder that is
+        supervised deeply (its `supervised`)."""
+        maps = self.encoder(volume).maps
+        deep = getattr(self.decoder, "supervised", None)
+        return deep(volume, maps) if deep else [(1.0, self.decoder(volume, maps))]
 
 
 def build_net(setup: Setup, encoder: Encoder, decoder: str, seed: int) -> SegmentationNet:
@@ -89,13 +96,18 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
             remedy="For example --set finetune.loss=dice_ce.",
         )
 
+    def judged(logits: Tensor, label: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+        if setup.overlapping:
+            return region_dice_ce(logits, label, inside)
+        if recipe.loss == "dice_ce_plain":
+            return plain_dice_ce(logits, label, inside)
+        return dice_ce(logits, label, inside, background=recipe.loss != "dice_ce_foreground")
+
     def loss(batch: Batch) -> Losses:
-        logits, label, inside = net(batch["volume"]), batch["label"], batch["inside"]
-        entropy, overlap = (
-            region_dice_ce(logits, label, inside)
-            if setup.overlapping
-            else dice_ce(logits, label, inside, background=recipe.loss != "dice_ce_foreground")
-        )
+        assert isinstance(net, SegmentationNet)
+        label, inside = batch["label"], batch["inside"]
+        found = [(share, *judged(logits, label, inside)) for share, logits in net.supervised(batch["volume"])]
+        entropy, overlap = (torch.stack([row[0] * row[k] for row in found]).sum() for k in (1, 2))
         return {"dice": overlap} if recipe.loss == "dice" else {"cross_entropy": entropy, "dice": overlap}
 
     splits = not any(isinstance(part, BATCH_NORMS) for part in net.modules())

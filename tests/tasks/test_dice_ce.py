@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tasks.kinds.dice_ce import SMOOTH, dice_ce
+from tasks.kinds.dice_ce import SMOOTH, dice_ce, plain_dice_ce
 
 SHAPE = (5, 6, 4)
 
@@ -111,3 +111,17 @@ def test_a_perfect_prediction_costs_nothing_and_an_absent_class_costs_one() -> N
     assert overlap.item() == pytest.approx(
         1 / 3, abs=1e-6
     )  # two classes perfect, the third neither there nor predicted
+
+
+def test_the_plain_form_is_monais_with_its_own_smoothing_and_leaves_padding_out() -> None:
+    from monai.losses import DiceCELoss
+
+    logits, label, inside = drawn(3, 4, padded=False)
+    theirs = DiceCELoss(to_onehot_y=True, softmax=True, smooth_nr=1e-5, smooth_dr=1e-5)
+    ours = torch.stack(plain_dice_ce(logits, label, inside)).sum()
+    assert torch.allclose(ours, theirs(logits, label[:, None].long()), rtol=1e-6, atol=0)
+    logits, label, inside = drawn(3, 4, padded=True)
+    other = torch.where((inside == 0)[:, None], torch.randn_like(logits), logits)
+    assert torch.equal(
+        torch.stack(plain_dice_ce(other, label, inside)), torch.stack(plain_dice_ce(logits, label, inside))
+    )

@@ -24,8 +24,9 @@ from bench.data.volumes import label_map, write_nifti
 from bench.finetune import adopt_weights, build_model
 from bench.score import summarise
 from bench.train.checkpoint import save_weights
-from methods import mae3d, unet3d_scratch, unetr_scratch
+from methods import mae3d, spad_scratch, unet3d_scratch, unetr_scratch
 from tasks.kinds import segmentation as kind
+from tasks.kinds.dice_ce import dice_ce, plain_dice_ce
 from tests.tiny_dataset import card
 
 HU = Intensity("hu", (-100.0, 100.0), (-1.0, 1.0))
@@ -336,6 +337,24 @@ def test_the_training_phase_splits_batches_unless_the_network_normalises_over_th
         assert phase.splits_batch is splits
         losses = phase.turns[0].loss(kind.prepare(setup)(batch_of(setup)))
         assert set(losses) == {"cross_entropy", "dice"} and all(bool(loss.isfinite()) for loss in losses.values())
+
+
+@pytest.mark.parametrize("loss", ["dice_ce", "dice_ce_plain", "dice"])
+def test_a_decoder_that_is_supervised_deeply_is_judged_by_all_its_heads(loss: str) -> None:
+    setup = setup_of(patch_voxels=(32, 32, 32), recipe=FineTuneConfig(loss=loss))
+    net = build_model(spad_scratch.METHOD, "spad_scratch", spad_scratch.METHOD.tiny, setup, kind, 0)
+    batch = kind.prepare(setup)(batch_of(setup))
+    losses = kind.training_phase(setup, net).turns[0].loss(batch)
+    parts = plain_dice_ce if loss == "dice_ce_plain" else dice_ce
+    shares, expected = (1 / 15 * torch.tensor([8.0, 4.0, 2.0, 1.0])), torch.zeros(2)
+    for share, (_, logits) in zip(shares, net.supervised(batch["volume"]), strict=True):
+        assert logits.shape == (2, 3, 32, 32, 32)
+        expected += share * torch.stack(parts(logits, batch["label"], batch["inside"]))
+    torch.testing.assert_close(losses["dice"], expected[1])
+    assert ("cross_entropy" in losses) == (loss != "dice")
+    if loss != "dice":
+        torch.testing.assert_close(losses["cross_entropy"], expected[0])
+    assert torch.equal(net(batch["volume"]), net.supervised(batch["volume"])[0][1])
 
 
 def test_layers_run_from_the_encoders_input_to_the_decoder() -> None:
