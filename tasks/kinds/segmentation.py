@@ -106,8 +106,8 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
     def loss(batch: Batch) -> Losses:
         assert isinstance(net, SegmentationNet)
         label, inside = batch["label"], batch["inside"]
-        found = [(share, *judged(logits, label, inside)) for share, logits in net.supervised(batch["volume"])]
-        entropy, overlap = (torch.stack([row[0] * row[k] for row in found]).sum() for k in (1, 2))
+        found = [(share, judged(logits, label, inside)) for share, logits in net.supervised(batch["volume"])]
+        entropy, overlap = (torch.stack([share * both[k] for share, both in found]).sum() for k in (0, 1))
         return {"dice": overlap} if recipe.loss == "dice" else {"cross_entropy": entropy, "dice": overlap}
 
     splits = not any(isinstance(part, BATCH_NORMS) for part in net.modules())
