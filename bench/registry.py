@@ -69,7 +69,8 @@ def _files(shelf: Shelf) -> Mapping[str, Path]:
 @cache
 def _foreign(shelf: Shelf) -> Mapping[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=shelf.group):
+    registered = (EntryPoint(name, module, shelf.group) for name, module in _registered.get(shelf, {}).items())
+    for point in (*entry_points(group=shelf.group), *registered):
         taken = _files(shelf).get(point.name) or found.get(point.name)
         if taken is not None:
             raise PluginBroken(
@@ -79,6 +80,28 @@ def _foreign(shelf: Shelf) -> Mapping[str, EntryPoint]:
             )
         found[point.name] = point
     return found
+
+
+_registered: dict[Shelf, dict[str, str]] = {}
+
+
+def register(shelf: Shelf, name: str, module: str) -> None:
+    """Put the card of an importable module on a shelf for this process, as an installed package's entry point would.
+
+    For a notebook that tries a method or a task; the same words a second time change nothing. Raises PluginBroken where
+    the name belongs to another card.
+    """
+    if _registered.get(shelf, {}).get(name) == module:
+        return
+    taken = _files(shelf).get(name) or _foreign(shelf).get(name)
+    if taken is not None:
+        raise PluginBroken(
+            f"A {shelf.word} is called '{name}' already: {getattr(taken, 'value', taken)}.",
+            case=name,
+            remedy="Take another name.",
+        )
+    _registered.setdefault(shelf, {})[name] = module
+    _foreign.cache_clear()
 
 
 def names(shelf: Shelf) -> tuple[str, ...]:

@@ -138,8 +138,7 @@ def predict_folder(cell: str, images: Path, out: Path, place: Place) -> list[str
 def verify_cell(cell: str, results: Path, root: str, environ: Mapping[str, str]) -> VerifyReport:
     """Re-hash what a cell left and re-score it from its predictions, where those and the truth are on disk."""
     found, results = find_cell(cell, results)
-    cache = Path(environ.get("BENCH_CACHE") or results / "cache")
-    place = Place(results=results, cache=cache, environ=environ, hardware=Hardware(device="cpu"))
+    place = Place.at(results, environ=environ, hardware=Hardware(device="cpu"))
     predictions = place.folder("predict", found.keys["predict"]) / "predictions"
 
     def rescore(stored: Cell) -> Sequence[CaseRow] | None:

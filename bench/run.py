@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,13 @@ class Place:
     environ: Mapping[str, str]
     hardware: Hardware = field(default_factory=Hardware)
     progress: Progress | None = None
+
+    @classmethod
+    def at(cls, results: Path | str, **parts: Any) -> Place:
+        """A results folder, the cache beside its results or at $BENCH_CACHE, this process's environment; `parts` are fields."""
+        environ: Mapping[str, str] = parts.pop("environ", os.environ)
+        cache = Path(environ.get("BENCH_CACHE") or Path(results) / "cache")
+        return cls(**{"results": Path(results), "cache": cache, "environ": environ, **parts})
 
     def folder(self, room: str, key: str) -> Path:
         return self.results / "runs" / room / short(key)
@@ -305,17 +314,18 @@ def make_cell(chain: Chain, place: Place, scores: Scores, manifest: Manifest, se
 
 def draw(chain: Chain, place: Place, cases: CachedCases, scores: Scores) -> None:
     """Overlays of the best, the median and the worst test case, beside the predictions; none where no Dice is defined."""
-    kind: Any = registry.kind(chain.words.task.kind)
-    setup, here = chain.blueprint.setup, chain.words.cases
-    folder = place.folder("predict", chain.keys["predict"])
-
-    def load(case: str) -> CaseImages:
-        prediction = predictions_folder(chain, place) / f"{case}{kind.suffix}"
-        return CaseImages(*kind.case_images(setup, here.folder, here.records[case], cases, prediction))
-
+    setup, folder = chain.blueprint.setup, place.folder("predict", chain.keys["predict"])
     if rank_cases(scores.rows):
         window = setup.sight.intensity.window_hu if setup.sight.intensity.kind == "hu" else None
-        best_median_worst(scores.rows, load, setup.classes, folder, window=window)
+        best_median_worst(scores.rows, partial(case_images, chain, place, cases), setup.classes, folder, window=window)
+
+
+def case_images(chain: Chain, place: Place, cases: CachedCases, case: str) -> CaseImages:
+    """A test case with its truth and its stored prediction on the grid that is scored."""
+    kind: Any = registry.kind(chain.words.task.kind)
+    here = chain.words.cases
+    prediction = predictions_folder(chain, place) / f"{case}{kind.suffix}"
+    return CaseImages(*kind.case_images(chain.blueprint.setup, here.folder, here.records[case], cases, prediction))
 
 
 def repeats(spec: RunSpec, count: int) -> Sequence[RunSpec]:

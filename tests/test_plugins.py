@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bench import registry
+from bench.contracts.errors import PluginBroken
 from bench.corpora import corpus_word
 from bench.data.volumes import write_nifti
 from bench.spec import make_spec
@@ -58,3 +59,35 @@ def test_a_corpus_without_what_a_method_needs_is_refused_with_those_that_have_it
         error = bench("plan", *words, *corpus, "--json").error
         assert f"pre-trains on volume and report of every case; the corpus {told} offers no report" in error["message"]
         assert "--weights FILE" in error["remedy"]
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A method and a task in files of one's own, which nothing installs."""
+    (tmp_path / "my_method.py").write_text(SOURCE.format(needs={"volume"}))
+    (tmp_path / "my_task.py").write_text("from tasks.msd04 import TASK\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_registered", {})
+    registry._foreign.cache_clear()
+    yield tmp_path
+    registry._foreign.cache_clear()
+    for name in ("my_method", "my_task"):
+        sys.modules.pop(name, None)
+
+
+def test_a_file_that_a_notebook_registers_is_used_like_an_installed_one(mine: Path) -> None:
+    for _ in range(2):  # a cell of a notebook is run again
+        registry.register(registry.METHODS, "mine", "my_method")
+        registry.register(registry.TASKS, "my-task", "my_task")
+    assert bench("show", "mine", "--json").value["title"] == "Theirs"
+    words = ("--method", "mine", "--task", "my-task", "--preset", "tiny", "--corpus", "own", "--phantom")
+    jobs = bench("plan", *words, "--results", mine / "results", "--json").value
+    assert [job["room"] for job in jobs] == ["pretrain:pretrain", "finetune", "predict, score"]
+
+
+@pytest.mark.parametrize("taken", ["mae3d", "mine"])
+def test_a_name_that_belongs_to_another_card_cannot_be_registered(mine: Path, taken: str) -> None:
+    registry.register(registry.METHODS, "mine", "my_method")
+    with pytest.raises(PluginBroken, match=f"A method is called '{taken}' already"):
+        registry.register(registry.METHODS, taken, "other_method")
+    assert registry.method("mine").title == "Theirs"

@@ -259,14 +259,7 @@ def place_of(results: Path, device: str, quiet: bool, devices: int = 1) -> Any:
     from bench.run import Place
     from bench.train.loop import Hardware
 
-    cache = Path(os.environ.get("BENCH_CACHE") or results / "cache")
-    return Place(
-        results=results,
-        cache=cache,
-        environ=os.environ,
-        hardware=Hardware(device=device, devices=devices),
-        progress=progress_for(quiet),
-    )
+    return Place.at(results, hardware=Hardware(device=device, devices=devices), progress=progress_for(quiet))
 
 
 def _one_process_per_device(devices: int) -> None:

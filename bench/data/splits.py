@@ -265,5 +265,5 @@ def _task_of(rule: SplitRule) -> str:
     """The key under which cases are hashed: the list's own in a file that serves several tasks, else the file's name."""
     if rule.file in ("msd_712_proposed.json", "bench_proposed.json", "medmnist.json"):
         return rule.key
-    name = rule.file.partition("+")[0].removeprefix("corpus_").partition(".")[0]
+    name = Path(rule.file.partition("+")[0]).name.removeprefix("corpus_").partition(".")[0]
     return name.partition("_")[0]

@@ -280,3 +280,13 @@ def test_every_fold_of_a_list_is_given_and_each_tests_on_other_cases() -> None:
     assert [len(parts.test) for parts in folds] == [9, 8, 8, 8, 8]
     assert len({case for parts in folds for case in parts.test}) == 41
     assert all(set(parts.train) | set(parts.test) == set(folds[0].everything()) for parts in folds)
+
+
+def test_a_list_that_a_task_brings_from_elsewhere_is_ordered_alike_wherever_it_lies(tmp_path: Path) -> None:
+    content = json.dumps({"split": {"train": [f"case_{i}" for i in range(20)], "val": ["v"], "test": ["t"]}})
+    orders = []
+    for folder in (tmp_path / "a", tmp_path / "b_c.d"):
+        folder.mkdir()
+        (folder / "balls.json").write_text(content)
+        orders.append(lists(rule(str(folder / "balls.json"), "split"), SPLITS).train)
+    assert orders[0] == orders[1] == rank("balls", [f"case_{i}" for i in range(20)])
