@@ -56,6 +56,9 @@ bench-data: venv  ## random patches beside MONAI's datasets in one run
 bench-store: venv  ## reading 10,000 results as one dataset and one by one
 	$(BIN)/python -m tests.benchmarks.store --out results/benchmarks/store.json
 
+bench-methods: venv  ## parts of methods beside what one would write instead, in one run
+	$(BIN)/python -m tests.benchmarks.attention --out results/benchmarks/attention.json
+
 bench-start: venv  ## start-up of the command line beside the same program importing everything
 	$(BIN)/python -m tests.benchmarks.start --out results/benchmarks/start.json
 

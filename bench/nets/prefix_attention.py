@@ -1,9 +1,10 @@
 """Prefix attention: the first tokens of a sequence see each other, every later token sees those and what came before it.
 
 Source   AR-SSL4M (AAAI 2025), "Random startup"; query q sees key k where k <= q or k < length
-Ways     No mask of N x N numbers is ever made. Anywhere: a causal call whose first rows are replaced by a full call among
-         themselves, which is exact. On CUDA: `flex_attention` with a table of blocks of 128 x 128, because it takes a
-         length per sequence without telling the host, and skips blocks that nobody sees; it has no backward on a CPU
+Ways     No mask of N x N numbers is ever made. Anywhere: the first rows by a call among themselves, the rows behind in
+         chunks, each with the columns up to its own end and a mask as large as the chunk; memory grows with N alone, and
+         columns that nobody sees cost nothing. On CUDA: `flex_attention` with a table of blocks of 128 x 128, because it
+         takes a length per sequence without telling the host, and skips unseen blocks too; it has no backward on a CPU
 Shapes   B sequences, H heads, N tokens, E numbers per head
 """
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 BLOCK_TOKENS = 128
+CHUNK_ROWS = 512  # ours: smaller chunks cost calls, larger ones columns that nobody sees
 
 
 @dataclass(frozen=True)
@@ -51,24 +53,26 @@ def prefix_attention(query: Tensor, key: Tensor, value: Tensor, prefix: Prefix |
     if prefix.lengths is None:
         found: Tensor = _compiled_flex()(query, key, value, block_mask=prefix.blocks)
         return found
-    return _two_calls(query, key, value, prefix.lengths)
+    if len(set(prefix.lengths)) == 1:  # one call serves the whole batch
+        return _by_rows(query, key, value, prefix.lengths[0])
+    each = zip(query, key, value, prefix.lengths, strict=True)
+    return torch.cat([_by_rows(q[None], k[None], v[None], length) for q, k, v, length in each])
 
 
-def _two_calls(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...]) -> Tensor:
-    """Causal attention, the first rows of each sequence made anew. A prefix that the whole batch shares costs one call."""
-    causal = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-    if len(set(lengths)) == 1:
-        return _first_rows_anew(causal, query, key, value, lengths[0])
-    each = zip(causal, query, key, value, lengths, strict=True)
-    rows = [_first_rows_anew(c[None], q[None], k[None], v[None], length) for c, q, k, v, length in each]
-    return torch.cat(rows)
-
-
-def _first_rows_anew(causal: Tensor, query: Tensor, key: Tensor, value: Tensor, length: int) -> Tensor:
-    if length == 1:  # one token sees itself either way
-        return causal
-    first = functional.scaled_dot_product_attention(query[:, :, :length], key[:, :, :length], value[:, :, :length])
-    return torch.cat([first, causal[:, :, length:]], dim=2)
+def _by_rows(query: Tensor, key: Tensor, value: Tensor, length: int) -> Tensor:
+    """Prefix attention at one length for all sequences: the prefix among itself, then the rows behind it in chunks."""
+    tokens = query.shape[2]
+    if length == 1:  # no two tokens see each other
+        return functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+    parts = [functional.scaled_dot_product_attention(query[:, :, :length], key[:, :, :length], value[:, :, :length])]
+    place = torch.arange(tokens, device=query.device)
+    chunks = -(-(tokens - length) // CHUNK_ROWS)
+    for k in range(chunks):
+        first, end = (length + (tokens - length) * edge // chunks for edge in (k, k + 1))
+        seen = place[None, :end] <= place[first:end, None]
+        rows = query[:, :, first:end]
+        parts.append(functional.scaled_dot_product_attention(rows, key[:, :, :end], value[:, :, :end], attn_mask=seen))
+    return torch.cat(parts, dim=2)
 
 
 def block_mask(lengths: Tensor, tokens: int, block: int = BLOCK_TOKENS) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
+from bench.nets import prefix_attention as attention
 from bench.nets.prefix_attention import Prefix, block_mask, prefix_attention
 
 LENGTHS = [(1, 1), (4, 4), (10, 10), (3, 10), (1, 7), (10, 2)]
@@ -75,12 +76,24 @@ def test_without_a_prefix_every_token_sees_all() -> None:
     torch.testing.assert_close(prefix_attention(query, key, value, None), written_out(query, key, value, (10, 10)))
 
 
-def test_no_tensor_of_n_by_n_numbers_is_kept_for_the_backward_pass() -> None:
-    query, key, value = (x.requires_grad_() for x in drawn(2, 1, 300, 4))
-    kept: list[int] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x.numel()), x)[1], lambda x: x):
-        prefix_attention(query, key, value, Prefix.of(torch.tensor([200, 20]), 300))
-    assert max(kept) < 300 * 300
+@pytest.mark.parametrize("chunk", [1, 2, 3, 100])
+def test_the_rows_behind_the_prefix_may_come_in_chunks_of_any_size(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "CHUNK_ROWS", chunk)
+    query, key, value = drawn(2, 3, 10, 8)
+    for length in (2, 4, 9, 10):
+        found = prefix_attention(query, key, value, Prefix.of(torch.tensor([length, length]), 10))
+        torch.testing.assert_close(found, written_out(query, key, value, (length, length)), atol=1e-5, rtol=0)
+
+
+def test_what_is_kept_for_the_backward_pass_grows_with_the_length_and_not_with_its_square() -> None:
+    def largest(tokens: int) -> int:
+        query, key, value = (x.requires_grad_() for x in drawn(2, 1, tokens, 4))
+        kept: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x.numel()), x)[1], lambda x: x):
+            prefix_attention(query, key, value, Prefix.of(torch.tensor([20, tokens // 2]), tokens))
+        return max(kept)
+
+    assert largest(2048) <= 2 * largest(1024) <= 2 * 512 * 1024
 
 
 @pytest.mark.parametrize("tokens", [514, 512, 100, 2048])
@@ -101,7 +114,7 @@ def test_the_table_of_blocks_is_the_one_made_from_the_whole_mask(tokens: int) ->
             assert mine[:number] == theirs[:number]
 
 
-def test_flex_attention_sees_by_that_table_what_the_two_calls_see() -> None:
+def test_flex_attention_sees_by_that_table_what_the_chunks_see() -> None:
     query, key, value = drawn(3, 2, 300, 16)
     lengths = torch.tensor([1, 140, 300])
     with warnings.catch_warnings(), torch.no_grad():
