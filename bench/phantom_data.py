@@ -48,13 +48,14 @@ def write_task(name: str, size: Size, root: Path, progress: Progress | None = No
 
 
 def write_corpus(name: str, size: Size, root: Path, progress: Progress | None = None) -> list[Path]:
-    """Write the phantom of every member of a corpus."""
+    """Write the phantom of every member of a corpus that has one."""
     members, written = registry.corpus(name).members, []
     most = min(CORPUS[size], max(1, WHOLE_CORPUS[size] // len(members)))
     for member in members:
         ids = read_list(registry.splits_folder(), *member.cases) if member.cases else _invented(member.key)
         folder = root / (member.folders[0] if member.folders else member.key)
-        written.append(_write_once(member.files, folder, ids[:most], size, progress))
+        if wanted := ids[: member.phantoms.get(size, most)]:
+            written.append(_write_once(member.files, folder, wanted, size, progress))
     return written
 
 

@@ -57,7 +57,7 @@ class ARConfig(MethodConfig):
     crops_per_group: int = 100  # released code, stored crops of four aligned images
     sequences_per_category: int = 20_000  # released code, stored rows of four lesions
     held_out_every: int = 0  # ours; released code never trains on every 500th entry
-    leave_out: tuple[str, ...] = ()  # ours, data sets of the corpus that are not drawn from
+    exclude_overlap: bool = False  # ours, True draws nothing from sets that hold a task's images
     bf16_voxels: bool = True  # released code, inputs and so targets are rounded to bfloat16
     steps: int = 100_000  # Sec. "Implementation details", updates
     batch_size: int = 288  # Sec. "Implementation details", sequences
@@ -89,7 +89,7 @@ class AR(Method):
             crops_per_volume=config.crops_per_volume,
             crops_per_group=config.crops_per_group,
             sequences_per_category=config.sequences_per_category,
-            leave_out=config.leave_out,
+            exclude_overlap=config.exclude_overlap,
             held_out_every=config.held_out_every,
             in_slabs=config.sequences,
         )
@@ -248,8 +248,6 @@ METHOD = MethodCard(
         "no_random_startup": {"random_start": False},
         "stride_4": {"stride": 4},
         "stride_12": {"stride": 12},
-        "no_downstream_overlap": {
-            "leave_out": ("abdomenct-1k", "amos22", "flare22", "flare23", "ribfrac", "stoic", "tcia-covid19")
-        },
+        "no_downstream_overlap": {"exclude_overlap": True},
     },
 )

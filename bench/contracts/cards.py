@@ -358,7 +358,8 @@ class CorpusMember:
     """One set of volumes in a pre-training corpus. `cases` names a list in `tasks/splits/` (file, key); empty takes all.
 
     `named_as` are the tasks whose cases bear the same names, so that a test case is known again by its name. `weight` is how
-    often its images are drawn, beside 1; `overlaps` are the tasks whose images it holds, under whatever names.
+    often its images are drawn, beside 1; `overlaps` are the tasks whose images it holds, under whatever names. `phantoms` says
+    how many phantom cases it has by size, where the usual number is not right (0: none are written).
     """
 
     key: str
@@ -369,6 +370,7 @@ class CorpusMember:
     named_as: tuple[str, ...] = ()
     weight: float = 1.0
     overlaps: tuple[str, ...] = ()
+    phantoms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

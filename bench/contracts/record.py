@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bench.contracts.cards import Modality
 
 Source = Literal["real", "phantom"]
-ImageFormat = Literal["nifti", "h5", "nrrd", "dicom", "slices", "metaimage", "npz", "png"]
+ImageFormat = Literal["nifti", "h5", "nrrd", "dicom", "slices", "hu_slices", "metaimage", "npz", "png"]
 SCHEMA_MANIFEST = "bench-manifest/1"
 SCHEMA_CELL = "bench-cell/1"
 

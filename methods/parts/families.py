@@ -1,7 +1,7 @@
 """The sequences that a corpus offers, and which of them a step sees: spatial, contrast and semantic ones in one list.
 
 Source   AR-SSL4M (arXiv 2409.08691), "Sequence construction" and "Implementation details"; numbers from its released code
-Corpus   `fields(case)` tells the family: `category` and `centre` make a lesion of a semantic sequence, `group` and
+Corpus   `fields(case)` tells the family: `category` and `lesion_centre` make a lesion of a semantic sequence, `group` and
          `contrast` one of four aligned images of a contrast sequence, neither a volume of its own. A corpus of four channels
          holds a contrast sequence in every case
 """
@@ -75,8 +75,9 @@ class SequenceDraw:
     """A step's samples out of shuffled epochs over the entry list. Families weigh by their entries, as published.
 
     `crops_per_volume` entries a volume, fewer for one of less than `depth` slices; `crops_per_group` a group;
-    `sequences_per_category` a lesion category. Cases of a dataset in `leave_out` are not drawn; entries whose number is a
-    multiple of `held_out_every` are not trained on (0: all are). Without `in_slabs` every case is a volume of its own.
+    `sequences_per_category` a lesion category. With `exclude_overlap` nothing is drawn from sets whose field `overlaps`
+    names tasks. Entries whose number is a multiple of `held_out_every` are not trained on (0: all are). Without
+    `in_slabs` every case is a volume of its own.
     """
 
     families: tuple[str, ...]
@@ -85,7 +86,7 @@ class SequenceDraw:
     crops_per_volume: int
     crops_per_group: int
     sequences_per_category: int
-    leave_out: tuple[str, ...] = ()
+    exclude_overlap: bool = False
     held_out_every: int = 0
     in_slabs: bool = True
     _known: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -138,7 +139,7 @@ class SequenceDraw:
                 remedy="Pre-train on another corpus: --corpus, --corpus-root, or give --weights.",
             )
         told = {case: corpus.fields(case) for case in corpus.cases}
-        kept = {case: fields for case, fields in told.items() if fields.get("dataset") not in self.leave_out}
+        kept = {case: fields for case, fields in told.items() if not (self.exclude_overlap and fields.get("overlaps"))}
         by_family = {
             name: [c for c, fields in kept.items() if self._family(corpus, fields) == name] for name in FAMILIES
         }

@@ -30,9 +30,9 @@ class SlabSequence:
 
     A sample of one case is a crop of that volume, in overlapping slabs (spatial) or, without `in_slabs`, as it is; a
     case of several channels gives a slab of each, or one channel as it is. A sample of several cases gives a slab of
-    each, normalised by itself: where cases have a `centre` (voxels along the first two axes), the window around it over
-    all slices (semantic), else the same box in all (contrast). `prefix` is drawn from 0..tokens - 1, or is 0 without
-    `random_prefix`.
+    each, normalised by itself: of lesions of a category the window around `lesion_centre` (voxels along the first two
+    axes) over all slices (semantic), else the same box in all (contrast). `prefix` is drawn from 0..tokens - 1, or is 0
+    without `random_prefix`.
     """
 
     shape: Shape3
@@ -68,7 +68,7 @@ class SlabSequence:
             crop = self._crop(corpus, sample[0], self.shape, number)[int(rng.integers(channels))]
             first = int(rng.integers(self.last_start + 1))
             return overlapping(crop, self.slabs, self.stride, first) if self.in_slabs else crop
-        if "centre" in corpus.fields(sample[0]):
+        if "category" in corpus.fields(sample[0]):
             return np.concatenate([self._window(corpus, case) for case in sample], axis=2)
         number = int(rng.integers(self.crops_per_group))
         start, extent = random_box(corpus.shape(sample[0]), self.slab_shape, crop_generator(sample[0], number))
@@ -81,8 +81,12 @@ class SlabSequence:
         return fitted(corpus.read(case, start, extent), size)
 
     def _window(self, corpus: Corpus, case: str) -> NDArray[np.float32]:
-        """The slab around a case's centre: cut at the volume's borders, then stretched; all slices, resampled."""
-        centre, (d, h, w), (depth, height, _) = corpus.fields(case)["centre"], corpus.shape(case), self.slab_shape
+        """The slab around a lesion's centre: cut at the volume's borders, then stretched; all slices, resampled."""
+        centre, (d, h, w), (depth, height, _) = (
+            corpus.fields(case)["lesion_centre"],
+            corpus.shape(case),
+            self.slab_shape,
+        )
         (i, rows), (j, columns) = span_around(centre[0], d, depth), span_around(centre[1], h, height)
         return fitted(corpus.read(case, (i, j, 0), (rows, columns, w)), self.slab_shape)[0]
 

@@ -29,19 +29,21 @@ class NiftiFolder:
 
     `case` is a regular expression that a case id must match whole. With `fixed_name` (`ct`), every volume bears that name
     and its folder is the case. Folders called label*, mask* or seg* are passed over, and no record carries a mask. Where
-    two files would give one case id, the id is the path below the folder.
+    two files would give one case id, the id is the path below the folder. Where file names do not tell one set from another,
+    the folder, or one around it, must bear one of `names`.
     """
 
     prefix: str = ""
     suffix: str = ""
     fixed_name: str = ""
     case: str = ""
+    names: tuple[str, ...] = ()
     modality: Literal["CT", "MR"] = "CT"
     look: Look = LOOK
     version: str = "1.0.0"
 
     def locate(self, root: Path) -> Path | None:
-        return first_within(root, self._is_here)
+        return first_within(root, lambda folder: self._is_named(folder) and self._is_here(folder))
 
     def records(self, folder: Path) -> list[Record]:
         source = source_of(folder)
@@ -89,6 +91,11 @@ class NiftiFolder:
             return None
         middle = stem[len(self.prefix) : len(stem) - len(self.suffix)]
         return middle if not self.case or re.fullmatch(self.case, middle) else None
+
+    def _is_named(self, folder: Path) -> bool:
+        return not self.names or bool(
+            {name.casefold() for name in self.names} & {part.casefold() for part in folder.parts}
+        )
 
     def _is_here(self, folder: Path) -> bool:
         """A volume lies in the folder, or in a folder of it where volumes have folders of their own."""

@@ -370,7 +370,7 @@ def test_types_of_the_config_are_read_from_the_command_line() -> None:
     from bench.spec import apply_settings
 
     configs = {"pretrain": METHOD.tiny}
-    words = (("", "families", "spatial,semantic"), ("", "token_order", "raster"), ("", "leave_out", "flare22"))
+    words = (("", "families", "spatial,semantic"), ("", "token_order", "raster"), ("", "exclude_overlap", "true"))
     found = apply_settings(configs, words)["pretrain"]
     assert isinstance(found, ARConfig)
-    assert (found.families, found.token_order, found.leave_out) == (("spatial", "semantic"), "raster", ("flare22",))
+    assert (found.families, found.token_order, found.exclude_overlap) == (("spatial", "semantic"), "raster", True)

@@ -49,7 +49,7 @@ class Shelf:
         return self.volumes[case][(slice(None), *(slice(a, a + b) for a, b in zip(start, size, strict=True)))]
 
     def fields(self, case: str) -> Mapping[str, Any]:
-        return {"modality": "CT", "dataset": "shelf", **self._told.get(case, {})}
+        return {"modality": "CT", **self._told.get(case, {})}
 
 
 def noise(shape: Shape3, seed: int = 0, channels: int = 1) -> np.ndarray:
@@ -87,7 +87,7 @@ def three_families(lesions: int = 5) -> Shelf:
             told[case] = {"group": group, "contrast": contrast}
     for k in range(lesions + 2):
         volumes[f"lesion{k}"] = noise((30, 30, 6), seed=k)
-        told[f"lesion{k}"] = {"category": 4 if k < lesions else 5, "centre": (10.0, 20.0)}
+        told[f"lesion{k}"] = {"category": 4 if k < lesions else 5, "lesion_centre": (10.0, 20.0)}
     return Shelf(volumes, told)
 
 
@@ -240,7 +240,7 @@ def test_a_semantic_sample_is_the_window_around_each_lesion_over_all_slices() ->
     for k in range(4):
         volume = noise((64, 64, 5), seed=k) * 0.1
         volume[0, 20:24, 40:44] += 100 + k  # the lesion
-        volumes[f"l{k}"], told[f"l{k}"] = volume, {"category": 1, "centre": (22.0, 42.0)}
+        volumes[f"l{k}"], told[f"l{k}"] = volume, {"category": 1, "lesion_centre": (22.0, 42.0)}
     shelf = Shelf(volumes, told)
     slabs = np.split(views()(shelf, tuple(volumes), np.random.default_rng(0))["volume"][0], 4, axis=2)
     for slab in slabs:
@@ -324,9 +324,9 @@ def test_a_variant_without_a_family_draws_nothing_of_it_and_tells_nothing(family
 
 def test_data_sets_that_overlap_with_tasks_can_be_left_out() -> None:
     shelf = Shelf(
-        {"a": noise((20, 20, 40)), "b": noise((20, 20, 40))}, {"a": {"dataset": "flare22"}, "b": {"dataset": "verse"}}
+        {"a": noise((20, 20, 40)), "b": noise((20, 20, 40))}, {"a": {"overlaps": ("flare22",)}, "b": {"overlaps": ()}}
     )
-    drawing = draw(leave_out=METHOD.variants["no_downstream_overlap"]["leave_out"])
+    drawing = draw(**METHOD.variants["no_downstream_overlap"])
     assert set(drawing(shelf, 20, 0, seed=0)) == {("b",)}
 
 
