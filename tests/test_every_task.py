@@ -22,6 +22,7 @@ from bench.data.axes import orientation_name
 from bench.data.checks import CheckReport, check
 from bench.data.find import find_dataset, locate
 from bench.data.roster import roster_of
+from bench.data.slices import encode_png
 from bench.data.splits import Parts, lists, nested, present, rank, read_list
 from bench.data.volumes import label_map, read_header, read_image, read_label, write_h5, write_nifti, write_nrrd
 from bench.metrics import parse_metric
@@ -264,6 +265,12 @@ def put_label(folder: Path, record: Record, array: np.ndarray, affine: object = 
     if record.label.format == "h5":
         image = read_image(folder, record).array[0]
         write_h5(path, {"image": image, "label": array})
+    elif record.label.format == "series_masks":
+        grey = np.where(array == 0.5, 100, array).astype(
+            np.uint8
+        )  # a picture holds whole greys; 100 lies between bands
+        for z, picture in enumerate(sorted(path.iterdir())):
+            picture.write_bytes(encode_png(grey[:, :, z].T))
     elif record.label.format == "nrrd":
         write_nrrd(path, array, affine=affine or header.affine)  # type: ignore[arg-type]
     else:
@@ -272,6 +279,7 @@ def put_label(folder: Path, record: Record, array: np.ndarray, affine: object = 
 
 def cut(folder: Path, record: Record) -> None:
     path, _ = files_of(folder, record)
+    path = sorted(path.iterdir())[0] if path.is_dir() else path
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 

@@ -46,7 +46,7 @@ class LabelFile(_Frozen):
 
     kind: Literal["mask", "class", "multilabel", "report", "none"] = "none"
     path: str | None = None
-    format: Literal["nifti", "h5", "nrrd", "slices", "table"] = "nifti"
+    format: Literal["nifti", "h5", "nrrd", "slices", "series_masks", "table"] = "nifti"
     key: str | None = None
     value: int | None = None
     values: tuple[int, ...] = ()

@@ -55,7 +55,7 @@ def slices_of(folder: Path) -> tuple[Slice, ...]:
 
 def grid(place: Place) -> Grid:
     """The grid of a series from its headers. Raises DataUnsound for mixed series, doubled or missing slices."""
-    found = _ordered(place)
+    found = ordered(place)
     first, shape = found[0], (found[0].columns, found[0].rows, len(found))
     if place.stored_values:
         return Grid(shape, plain_affine((1.0, 1.0, 1.0)), "int16")
@@ -72,7 +72,7 @@ def grid(place: Place) -> Grid:
 
 def voxels(place: Place) -> NDArray[Any]:
     """All voxels (columns, rows, slices), rescaled slice by slice unless stored values are asked for."""
-    pydicom, found = _pydicom(), _ordered(place)
+    pydicom, found = _pydicom(), ordered(place)
     planes = []
     for one in found:
         try:
@@ -135,7 +135,8 @@ def _uid(*parts: str) -> str:
     return f"2.25.{int.from_bytes(hashlib.sha256('|'.join(parts).encode()).digest()[:15], 'big')}"
 
 
-def _ordered(place: Place) -> list[Slice]:
+def ordered(place: Place) -> list[Slice]:
+    """The slices of one series as they lie, or by number where stored values are asked for. Raises DataUnsound as `grid`."""
     found = [one for one in slices_of(place.path) if place.key in ("image", "label", one.series)]
     if not found:
         raise place.unsound("holds no DICOM slice of this series.", _FETCH)

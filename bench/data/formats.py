@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from bench.contracts.errors import BenchError
-from bench.data import archive, dicom, hu_slices, metaimage, picture, slices
+from bench.data import archive, dicom, hu_slices, metaimage, picture, series_masks, slices
 from bench.data.axes import Affine, as_affine, plain_affine
 from bench.data.place import SPACING_REMEDY, Grid, Place, scaled, told_spacing
 
@@ -237,5 +237,6 @@ _READERS: Mapping[str, tuple[Callable[[Place], Grid], Callable[[Place], NDArray[
     "metaimage": (metaimage.grid, metaimage.voxels),
     "slices": (slices.grid, slices.voxels),
     "hu_slices": (hu_slices.grid, hu_slices.voxels),
+    "series_masks": (series_masks.grid, series_masks.voxels),
     "png": (picture.grid, picture.voxels),
 }

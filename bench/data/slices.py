@@ -22,7 +22,7 @@ ENDINGS = (".png", ".jpg", ".jpeg")
 def pictures(folder: Path) -> list[Path]:
     """The slices of a folder in order, hidden files left out."""
     found = (path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
-    return sorted(found, key=lambda path: _by_number(path.name))
+    return sorted(found, key=lambda path: by_number(path.name))
 
 
 def grid(place: Place) -> Grid:
@@ -37,7 +37,7 @@ def voxels(place: Place) -> NDArray[Any]:
     shape = grid(place).shape
     out = np.empty(shape, np.uint8)
     for k, path in enumerate(_files(place)):
-        picture = _grey(path, place)
+        picture = read_picture(path, place)
         if picture.shape != (shape[1], shape[0]):
             raise place.unsound(
                 f"has slices of several sizes: '{path.name}' is {picture.shape[1]} x {picture.shape[0]}, the first "
@@ -74,7 +74,8 @@ def _size(path: Path, place: Place) -> tuple[int, int]:
         raise place.unsound(f"holds '{path.name}', which is truncated or damaged ({error}).") from None
 
 
-def _grey(path: Path, place: Place) -> NDArray[np.uint8]:
+def read_picture(path: Path, place: Place) -> NDArray[np.uint8]:
+    """One picture (rows, columns). Raises DataUnsound where it cannot be read or is coloured."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -91,5 +92,6 @@ def _grey(path: Path, place: Place) -> NDArray[np.uint8]:
     return picture
 
 
-def _by_number(name: str) -> list[tuple[int, str]]:
+def by_number(name: str) -> list[tuple[int, str]]:
+    """A key that sorts names with their numbers as numbers: `9.png` before `10.png`."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|\D+", name)]

@@ -275,7 +275,7 @@ def _label(folder: Path, record: Record) -> Place:
 def _place(folder: Path, record: Record, file: ImageFile | LabelFile, key: str) -> Place:
     name = str(file.path)
     path = folder / name
-    is_folder = file.format in ("dicom", "slices", "hu_slices")
+    is_folder = file.format in ("dicom", "slices", "hu_slices", "series_masks")
     if not (path.is_dir() if is_folder else path.is_file()):
         found = f"no {'folder' if is_folder else 'file'} '{name}' in '{folder}'."
         raise DataMissing(found, case=record.case_id, remedy="Complete the download or drop the case.")

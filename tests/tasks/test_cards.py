@@ -50,6 +50,8 @@ def protocol(task: str, name: str) -> Protocol:
         ("brats21", "bench", 0, (900, 100, 251), {0.1: 90, 0.25: 225, 0.5: 450, 1.0: 900}),
         ("acdc", "bench", 0, (72, 8, 20), {0.1: 8, 0.25: 18, 0.5: 36, 1.0: 72}),
         ("acdc", "mg3d", 2, (160, 40, 40), {1.0: 160}),
+        ("chaos", "bench", 0, (14, 2, 4), {0.1: 2, 0.25: 4, 0.5: 7, 1.0: 14}),
+        ("chaos", "spad", 4, (16, 4, 4), {1.0: 16}),
         ("mmwhs", "bench", 0, (14, 2, 4), {0.1: 2, 0.25: 4, 0.5: 7, 1.0: 14}),
         ("mmwhs", "mim", 0, (16, 4, 4), {0.25: 4, 0.5: 8, 1.0: 16}),
         ("amos22", "bench", 0, (216, 24, 60), {0.1: 22, 0.25: 54, 0.5: 108, 1.0: 216}),
@@ -72,6 +74,7 @@ def test_parts_and_label_ratios_have_the_published_sizes(
 OFFERED = {
     "msd01": ("bench", "mim"),
     "brats21": ("bench",),
+    "chaos": ("bench", "spad"),
     "acdc": ("bench", "mg3d"),
     "msd03": ("bench", "ar", "mim"),
     "msd04": ("bench",),
@@ -104,6 +107,7 @@ def test_btcv_labels_are_in_the_owners_order_and_the_phantoms_agree() -> None:
 def test_phantoms_carry_the_labels_of_their_tasks() -> None:
     views = {
         "acdc": "ventricles",
+        "chaos": "four-organs",
         "msd01": "brain-tumor",
         "brats21": "glioma",
         "mmwhs": "whole-heart",
@@ -300,8 +304,20 @@ def test_an_organ_with_a_tumor_is_told_merged_and_dropped_by_two_targets() -> No
         assert tuple(targets["both"]) == registry.task(task).classes == (organ, "tumor")
 
 
+def test_spad_on_chaos_is_as_its_code_does_it_on_a_split_of_ours() -> None:
+    chosen = protocol("chaos", "spad")
+    recipe = chosen.recipe
+    assert chosen.spacing_mm == (1.62109, 1.62109, 9.0) and chosen.patch_voxels == (192, 192, 32)
+    assert (chosen.intensity.over, chosen.intensity.clip_percentiles) == ("positive", (0.5, 99.5))
+    assert (recipe.steps, recipe.batch_size, recipe.lr, recipe.weight_decay) == (50_000, 8, 1e-4, 0.05)
+    assert recipe.selection == "last" and recipe.positive_share == 0 and recipe.zoom == (0.7, 1.1)
+    assert chosen.metrics == ("dice", "assd", "hd") and chosen.distance_unit == "mm" and chosen.inference.mirrored
+    assert registry.task("chaos").channels == 2 and chosen.split.unit == "group"
+
+
 def test_no_recipe_of_ours_mirrors_paired_organs_into_each_other() -> None:
-    assert protocol("btcv", "bench").recipe.flip_axes == ()
+    for task in ("btcv", "amos22", "flare22", "chaos", "mmwhs"):
+        assert protocol(task, "bench").recipe.flip_axes == ()
 
 
 @pytest.mark.parametrize(("key", "printed", "members"), [("mim-1k", 746, 746), ("mim-10k", 10_502, 8_792)])
