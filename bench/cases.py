@@ -83,6 +83,7 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
     part has no case left.
     """
     protocol = protocol_of(card, spec.task, spec.protocol)
+    card = card.under(protocol)
     if spec.fold and not protocol.split.by_fold:
         raise SpecError(
             f"The protocol '{spec.protocol}' of '{spec.task}' has one split and no fold {spec.fold}.", case=spec.task
@@ -176,6 +177,7 @@ def check_task(task: str, protocol_name: str, root: str, *, partial: bool, envir
     name = registry.known(registry.TASKS, task.partition("@")[0])
     card = registry.task(name)
     protocol = protocol_of(card, name, protocol_name)
+    card = card.under(protocol)
     folder = find_dataset(name, card, Path(root) if root else None, environ)
     roster = roster_of(card.files, folder, card.files.records(folder))
     first, *others = every_fold(protocol.split, registry.splits_folder(), roster)

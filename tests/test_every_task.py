@@ -15,15 +15,16 @@ import pytest
 
 from bench import registry
 from bench.contracts.cards import Protocol, TaskCard
-from bench.contracts.errors import DataMissing, SpecError
+from bench.contracts.errors import DataMissing
 from bench.contracts.record import Record
 from bench.data import manifest
 from bench.data.axes import orientation_name
 from bench.data.checks import CheckReport, check
 from bench.data.find import find_dataset, locate
+from bench.data.listings import fold_count
 from bench.data.roster import roster_of
 from bench.data.slices import encode_png
-from bench.data.splits import Parts, lists, nested, present, rank, read_list
+from bench.data.splits import SALTS, Parts, lists, nested, present, rank, read_list
 from bench.data.volumes import label_map, read_header, read_image, read_label, write_h5, write_nifti, write_nrrd
 from bench.metrics import parse_metric
 from bench.phantom_data import task_ids
@@ -59,15 +60,7 @@ SPLITS = registry.splits_folder()
 def folds_of(protocol: Protocol) -> range:
     if not protocol.split.by_fold:
         return range(1)
-    file, key = protocol.split.file, protocol.split.key
-    return range(next(k for k in range(100) if not _has(file, f"{key}/{k}")))
-
-
-def _has(file: str, key: str) -> bool:
-    try:
-        return bool(read_list(SPLITS, file, key))
-    except SpecError:
-        return False
+    return range(len(SALTS) if protocol.split.divides else fold_count(protocol.split, SPLITS))
 
 
 def smoke_ids(card: TaskCard) -> list[str]:
@@ -331,9 +324,9 @@ def test_a_case_that_a_hand_edited_split_lists_twice_fails_the_hygiene_check(tas
     card = registry.task(task)
     folder = find_dataset(task, card, phantoms[task], {})
     parts = parts_of(task, "bench", folder)
+    group = next(record.group for record in card.files.records(folder) if record.case_id == parts.test[0])
     leaking = Parts((*parts.train, parts.test[0]), parts.val, parts.test)
     report = check(card, folder, leaking, full=False)
-    group = next(r.group for r in card.files.records(folder) if r.case_id == parts.test[0])
     assert [(found.case, found.check) for found in report.unsound] == [(group, "hygiene")]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from typing import Protocol as Interface
 
 if TYPE_CHECKING:  # pydantic takes 0.07 s, and no card needs it to be read
@@ -237,7 +237,7 @@ class Protocol:
     What classification needs besides: `box_voxels` cuts or pads each volume (after `spacing_mm`; an axis of 0 stays) to a
     box in the middle, or with `box_at_top` to one that ends where the volume ends along z; `stored_voxels` then resizes it,
     so that a step reads few voxels. The device resizes what is stored to what the network sees. `stored_values` takes DICOM
-    pixels without rescale, slices by their number.
+    pixels without rescale, slices by their number. `files` reads another table of the same dataset than the card's.
     """
 
     split: SplitRule
@@ -259,6 +259,7 @@ class Protocol:
     box_at_top: bool = False
     stored_voxels: Shape3 | None = None
     stored_values: bool = False
+    files: Layout | None = None
 
 
 class Layout(Interface):
@@ -311,6 +312,10 @@ class TaskCard:
     cut_to_organ: bool = False  # a CT shows little but an organ full of contrast agent: no air tells its unit
     twins_told: bool = False  # the owners' own split may hold one image on both sides: told, not refused
     kind: str
+
+    def under(self, protocol: Protocol) -> Self:
+        """The card as a protocol reads its data."""
+        return dataclasses.replace(self, files=protocol.files) if protocol.files else self
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,15 @@ from bench.contracts.record import ManifestHeader, Record
 from bench.data.atomic import json_text, publish, stage_bytes
 from bench.data.roster import roster_of
 from bench.data.splits import Parts, check_hygiene, lists, nested, present
-from bench.data.volumes import label_map, quick_fingerprint, read_header, read_image, read_label, voxel_fingerprint
+from bench.data.volumes import (
+    Header,
+    label_map,
+    quick_fingerprint,
+    read_header,
+    read_image,
+    read_label,
+    voxel_fingerprint,
+)
 
 HEADER, RECORDS, TABLE = "manifest.json", "manifest.jsonl", "manifest.csv"
 COLUMNS = (
@@ -60,6 +68,7 @@ def build(
     case is there, DataUnsound for a file whose header cannot be trusted.
     """
     protocol = _protocol(key, card, protocol_name)
+    card = card.under(protocol)
     on_disk = {record.case_id: record for record in card.files.records(folder)}
     listed = lists(protocol.split, splits_folder, fold, roster_of(card.files, folder, list(on_disk.values())))
     subset = nested(listed.train, ratio, protocol.split.count, listed.subsets, listed.unit_of)
@@ -68,8 +77,9 @@ def build(
     check_hygiene(here, {case: record.group for case, record in on_disk.items()})
     rank_of = {case: order for part in (listed.val, listed.train, listed.test) for order, case in enumerate(part)}
     values = label_map(len(card.classes), card.label_values)
+    headers: dict[str, Header] = {}
     records = [
-        _described(folder, on_disk[case], values, full).model_copy(
+        _described(folder, on_disk[case], values, full, headers).model_copy(
             update={"split": split, "protocol": protocol_name, "fold": fold, "order": rank_of[case], "text": ""}
         )
         for split, part in _parts(here).items()
@@ -157,9 +167,14 @@ def _parts(parts: Parts) -> dict[str, tuple[str, ...]]:
     return {"train": parts.train, "val": () if parts.selects_on_test else parts.val, "test": parts.test}
 
 
-def _described(folder: Path, record: Record, values: Mapping[int, int], full: bool) -> Record:
+def _described(
+    folder: Path, record: Record, values: Mapping[int, int], full: bool, headers: dict[str, Header]
+) -> Record:
     """The record with its geometry in the file's own axis order, and with what its files hold."""
-    header = read_header(folder, record)
+    scan = record.scan_id or record.case_id
+    if scan not in headers:  # a scan of many cases is opened once
+        headers[scan] = read_header(folder, record)
+    header = headers[scan]
     images = dict.fromkeys(image.path for image in record.images)
     if full:
         image = voxel_fingerprint(read_image(folder, record))

@@ -35,7 +35,7 @@ def specimen(
 ) -> NDArray[np.uint8]:
     """The image of one case, (x, y, z) or, where the style has colours, (x, y, z, channels); one slice where z is 1."""
     places = _places(shape, random)
-    level = _level(latent, places, random)  # 1 on the body's surface, 0 in its middle
+    level = level_of(latent, places, random)  # 1 on the body's surface, 0 in its middle
     if style.form == "shape":
         filled = style.share * float(random.uniform(0.85, 1.15))
         inside = level <= np.quantile(level, filled)  # the same size whatever the form
@@ -67,8 +67,8 @@ def _turn(angles: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.round(about_x @ about_y @ about_z, 6).astype(np.float32)
 
 
-def _level(latent: Latent, places: NDArray[np.float32], random: np.random.Generator) -> Image:
-    """Distance from the middle in units of the body's surface in that direction."""
+def level_of(latent: Latent, places: NDArray[np.float32], random: np.random.Generator) -> Image:
+    """Distance from the middle in units of the body's surface in that direction, for coordinates (3, x, y, z)."""
     longer = 0.75 + 0.9 * latent.share(0)  # one axis against the others, at the same volume
     stretched = places * np.array([1 / longer, math.sqrt(longer), math.sqrt(longer)], np.float32)[:, None, None, None]
     radius = np.sqrt((stretched**2).sum(0)) + np.float32(1e-6)
@@ -90,17 +90,23 @@ def _waves(way: NDArray[np.float32], random: np.random.Generator, *, count: int,
     return total / np.float32(math.sqrt(count))
 
 
-def _density(latent: Latent, level: Image, style: Style, random: np.random.Generator) -> Image:
-    """Body, its inside and what lies around it, of no particular brightness."""
+def inside_of(latent: Latent, level: Image, random: np.random.Generator) -> Image:
+    """The body alone, 0 outside: its rim, its grain and its spots."""
     shape = level.shape
     body = 1 / (1 + np.exp(np.clip(14 * (level - 1), -30, 30)))
     rim = latent.share(4)
     profile = (1 - rim) + rim * 1.6 * np.clip(level, 0, 1) ** 2  # from full to hollow
     fine, coarse = (smooth_noise(random, shape, _sigmas(shape, share)) for share in (0.6, 2.4))
     grain = (1 - latent.share(3)) * fine + latent.share(3) * coarse
-    inside = body * (profile + 0.35 * grain)
-    around = (1 - body) * style.surroundings * smooth_noise(random, shape, _sigmas(shape, 1.5))
-    return np.asarray(inside + around + _spots(latent, level, random) + _passers(shape, style, random), np.float32)
+    return np.asarray(body * (profile + 0.35 * grain) + _spots(latent, level, random), np.float32)
+
+
+def _density(latent: Latent, level: Image, style: Style, random: np.random.Generator) -> Image:
+    """The body and what lies around it, of no particular brightness."""
+    inside = inside_of(latent, level, random)
+    outside = 1 / (1 + np.exp(np.clip(14 * (1 - level), -30, 30)))
+    around = outside * style.surroundings * smooth_noise(random, level.shape, _sigmas(level.shape, 1.5))
+    return np.asarray(inside + around + _passers(level.shape, style, random), np.float32)
 
 
 def _spots(latent: Latent, level: Image, random: np.random.Generator) -> Image:

@@ -1,0 +1,160 @@
+"""LUNA16: ten folders of .mhd scans, and tables of candidates in world mm, each a nodule or not.
+
+Source   luna16.grand-challenge.org; Setio et al., Medical Image Analysis 2017; Zenodo 3723295 and 4121926
+Quirks   the organisers advise `candidates_V2.csv` (754,975 rows), MG-3D reads the older `candidates.csv` (551,065); a case is a row
+         of the table, `<series uid>#<row>` with rows from 1; world coordinates stand in LPS, and some scans run from right to left
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from bench.contracts.cards import Shape3, Spacing
+from bench.contracts.errors import DataMissing, DataUnsound
+from bench.contracts.record import ImageFile, LabelFile, Record, Source
+from bench.data.atomic import write_text
+from bench.data.axes import as_affine
+from bench.data.find import first_within
+from bench.data.metaimage import write_metaimage
+from bench.phantoms.body import stream
+from bench.phantoms.factors import latent
+from bench.phantoms.nodules import add_nodule, lung_block, scanned, spread_places
+from tasks.layouts.phantom_case import Size, claim, draw_number, seal, source_of
+
+SUBSETS = tuple(f"subset{k}" for k in range(10))
+COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "class")
+TABLES = ("candidates_V2.csv", "candidates.csv")
+NODULE_MM = (4.0, 8.0)  # radius of a phantom's candidates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Luna16:
+    """Scans below `subset0` to `subset9`, candidates from `table`."""
+
+    table: str = TABLES[0]
+    smoke: Shape3 = (40, 40, 40)
+    mini: Shape3 = (80, 80, 80)
+    spacing_mm: Spacing = (2.0, 2.0, 2.0)
+    candidates: Mapping[Size, int] = field(default_factory=lambda: {"smoke": 4, "mini": 10}, hash=False)
+    phantom_parts: Mapping[Size, tuple[int, int, int]] = field(
+        default_factory=lambda: {"smoke": (5, 3, 4), "mini": (30, 6, 12)}, hash=False
+    )
+    version: str = "1.0.0"
+
+    def locate(self, root: Path) -> Path | None:
+        return first_within(root, lambda folder: bool(_scans(folder)) and any((folder / t).is_file() for t in TABLES))
+
+    def records(self, folder: Path) -> list[Record]:
+        """One record per candidate whose scan is on disk. Raises DataMissing without the table, DataUnsound for a bad row."""
+        path = folder / self.table
+        if not path.is_file():
+            raise DataMissing(
+                f"no table '{self.table}' in '{folder}'.", case="luna16", remedy="It lies beside the scans on Zenodo."
+            )
+        scans = tuple(sorted((uid, file.relative_to(folder).as_posix()) for uid, file in _scans(folder).items()))
+        return list(_records(self, path, path.stat().st_mtime_ns, scans, source_of(folder)))
+
+    def groups(self, folder: Path) -> Iterable[str]:
+        """The scans on disk; one may hold no candidate."""
+        return _scans(folder)
+
+    def tree(self) -> str:
+        return f"subset0/<series uid>.mhd and .raw ... subset9/\n{self.table}   (seriesuid,coordX,coordY,coordZ,class)"
+
+    def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Size) -> None:
+        """Blocks of lung with candidates of both classes; some scans run from right to left, some candidates lie at a border."""
+        claim(folder)
+        rows = _read(folder / TABLES[0]) if (folder / TABLES[0]).is_file() else []
+        kept = [row for row in rows if row[0] not in set(case_ids)]
+        written: list[Path] = []
+        for uid in case_ids:
+            files, drawn = self._write(folder, uid, size)
+            written += files
+            kept += drawn
+        for name, lines in ((TABLES[0], kept), (TABLES[1], [row for k, row in enumerate(kept) if k % 5])):
+            text = "\n".join(",".join(map(str, row)) for row in (COLUMNS, *lines)) + "\n"
+            write_text(folder / name, text)
+            written.append(folder / name)
+        seal(folder, size, case_ids, written)
+
+    def _write(self, folder: Path, uid: str, size: Size) -> tuple[list[Path], list[tuple[str, ...]]]:
+        shape, key = self.smoke if size == "smoke" else self.mini, (size, "luna16", uid)
+        random = stream(*key, "block")
+        image = lung_block(shape, random)
+        affine = np.diag([*self.spacing_mm, 1.0])
+        affine[:3, 3] = [-30.0, 12.0, -120.0]
+        if draw_number("luna16", uid, "axes") % 4 == 0:  # the first axis runs to the left
+            affine[0] = [-self.spacing_mm[0], 0, 0, -30.0 + (shape[0] - 1) * self.spacing_mm[0]]
+        rows = []
+        places = spread_places(self.candidates[size], shape, 5.0, random)
+        for number, at in enumerate(places):
+            label = number % 2
+            place = (0.0, at[1], at[2]) if number == 2 and draw_number("luna16", uid, "border") % 3 == 0 else at
+            radius = float(random.uniform(*NODULE_MM)) / self.spacing_mm[0]
+            add_nodule(image, place, radius, latent("luna16", 2, label, *key, str(number)), random)
+            x, y, z = (affine @ [*place, 1.0])[:3]
+            rows.append((uid, f"{-x:.3f}", f"{-y:.3f}", f"{z:.3f}", str(label)))
+        path = folder / SUBSETS[draw_number("luna16", uid, "subset") % 10] / f"{uid}.mhd"
+        return write_metaimage(path, scanned(image, random), affine=as_affine(affine)), rows
+
+
+@lru_cache(maxsize=2)  # three quarters of a million rows take half a minute, and a run asks for them several times
+def _records(
+    layout: Luna16, path: Path, _changed_ns: int, scans: tuple[tuple[str, str], ...], source: Source
+) -> tuple[Record, ...]:
+    known = [LabelFile(kind="class", value=k, format="table") for k in (0, 1)]
+    common = {uid: _common(layout, uid, file, source) for uid, file in scans}
+    found = []
+    for number, row in enumerate(_read(path), start=1):
+        if row[0] not in common:
+            continue
+        try:
+            x, y, z = (float(word) for word in row[1:4])
+            label = known[int(row[4])]
+        except (ValueError, IndexError):
+            raise DataUnsound(
+                f"row {number} of {path.name} is {','.join(row)}; expected are numbers and a class 0 or 1.",
+                case=f"{row[0]}#{number}",
+                remedy="Fetch the table again.",
+            ) from None
+        own = {"case_id": f"{row[0]}#{number}", "label": label, "centre_mm": (-x, -y, z)}
+        found.append(common[row[0]].model_copy(update=own))
+    return tuple(found)
+
+
+def _common(layout: Luna16, uid: str, file: str, source: Source) -> Record:
+    return Record(
+        dataset="luna16",
+        adapter_version=f"luna16@{layout.version}",
+        case_id="",
+        patient_id=uid,
+        group=uid,
+        scan_id=uid,
+        images=(ImageFile(path=file, format="metaimage"),),
+        modality="CT",
+        intensity="hu",
+        source=source,
+    )
+
+
+def _read(path: Path) -> list[tuple[str, ...]]:
+    """The rows of a table of candidates. Raises DataUnsound where its head is another."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [tuple(row) for row in csv.reader(file) if row]
+    if not rows or rows[0] != COLUMNS:
+        raise DataUnsound(
+            f"{path.name} starts with {','.join(rows[0]) if rows else 'nothing'}, expected {','.join(COLUMNS)}.",
+            case="luna16",
+            remedy="Fetch the table again.",
+        )
+    return rows[1:]
+
+
+def _scans(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for name in SUBSETS for path in sorted((folder / name).glob("[!.]*.mhd"))}

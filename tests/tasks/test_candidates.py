@@ -1,0 +1,234 @@
+"""Tasks whose cases or answers stand in tables beside MetaImage scans: LUNA16's candidates, STOIC's severity."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import registry
+from bench.cases import cached, find_cases
+from bench.contracts.errors import DataMissing, DataUnsound
+from bench.data.checks import check
+from bench.data.roster import roster_of
+from bench.data.splits import lists, read_list
+from bench.data.volumes import read_image
+from bench.phantom_data import task_ids
+from bench.spec import make_spec
+from tasks.kinds.class_samples import voxels_of
+from tasks.layouts.luna16 import Luna16
+from tasks.layouts.stoic import TABLE, Stoic
+from tests.command_line import bench
+
+SPLITS = registry.splits_folder()
+LUNA, STOIC = registry.task("luna16"), registry.task("stoic")
+TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=2", "--set", "finetune.evaluate_every=1")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("tables")
+    for card in (LUNA, STOIC):
+        card.files.write_phantom(root / card.folders[0], task_ids(card, "smoke"), "smoke")
+    return {"luna16": root / LUNA.folders[0], "stoic": root / STOIC.folders[0]}
+
+
+@pytest.fixture
+def copied(written: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
+    return {key: Path(shutil.copytree(folder, tmp_path / folder.name)) for key, folder in written.items()}
+
+
+# LUNA16 -------------------------------------------------------------------------------------------------------
+
+
+def test_a_candidate_is_a_row_and_lies_where_its_world_coordinates_say(
+    written: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = written["luna16"]
+    records = LUNA.files.records(folder)
+    rows = [line.split(",") for line in (folder / "candidates_V2.csv").read_text().splitlines()[1:]]
+    assert [r.case_id for r in records] == [f"{row[0]}#{k}" for k, row in enumerate(rows, start=1)]
+    assert [r.label.value for r in records] == [int(row[4]) for row in rows] and len(records) == 48
+    spec = make_spec(method="unet3d_scratch", task="luna16", root=str(folder))
+    volumes = cached(find_cases(spec, LUNA, folder, {}), LUNA, LUNA.protocols["bench"], tmp_path)
+    assert len(list(tmp_path.glob("*.case"))) == 12  # one entry per scan
+    turned = 0
+    for record in records:
+        whole = read_image(folder, record)
+        turned += any("-2 0 0" in line for line in (folder / record.images[0].path).read_text().splitlines())
+        voxel = (np.linalg.inv(whole.affine) @ [*(record.centre_mm or ()), 1.0])[:3]
+        assert (voxel > -1).all() and (voxel < 40).all()
+        found = np.asarray(volumes.fields(record.case_id)["centre"])
+        np.testing.assert_allclose(found, (voxel - 19.5) * 2 + 39.5, atol=1e-6)  # at 1 mm instead of 2
+        assert voxels_of(volumes, record.case_id, (9, 9, 9))[0].astype(float).mean() > -600  # denser than lung
+
+
+def test_a_nodule_is_denser_than_the_lung_about_it_and_a_border_cube_is_filled(
+    written: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = written["luna16"]
+    spec = make_spec(method="unet3d_scratch", task="luna16", root=str(folder))
+    volumes = cached(find_cases(spec, LUNA, folder, {}), LUNA, LUNA.protocols["bench"], tmp_path)
+    at_border = [case for case in volumes.cases if min(volumes.fields(case)["centre"]) < 2]
+    assert at_border
+    cube = voxels_of(volumes, at_border[0], (48, 48, 48))[0]
+    assert cube.shape == (48, 48, 48) and (cube == -1000).any()
+
+
+def test_the_papers_protocol_reads_the_older_table_at_native_spacing(written: dict[str, Path], tmp_path: Path) -> None:
+    folder = written["luna16"]
+    older = Luna16(table="candidates.csv").records(folder)
+    assert len(older) < len(LUNA.files.records(folder))
+    spec = make_spec(method="unet3d_scratch", task="luna16", protocol="mg3d", root=str(folder))
+    found = find_cases(spec, LUNA, folder, {})
+    assert set(found.records) == {record.case_id for record in older}
+    volumes = cached(found, LUNA, LUNA.protocols["mg3d"], tmp_path)
+    assert volumes.sight.spacing_mm is None and volumes.sight.shape == (40, 40, 40)
+
+
+def test_a_smaller_ratio_takes_whole_scans(written: dict[str, Path]) -> None:
+    folder = written["luna16"]
+    spec = make_spec(method="unet3d_scratch", task="luna16", root=str(folder), ratio=0.5)
+    train = find_cases(spec, LUNA, folder, {}).train
+    scans = {case.partition("#")[0] for case in train}
+    assert len(scans) == 3 and len(train) == 12  # half of five scans, rounded up, four candidates each
+
+
+def test_a_scan_without_a_candidate_is_not_missing_and_one_that_is_not_there_is(copied: dict[str, Path]) -> None:
+    folder = copied["luna16"]
+    table = folder / "candidates_V2.csv"
+    lines = table.read_text().splitlines()
+    first = lines[1].partition(",")[0]
+    table.write_text("\n".join(line for line in lines if not line.startswith(first)) + "\n")
+    parts = lists(LUNA.protocols["bench"].split, SPLITS, 0, roster_of(LUNA.files, folder, LUNA.files.records(folder)))
+    assert first not in parts.everything()
+    next(folder.glob(f"subset*/{first}.mhd")).unlink()
+    parts = lists(LUNA.protocols["bench"].split, SPLITS, 0, roster_of(LUNA.files, folder, LUNA.files.records(folder)))
+    assert first in parts.everything()
+
+
+def test_a_truncated_scan_is_told_once_for_all_its_candidates(copied: dict[str, Path]) -> None:
+    folder = copied["luna16"]
+    record = LUNA.files.records(folder)[0]
+    raw = (folder / record.images[0].path).with_suffix(".raw")
+    raw.write_bytes(raw.read_bytes()[:1000])
+    parts = lists(LUNA.protocols["bench"].split, SPLITS, 0, roster_of(LUNA.files, folder, LUNA.files.records(folder)))
+    report = check(LUNA, folder, parts)
+    assert [found.case.partition("#")[0] for found in report.unsound] == [
+        record.group
+    ] and "truncated" in report.unsound[0].problem
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("seriesuid,coordX", "uid,x"), "starts with uid,x"),
+        (lambda text: text.replace(",1\n", ",maybe\n", 1), "expected are numbers and a class 0 or 1"),
+        (lambda text: "", "starts with nothing"),
+    ],
+)
+def test_a_broken_table_of_candidates_is_refused(copied: dict[str, Path], change: object, told: str) -> None:
+    table = copied["luna16"] / "candidates_V2.csv"
+    table.write_text(change(table.read_text()))  # type: ignore[operator]
+    with pytest.raises(DataUnsound, match=told):
+        LUNA.files.records(copied["luna16"])
+
+
+def test_a_table_that_is_not_there_is_named(copied: dict[str, Path]) -> None:
+    (copied["luna16"] / "candidates_V2.csv").unlink()
+    with pytest.raises(DataMissing, match=r"candidates_V2\.csv"):
+        LUNA.files.records(copied["luna16"])
+    assert LUNA.files.locate(copied["luna16"]) is not None  # the older table is there
+
+
+# STOIC --------------------------------------------------------------------------------------------------------
+
+
+def test_severity_of_a_negative_patient_is_not_told_whatever_the_table_says(written: dict[str, Path]) -> None:
+    folder = written["stoic"]
+    rows = [line.split(",") for line in (folder / TABLE).read_text().splitlines()[1:]]
+    assert len(rows) == 2000 and any(row[1:] == ["0", "1"] for row in rows)
+    told = {row[0]: (int(row[1]), int(row[2]) if row[1] == "1" else -1) for row in rows}
+    records = STOIC.files.records(folder)
+    assert all(record.label.values == told[record.case_id] for record in records) and len(records) < 40
+
+
+def test_strata_of_patients_that_are_not_on_disk_are_known_so_that_half_a_download_is_divided_alike(
+    written: dict[str, Path], copied: dict[str, Path]
+) -> None:
+    rule = STOIC.protocols["bench"].split
+    whole = lists(rule, SPLITS, 0, roster_of(STOIC.files, written["stoic"], STOIC.files.records(written["stoic"])))
+    for path in sorted((copied["stoic"] / "data/mha").iterdir())[:10]:
+        path.unlink()
+    half = lists(rule, SPLITS, 0, roster_of(STOIC.files, copied["stoic"], STOIC.files.records(copied["stoic"])))
+    assert half == whole and len(whole.everything()) == 2000
+    assert abs(len(whole.test) - 400) <= 2 and abs(len(whole.val) - 200) <= 2  # rounded in each stratum
+    assert set(whole.everything()) == set(read_list(SPLITS, "stoic_ids.txt"))
+    strata = STOIC.files.strata(None)
+    share = [
+        sum(strata[case] == "severe" for case in part) / len(part) for part in (whole.train, whole.val, whole.test)
+    ]
+    assert max(share) - min(share) < 0.01
+
+
+def test_a_run_on_stoic_scores_severity_among_positive_patients(tmp_path: Path) -> None:
+    words = ("run", "--method", "unet3d_scratch", "--task", "stoic", "--phantom", "--results", tmp_path)
+    told = bench(*words, *TINY, "--json").value
+    cell = json.loads(Path(told["path"]).read_text())
+    assert cell["target"] == "severe" and cell["classes"] == ["severe"] and cell["counts"]["n_untold_answers"] == 2
+    assert cell["scores"]["auc"] is not None and cell["n"] == 6
+    both = bench(*words[:4], "stoic@both", *words[5:], *TINY, "--json").value
+    assert set(json.loads(Path(both["path"]).read_text())["class_scores"]) == {"covid", "severe"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("PatientID", "patient"), "starts with patient"),
+        (lambda text: text.replace("\n17,", "\n6,"), "6: row 2 of .* a second time"),
+        (lambda text: text.replace("\n17,0,0", "\n17,0,7").replace("\n17,1,", "\n17,7,"), "expected are 0 or 1 twice"),
+    ],
+)
+def test_a_broken_table_of_patients_is_refused(copied: dict[str, Path], change: object, told: str) -> None:
+    table = copied["stoic"] / TABLE
+    before = table.read_text()
+    table.write_text(change(before))  # type: ignore[operator]
+    assert table.read_text() != before
+    with pytest.raises(DataUnsound, match=told):
+        Stoic().records(copied["stoic"])
+
+
+def test_a_patient_without_a_row_stops_the_division(copied: dict[str, Path], tmp_path: Path) -> None:
+    folder = copied["stoic"]
+    table = folder / TABLE
+    table.write_text("\n".join(table.read_text().splitlines()[:-1]) + "\n")
+    words = ("run", "--method", "unet3d_scratch", "--task", "stoic", "--root", folder, "--results", tmp_path / "r")
+    error = bench(*words, *TINY, "--json").error
+    assert (
+        error["error"] == "SpecError"
+        and "1 of 2000 units have none" in error["message"]
+        and "fetch it whole" in error["remedy"]
+    )
+
+
+def test_a_truncated_volume_is_named_by_a_run(copied: dict[str, Path], tmp_path: Path) -> None:
+    folder = copied["stoic"]
+    path = sorted((folder / "data/mha").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:3000])
+    words = ("run", "--method", "unet3d_scratch", "--task", "stoic", "--root", folder, "--results", tmp_path / "r")
+    error = bench(*words, *TINY, "--json").error
+    assert (error["error"], error["case"]) == ("DataUnsound", path.stem) and "truncated or damaged" in error["message"]
+
+
+def test_the_box_ends_at_the_head_and_the_stored_volume_has_the_asked_size(
+    written: dict[str, Path], tmp_path: Path
+) -> None:
+    spec = make_spec(method="unet3d_scratch", task="stoic", root=str(written["stoic"]))
+    cases = find_cases(spec, STOIC, written["stoic"], {})
+    volumes = cached(cases, STOIC, STOIC.protocols["bench"], tmp_path)
+    whole = volumes.read(volumes.cases[0], (0, 0, 0), (128, 128, 128))[0]
+    assert volumes.shape(volumes.cases[0]) == (128, 128, 128)
+    assert (whole[:, :, :70] == 0).all() and (whole[:, :, 80:] != 0).any() and (whole[:30] == 0).all()
