@@ -91,7 +91,7 @@ class Luna16:
         affine[:3, 3] = [-30.0, 12.0, -120.0]
         if draw_number("luna16", uid, "axes") % 4 == 0:  # the first axis runs to the left
             affine[0] = [-self.spacing_mm[0], 0, 0, -30.0 + (shape[0] - 1) * self.spacing_mm[0]]
-        rows = []
+        rows: list[tuple[str, ...]] = []
         places = spread_places(self.candidates[size], shape, 5.0, random)
         for number, at in enumerate(places):
             label = number % 2
