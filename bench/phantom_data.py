@@ -65,7 +65,8 @@ def task_ids(card: TaskCard, size: Size) -> list[str]:
     Where the lists tell classes, the first of each in turn, so that a small test part holds them all.
     """
     chosen: dict[str, None] = {}
-    roster = roster_of(card.files, None) if hasattr(card.files, "strata") else None
+    told = hasattr(card.files, "strata") or hasattr(card.files, "own_parts")
+    roster = roster_of(card.files, None) if told else None
     sizes = getattr(card.files, "phantom_parts", PARTS)[size]
     for protocol in card.protocols.values():
         parts = lists(protocol.split, registry.splits_folder(), 0, roster)

@@ -79,7 +79,8 @@ def parts_of(task: str, name: str, folder: Path | None = None, fold: int = 0) ->
     """The parts of a protocol, as the data in a folder (or a phantom to be) tell them."""
     card = registry.task(task)
     records = card.files.records(folder) if folder else ()
-    roster = roster_of(card.files, folder, records) if folder or hasattr(card.files, "strata") else None
+    told = folder or hasattr(card.files, "strata") or hasattr(card.files, "own_parts")
+    roster = roster_of(card.files, folder, records) if told else None
     return lists(card.protocols[name].split, SPLITS, fold, roster)
 
 

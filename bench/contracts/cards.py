@@ -202,8 +202,8 @@ class Inference:
 class SplitRule:
     """Where a protocol's case lists come from.
 
-    `file` lies in `tasks/splits/`, or is the absolute path of a list that a task from elsewhere brings; `key` names the list
-    inside it. `by_fold` says that fold k changes the lists.
+    `file` lies in `tasks/splits/`, or is the absolute path of a list that a task from elsewhere brings, or is empty where the
+    owners' own tables name the cases; `key` names the list inside it. `by_fold` says that fold k changes the lists.
     `order` is the order in which smaller label ratios take training units: `hash` (ours, nested) or `published`.
     `count` turns a ratio into units: ceil (ours) or the paper's int. `unit` group: the file lists groups (patients, scans)
     whose cases only the data tell. `stratified`: the hash order interleaves classes, so that every prefix has their shares.

@@ -53,7 +53,7 @@ class Kind(Interface):
     Three more are called where a module has them. `fit(setup, net, cases)`: before the first step, learn from the training
     cases what the network needs besides its weights (a vocabulary), into its buffers, so that the weight file holds it; or
     work out once what never changes (features of texts). `trains(setup) -> bool`: False leaves the network as it was built
-    and no step is taken. `score_cases(setup, folder, records, cases, predictions) -> list[Scored]`, one per record: takes
+    and no step is taken. `score_cases(setup, folder, records, cases, files) -> list[Scored]`, one per record: takes
     the place of `score_case` where a case is scored among all others (a rank in a gallery).
     """
 

@@ -134,6 +134,11 @@ class Encoder(nn.Module):
         """
         raise NotImplementedError
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether this encoder has `describe` and `image_vector`."""
+        return type(self).describe is not Encoder.describe
+
     def describe(self, texts: Sequence[str]) -> Tensor:
         """(T, E): one vector per report or prompt, on the encoder's device, never trained by a task.
 

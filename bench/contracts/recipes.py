@@ -77,3 +77,29 @@ class ReportInference(Inference):
 
     def sized(self, preset: str) -> ReportInference:
         return dataclasses.replace(self, beam=2) if preset == "tiny" else self
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairRecipe(WholeViewRecipe):
+    """How volumes and sentences come into one space: both towers stay as they are, linear maps behind them are learnt."""
+
+    frozen_encoder: bool = True  # MG-3D released code, both towers frozen
+    log_scale: float = 1.0  # CT-CLIP released code, logarithm of what cosines are multiplied by, at the start; learnt
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptRecipe(PairRecipe):
+    """Findings told by two sentences each. `{finding}` stands for the name in words, with a capital letter."""
+
+    loss: str = (
+        "pair_ce"  # ours; pair_ce is cross-entropy between the two sentences, pair_mse the squared gap to (1, 0)
+    )
+    affirm: str = "{finding} is present."  # CT-CLIP Sec. 3
+    deny: str = "{finding} is not present."  # CT-CLIP Sec. 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalRecipe(PairRecipe):
+    """Reports and their volumes told apart from all others of the batch."""
+
+    loss: str = "infonce"  # ours, symmetric; the paper's script is not released

@@ -106,7 +106,8 @@ def interleaved(units: Sequence[str], class_of: Mapping[str, str]) -> tuple[str,
 def lists(rule: SplitRule, splits_folder: Path, fold: int = 0, roster: Roster | None = None) -> Parts:
     """The parts that a protocol's rule names, checked: no case twice, none in two parts.
 
-    `roster` tells what only the data know: the classes of cases, the cases of a group. Without it a list of groups stays one
+    `roster` tells what only the data know: the classes of cases, the cases of a group, and all parts where the rule names no
+    file. Without it a list of groups stays one
     of groups, and a stratified order whose file tells no classes stays as it is listed. Raises SpecError for an unknown
     file, key or fold and for strata that nobody told, DataUnsound for a list that contradicts itself.
     """
@@ -114,8 +115,8 @@ def lists(rule: SplitRule, splits_folder: Path, fold: int = 0, roster: Roster | 
         raise SpecError(
             f"The list '{rule.key}' of {rule.file} has one split and no fold {fold}.", remedy="Leave --fold out."
         )
-    found = listed(rule, splits_folder, fold)
     known = roster or Roster()
+    found = listed(rule, splits_folder, fold) if rule.file else _of_owners(rule, known)
     parts = _divided(rule, found, known, fold) if rule.divides else Parts(found.train, found.val, found.test)
     if not rule.with_val:
         parts = replace(parts, train=(*parts.train, *parts.val), val=parts.test)
@@ -144,6 +145,15 @@ def every_fold(rule: SplitRule, splits_folder: Path, roster: Roster | None = Non
         return [lists(rule, splits_folder, 0, roster)]
     count = len(SALTS) if rule.divides else fold_count(rule, splits_folder)
     return [lists(rule, splits_folder, fold, roster) for fold in range(count)]
+
+
+def _of_owners(rule: SplitRule, roster: Roster) -> Listing:
+    if not roster.parts:
+        raise SpecError(
+            f"The parts of this split stand in the owners' own tables ({rule.origin}), and no dataset was looked at.",
+            remedy="Say where the dataset lies: --root DIR.",
+        )
+    return Listing(roster.parts["train"], roster.parts["val"], roster.parts["test"])
 
 
 def _divided(rule: SplitRule, found: Listing, roster: Roster, fold: int) -> Parts:

@@ -9,7 +9,7 @@ Quirks   all reconstructions of a scan share one report and one row of labels; a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,8 @@ from tasks.layouts.ct_rate_phantom import phantom_volumes, write_tree
 from tasks.layouts.ct_rate_tables import LABELS, REPORTS, Part
 from tasks.layouts.phantom_case import Look, Size, claim, seal, source_of
 from tasks.layouts.reports import joined
+
+PHANTOM_PARTS = {"smoke": (10, 2, 7), "mini": (36, 4, 32)}  # every third patient of the validation part has two volumes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class CtRate:
     label: Literal["report", "findings"] = "report"
     parts: tuple[Part, ...] = ("train", "valid")
     scans: int = 0
+    phantom_parts: Mapping[str, tuple[int, int, int]] = field(default_factory=lambda: PHANTOM_PARTS)
     version: str = "1.0.0"
 
     def locate(self, root: Path) -> Path | None:
@@ -57,6 +60,14 @@ class CtRate:
         own = [case for case in case_ids if tables.taken_apart(case)]
         volumes = list(dict.fromkeys([*own, *phantom_volumes("train", len(case_ids) - len(own))]))
         seal(folder, size, [*case_ids, *volumes], write_tree(folder, volumes, self.look, size))
+
+    def own_parts(self, folder: Path | None) -> dict[str, tuple[str, ...]]:
+        """Train and val: one volume each of the 1,000 scans that fine-tuning may use, the last tenth for val; test: all of the
+        owners' validation part. Of a phantom to be where `folder` is None."""
+        listed = {part: list(tables.reports(folder, part)) if folder else phantom_volumes(part, 60) for part in REPORTS}
+        chosen = tables.first_scans(listed["train"], tables.SUBSET_SCANS)
+        n_val = max(1, round(len(chosen) / 10))
+        return {"train": chosen[:-n_val], "val": chosen[-n_val:], "test": tuple(listed["valid"])}
 
     def _of_part(self, folder: Path, part: Part) -> list[Record]:
         reports = tables.reports(folder, part)

@@ -1,0 +1,111 @@
+"""CT-RATE: eighteen findings of a chest CT, each told by the sentence that a volume is more like.
+
+Source   Hamamci et al. (arXiv 2403.17834); VocabFine and recipe of MG-3D (arXiv 2412.05876) and its released code
+Split    fine-tuning: the first 1,000 distinct scans of the owners' training part in hash order, the last 100 of them val; test:
+         the owners' 3,039 validation volumes
+"""
+
+from bench.contracts.cards import Intensity, PromptTask, Protocol, SplitRule
+from bench.contracts.recipes import PromptRecipe
+from tasks.layouts.ct_rate import CtRate
+from tasks.layouts.phantom_case import Look
+
+LOOK = Look(
+    dataset="ct-rate",
+    view="chest",
+    modality="ct",
+    smoke=(40, 40, 16),
+    mini=(64, 64, 40),
+    spacing_mm=(1.0, 0.9, 2.0),
+    orientations=("LPS", "RAS"),
+)
+SPLIT = SplitRule(
+    file="",
+    key="",
+    origin="the owners' train and validation tables; of train 1,000 scans by sha256('split-v1|ctrate_prompts|scan')",
+    order="published",
+)
+COMMON = (
+    "HU in [-1000, 1000] scaled to [0, 1]; 0.75 x 0.75 x 1.5 mm; the middle 0.875 x 0.656 x 0.88 as 128 x 96 x 128.",
+    "The answers are CT-RATE's silver labels, written by a classifier of reports.",
+    "Both towers stay frozen and a linear map behind each is learnt; the released code also trains the layers that fuse volume and "
+    "prompts, so its numbers are not those of this head.",
+    "A method whose encoder reads no text is set beside fixed vectors of the prompts' spelling (ours); the paper's code takes "
+    "CT-CLIP's text tower for all.",
+    "auc is the mean of eighteen AUCs over volumes, auc@scan over scans, a scan's reconstructions averaged first.",
+)
+BENCH = Protocol(
+    split=SPLIT,
+    label_ratios=(0.1, 0.25, 0.5, 1.0),
+    intensity=Intensity("hu", (-1000.0, 1000.0)),
+    spacing_mm=(0.75, 0.75, 1.5),
+    patch_voxels=(128, 96, 128),
+    recipe=PromptRecipe(
+        steps=2_250,  # ours, 20 epochs of 900 scans
+        batch_size=8,  # ours
+        lr=1e-3,  # ours, linear maps alone
+        weight_decay=1e-2,  # ours
+        warmup_steps=50,  # ours
+        evaluate_every=225,  # ours
+    ),
+    metrics=("auc", "auc@scan"),
+    notes=(*COMMON, 'Sentences: "<Finding> is present." and "<Finding> is not present."'),
+)
+MG3D = Protocol(
+    split=SPLIT,
+    label_ratios=(1.0,),
+    intensity=Intensity("hu", (-1000.0, 1000.0)),
+    spacing_mm=(0.75, 0.75, 1.5),
+    patch_voxels=(128, 96, 128),
+    recipe=PromptRecipe(
+        steps=10_000,  # MG-3D released code, 10 epochs of 1,000 scans
+        batch_size=1,  # MG-3D released code
+        lr=1e-5,  # MG-3D released code
+        weight_decay=0.1,  # MG-3D released code
+        warmup_steps=10_000,  # MG-3D released code: the rate rises to the end and never falls
+        grad_clip=0.0,  # MG-3D released code
+        loss="pair_mse",  # MG-3D released code
+        affirm="{finding}.",  # MG-3D released code
+        deny="not {finding}.",  # MG-3D released code
+        selection="last",  # MG-3D Sec. IV, no validation part
+    ),
+    metrics=("auc", "auc@scan"),
+    notes=(
+        *COMMON,
+        "The paper draws 1,000 scans at random, the code takes the first of a directory listing; ours are drawn by hash, and 100 "
+        "of them are left for val here, too.",
+        "The code makes three updates of six findings per scan; here one update takes all eighteen.",
+        "The released loader stops after 1,000 test volumes; all 3,039 are scored here, as the paper says.",
+    ),
+)
+CLASSES = (
+    *("medical-material", "arterial-wall-calcification", "cardiomegaly", "pericardial-effusion"),
+    *(
+        "coronary-artery-wall-calcification",
+        "hiatal-hernia",
+        "lymphadenopathy",
+        "emphysema",
+        "atelectasis",
+        "lung-nodule",
+    ),
+    *("lung-opacity", "pulmonary-fibrotic-sequela", "pleural-effusion", "mosaic-attenuation-pattern"),
+    *("peribronchial-thickening", "consolidation", "bronchiectasis", "interlobular-septal-thickening"),
+)
+
+TASK = PromptTask(
+    title="CT-RATE vocabulary prompts",
+    version=1,
+    modality="CT",
+    files=CtRate(look=LOOK, label="findings"),
+    classes=CLASSES,
+    targets={"zero_shot": {}},
+    text_targets=("zero_shot",),
+    protocols={"bench": BENCH, "mg3d": MG3D},
+    counts={"labelled": 50188},
+    folders=("CT-RATE", "ct_rate"),
+    gigabytes=21_000.0,
+    licence="CC BY-NC-SA 4.0, gated, no redistribution",
+    page="https://huggingface.co/datasets/ibrahimhamamci/CT-RATE (registration)",
+    citation="Hamamci et al., Developing generalist foundation models from a multimodal dataset for 3D CT, arXiv 2403.17834",
+    hu=(-32768.0, 32767.0),
+)

@@ -1,0 +1,92 @@
+"""CT-RATE: find the volume that a report was written about among all 3,039 of the validation part.
+
+Source   Hamamci et al. (arXiv 2403.17834); MG-3D (arXiv 2412.05876) Sec. IV, report-to-volume retrieval
+Split    as ctrate_prompts; as it stands the task trains nothing and its 1,000 scans are not used
+"""
+
+from bench.contracts.cards import Intensity, Protocol, RetrievalTask, SplitRule
+from bench.contracts.recipes import RetrievalRecipe
+from tasks.layouts.ct_rate import CtRate
+from tasks.layouts.phantom_case import Look
+
+LOOK = Look(
+    dataset="ct-rate",
+    view="chest",
+    modality="ct",
+    smoke=(40, 40, 16),
+    mini=(64, 64, 40),
+    spacing_mm=(1.0, 0.9, 2.0),
+    orientations=("LPS", "RAS"),
+)
+SPLIT = SplitRule(
+    file="",
+    key="",
+    origin="the owners' train and validation tables; of train 1,000 scans by sha256('split-v1|ctrate_prompts|scan')",
+    order="published",
+)
+COMMON = (
+    "HU in [-1000, 1000] scaled to [0, 1]; 0.75 x 0.75 x 1.5 mm; the middle 0.875 x 0.656 x 0.88 as 128 x 96 x 128.",
+    "The query is findings and impression; a volume whose report is not given stands in no gallery.",
+    "recall@k counts the very volume (`index`, as the paper does); beside it stand any reconstruction of the scan (`scan`) and one "
+    "volume and report per scan (`unique`), with what drawing at random would give (`chance`); 3,039 volumes make 50 a 1.65 %.",
+    "Similarity is the cosine of the towers' global vectors; the released code fuses every report with every volume first.",
+    "@finetune_1000 learns a linear map behind each frozen tower on 1,000 scans; an encoder that reads no text is then set beside "
+    "fixed vectors of the reports' spelling (ours).",
+)
+RECALL = ("recall@50", "recall@5", "recall@10", "recall@100")
+BENCH = Protocol(
+    split=SPLIT,
+    label_ratios=(0.1, 0.25, 0.5, 1.0),
+    intensity=Intensity("hu", (-1000.0, 1000.0)),
+    spacing_mm=(0.75, 0.75, 1.5),
+    patch_voxels=(128, 96, 128),
+    recipe=RetrievalRecipe(
+        steps=1_125,  # ours, 20 epochs of 900 scans
+        batch_size=16,  # ours, a report against 15 others
+        lr=1e-3,  # ours, linear maps alone
+        weight_decay=1e-2,  # ours
+        warmup_steps=50,  # ours
+        evaluate_every=225,  # ours
+    ),
+    metrics=RECALL,
+    notes=COMMON,
+)
+MG3D = Protocol(
+    split=SPLIT,
+    label_ratios=(1.0,),
+    intensity=Intensity("hu", (-1000.0, 1000.0)),
+    spacing_mm=(0.75, 0.75, 1.5),
+    patch_voxels=(128, 96, 128),
+    recipe=RetrievalRecipe(
+        steps=750,  # MG-3D released weights' name, 12 epochs of 1,000 scans; 16 at a time is ours
+        batch_size=16,  # ours, the paper does not say
+        lr=1e-6,  # MG-3D released weights' name
+        weight_decay=0.1,  # MG-3D released code, of VocabFine
+        warmup_steps=0,  # ours, the paper does not say
+        selection="last",  # MG-3D Sec. IV, no validation part
+    ),
+    metrics=RECALL,
+    notes=(
+        *COMMON,
+        "The paper does not say whether retrieval follows fine-tuning, and its script is not released; the name of a checkpoint "
+        "tells the length and the rate that @finetune_1000 takes.",
+    ),
+)
+
+TASK = RetrievalTask(
+    title="CT-RATE report-to-volume retrieval",
+    version=1,
+    modality="CT",
+    files=CtRate(look=LOOK, label="report"),
+    classes=(),
+    targets={"finetune_1000": {}},
+    text_targets=("",),
+    protocols={"bench": BENCH, "mg3d": MG3D},
+    counts={"labelled": 50188},
+    folders=("CT-RATE", "ct_rate"),
+    gigabytes=21_000.0,
+    licence="CC BY-NC-SA 4.0, gated, no redistribution",
+    page="https://huggingface.co/datasets/ibrahimhamamci/CT-RATE (registration)",
+    citation="Hamamci et al., Developing generalist foundation models from a multimodal dataset for 3D CT, arXiv 2403.17834",
+    hu=(-32768.0, 32767.0),
+)
