@@ -27,6 +27,12 @@ COLOURS = (ORANGE, SKY, PURPLE, VERMILION, BLUE, YELLOW)
 _NOT_LOSSES = {"step", "loss", "lr", "grad_norm", "wait_share", "seconds", "samples_per_s", "evaluation", "phase"}
 
 
+def draw_curves(folder: Path, *, title: str) -> None:
+    """`curves.png` from the log that a training room left; nothing where no step was taken, for then there is no log."""
+    if (folder / "log.jsonl").exists():
+        curves(folder / "log.jsonl", folder / "curves.png", title=title)
+
+
 def curves(log: Path | Mapping[str, Path], out_png: Path, title: str = "") -> Path:
     """Draw how training went from its `log.jsonl`: losses, evaluations and learning rate over steps, a column per phase.
 

@@ -23,7 +23,7 @@ from bench.data.cache import prepare
 from bench.data.digest import sha256_of_folder
 from bench.data.exposure import write_seen
 from bench.data.preparation import CacheRecipe
-from bench.figure import curves
+from bench.figure import draw_curves
 from bench.figure_pictures import draw_pictures
 from bench.finetune import build_model
 from bench.keys import key_of
@@ -83,7 +83,7 @@ def pretrain_alone(*, method: str, task: str, folder: str, place: Place, **words
         write_seen(next(iter(folders.values())), volumes.seen())
     encoder = pretrain(card, name, configs, volumes, sight, keys, folders, place.hardware, place.progress)
     for phase, path in folders.items() if is_first() else ():
-        curves(path / "log.jsonl", path / "curves.png", title=f"{name} {phase}")
+        draw_curves(path, title=f"{name} {phase}")
         draw_pictures(path)
     return _told(encoder, before)
 

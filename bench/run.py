@@ -25,7 +25,7 @@ from bench.data.digest import sha256_of_folder
 from bench.data.exposure import Exposure, write_seen
 from bench.data.manifest import Manifest, build, write
 from bench.exposed import check_twins, exposure_at
-from bench.figure import curves
+from bench.figure import draw_curves
 from bench.figure_cases import CaseImages, best_median_worst, rank_cases
 from bench.figure_pictures import draw_pictures
 from bench.keys import plain, short
@@ -158,7 +158,7 @@ def pretrain(chain: Chain, place: Place) -> Path | None:
             plan.method, spec.method, plan.phases, corpus, chain.sight, keys, folders, place.hardware, place.progress
         )
         for name, folder in folders.items() if is_first() else ():
-            curves(folder / "log.jsonl", folder / "curves.png", title=f"{spec.method} {name}")
+            draw_curves(folder, title=f"{spec.method} {name}")
             draw_pictures(folder)
     return last / "encoder.safetensors"
 
@@ -183,7 +183,7 @@ def finetune(chain: Chain, place: Place, cases: CachedCases, encoder: Path | Non
         progress=place.progress,
     )
     if is_first():
-        curves(folder / "log.jsonl", folder / "curves.png", title=f"{spec.method} on {spec.task}, fine-tuning")
+        draw_curves(folder, title=f"{spec.method} on {spec.task}, fine-tuning")
     return path
 
 
