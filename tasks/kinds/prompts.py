@@ -82,7 +82,7 @@ def prompts(setup: Setup) -> list[str]:
 def cosines(setup: Setup, net: PairNet, image: Tensor) -> Tensor:
     """(B, K, 2): how like each volume is to the affirming and to the denying sentence of each finding."""
     text = net.text(net.features_of(prompts(setup), image.device))
-    return (image @ text.T).unflatten(1, (len(setup.classes), 2))
+    return (image @ text.T).view(len(image), len(setup.classes), 2)
 
 
 def pair_loss(likeness: Tensor, scale: Tensor, answers: Tensor, loss: str) -> Tensor:
