@@ -12,6 +12,7 @@ import numpy as np
 from bench.contracts.cards import FineTuneConfig, Shape3
 from bench.contracts.method import Arrays, Corpus, Sample
 from tasks.kinds.crops import around, mirrored, turn_matrix
+from tasks.kinds.disturb import disturbances
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class LabelledVolume:
     """A whole volume, or the cube about a candidate, with its label and the numbers that vary it further on the device.
 
     Gives `volume` (C, D, H, W) as stored, `label` int64, () for one class and (K,) for answers (1, 0, -1 not told),
-    `turn` (3, 3), `gain`, `offset` and `factor` (1,) float32.
+    `turn` (3, 3), `gain`, `offset` and `factor` (1,) float32; and what `disturb.py` says.
     """
 
     cube: Shape3
@@ -85,4 +86,5 @@ class LabelledVolume:
             "gain": around(1.0, recipe.intensity_scale, chance[5] < recipe.intensity_scale_probability, rng),
             "offset": around(0.0, recipe.intensity_shift, chance[6] < recipe.intensity_shift_probability, rng),
             "factor": np.asarray([chance[7] if recipe.random_factor else 1.0], np.float32),
+            **disturbances(recipe, self.cube, rng),
         }

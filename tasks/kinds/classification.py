@@ -28,6 +28,7 @@ from bench.nets.intensity import to_network_range
 from bench.train.seeds import reseed_torch
 from tasks.kinds.class_losses import WHOLE_BATCH, loss_named, probabilities
 from tasks.kinds.class_samples import LabelledVolume, ShuffledCases, voxels_of
+from tasks.kinds.disturb import disturbed
 from tasks.kinds.vary import turn
 
 suffix = ".json"
@@ -88,17 +89,16 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
 
 
 def prepare(setup: Setup) -> Callable[[Batch], Batch]:
-    """On the device: network range, the network's size, rotation and zoom, gain, offset and factor."""
-    turned = any(setup.recipe.rotate_degrees) or setup.recipe.zoom != (1.0, 1.0)
+    """On the device: network range, the network's size, rotation, zoom and bent space, disturbances and factor."""
+    turned = any(setup.recipe.rotate_degrees) or setup.recipe.zoom != (1.0, 1.0) or setup.recipe.elastic_probability > 0
 
     def apply(batch: Batch) -> Batch:
         volume = sized(setup, to_network_range(batch["volume"], setup.sight.intensity))
         if turned:
             nothing = torch.zeros(len(volume), *volume.shape[2:], dtype=torch.uint8, device=volume.device)
-            volume, _, _ = turn(volume, nothing, nothing, batch["turn"])
-        spread = (len(volume), 1, 1, 1, 1)
-        volume = volume * batch["gain"].view(spread) + batch["offset"].view(spread)
-        return {"volume": volume * batch["factor"].view(spread), "label": batch["label"]}
+            volume, _, _ = turn(volume, nothing, nothing, batch["turn"], batch.get("bent"))
+        volume = disturbed(volume, batch["gain"], batch["offset"], batch.get("disturb"))
+        return {"volume": volume * batch["factor"].view(-1, 1, 1, 1, 1), "label": batch["label"]}
 
     return apply
 

@@ -11,6 +11,7 @@ import numpy as np
 from bench.contracts.cards import FineTuneConfig, Shape3
 from bench.contracts.method import Arrays, Corpus, Sample
 from bench.data.patches import foreground_start, pad_to, uniform_start
+from tasks.kinds.disturb import disturbances
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class LabelledCrop:
     """One crop with its label, flipped and with the numbers that vary it further on the device.
 
     Gives `volume` (C, D, H, W) as stored, `label` and `inside` (D, H, W) uint8 (inside = 1 where the volume is, 0 in padding),
-    `turn` (3, 3) float32 (rotation and zoom, identity when off), `gain` and `offset` (1,) float32.
+    `turn` (3, 3) float32 (rotation and zoom, identity when off), `gain` and `offset` (1,) float32; and what `disturb.py` says.
     """
 
     shape: Shape3
@@ -61,6 +62,7 @@ class LabelledCrop:
             "offset": around(
                 0.0, self.recipe.intensity_shift, chance[6] < self.recipe.intensity_shift_probability, rng
             ),
+            **disturbances(self.recipe, self.shape, rng),
         }
 
     def _whole(self, corpus: Any, case: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -31,6 +31,7 @@ from bench.nets.intensity import to_network_range
 from bench.train.seeds import reseed_torch
 from tasks.kinds.crops import LabelledCrop, VolumesThenCrops
 from tasks.kinds.dice_ce import dice_ce, plain_dice_ce
+from tasks.kinds.disturb import disturbed
 from tasks.kinds.regions import codes, flattened, mask, region_dice_ce
 from tasks.kinds.vary import turn
 
@@ -115,16 +116,15 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
 
 
 def prepare(setup: Setup) -> Callable[[Batch], Batch]:
-    """On the device: network range, rotation and zoom, gain and offset; padding stays 0."""
-    turned = any(setup.recipe.rotate_degrees) or setup.recipe.zoom != (1.0, 1.0)
+    """On the device: network range, rotation, zoom and bent space, gain, offset and disturbances; padding stays 0."""
+    turned = any(setup.recipe.rotate_degrees) or setup.recipe.zoom != (1.0, 1.0) or setup.recipe.elastic_probability > 0
 
     def apply(batch: Batch) -> Batch:
         volume = to_network_range(batch["volume"], setup.sight.intensity)
         label, inside = batch["label"], batch["inside"]
         if turned:
-            volume, label, inside = turn(volume, label, inside, batch["turn"])
-        spread = (len(volume), 1, 1, 1, 1)
-        volume = volume * batch["gain"].view(spread) + batch["offset"].view(spread)
+            volume, label, inside = turn(volume, label, inside, batch["turn"], batch.get("bent"))
+        volume = disturbed(volume, batch["gain"], batch["offset"], batch.get("disturb"))
         return {"volume": volume * inside[:, None], "label": label, "inside": inside}
 
     return apply

@@ -138,6 +138,19 @@ def test_ar_on_the_left_atrium_is_as_its_code_does_it() -> None:
     assert chosen.inference.overlap == 0.75 and chosen.inference.blending == "constant" and chosen.metrics == ("dice",)
 
 
+@pytest.mark.parametrize("task", ["la", "ricord"])
+def test_ar_disturbs_its_training_images_as_its_code_does(task: str) -> None:
+    recipe = protocol(task, "ar").recipe
+    assert (recipe.elastic_probability, recipe.noise_probability) == (0.2, 0.1)
+    assert (recipe.contrast_probability, recipe.gamma_probability, recipe.intensity_scale_probability) == (0.15,) * 3
+    halved = (recipe.blur_probability, recipe.intensity_shift_probability, recipe.low_resolution_probability)
+    assert halved == (0.2 / 2, 0.15 / 2, 0.25 / 2)  # each channel is skipped half the time, and there is one
+    assert recipe.elastic == (0.0, 900.0) and recipe.elastic_sd == (9.0, 13.0) and recipe.noise_sd == (0.0, 0.1)
+    assert (recipe.blur_sd, recipe.contrast, recipe.low_resolution) == ((0.5, 1.0), (0.75, 1.25), (0.5, 1.0))
+    assert recipe.gamma == (0.7, 1.5) and recipe.flip_axes == (0, 1, 2) and recipe.flip_probability == 0.5
+    assert recipe.zoom == pytest.approx((1 / 1.25, 1 / 0.85), abs=0.005)  # sampling positions times 0.85 to 1.25
+
+
 def test_mim_on_btcv_is_as_its_table_and_code_do_it() -> None:
     chosen = protocol("btcv", "mim")
     recipe = chosen.recipe
