@@ -116,6 +116,11 @@ def describe(shelf: Shelf) -> list[dict[str, Any]]:
     return [*ours, *theirs]
 
 
+def families() -> dict[str, str]:
+    """Method -> family as its card says it, read as text; empty for one from elsewhere."""
+    return {str(card["name"]): str(card.get("family", "")) for card in describe(METHODS)}
+
+
 def variants(name: str) -> tuple[str, ...]:
     """The variants that a method of ours names in its card; read as text. Empty for a method from elsewhere."""
     path = _files(METHODS).get(name)

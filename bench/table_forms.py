@@ -194,6 +194,11 @@ def html_template(name: str) -> Template:
     return environment.get_template(name)
 
 
+def template_text(name: str) -> str:
+    """A file of `templates/` as it is: a style or a script of ours."""
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+
+
 def _to_csv(model: TableModel) -> str:
     """One line per entry with all its words, numbers to ten digits; undefined numbers are empty."""
     file = io.StringIO()

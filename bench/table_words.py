@@ -34,8 +34,15 @@ _OWN_LETTERS = "ßæœøÆŒØłŁ"
 
 def clean(word: str, longest: int = LONGEST_WORD) -> str:
     """A word of a record without characters that steer a terminal or turn the reading direction, and not endless."""
-    shown = "".join("?" if unicodedata.category(letter) in _STEERING else letter for letter in word)
+    shown = printable(word)
     return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
+
+
+def printable(text: str) -> str:
+    """Text of any length without characters that steer a terminal or turn the reading direction; they become `?`."""
+    if text.isprintable():
+        return text
+    return "".join("?" if unicodedata.category(letter) in _STEERING else letter for letter in text)
 
 
 def md_word(text: str) -> str:

@@ -17,13 +17,21 @@ def tie_letters(ranked: Sequence[Name], differ: Collection[frozenset[Name]]) -> 
 
     Example: of x, y, z in order, where only x and z differ, x is `a`, y `ab` and z `b`.
     """
-    groups: list[frozenset[Name]] = [frozenset(ranked)] if ranked else []
-    for pair in differ:
-        split = [part for group in groups for part in ([group - {name} for name in pair] if pair <= group else [group])]
-        groups = [g for i, g in enumerate(split) if not any(g < o or (g == o and j < i) for j, o in enumerate(split))]
     place = {name: i for i, name in enumerate(ranked)}
-    groups.sort(key=lambda group: sorted(place[name] for name in group))
-    return {name: "".join(_letter(i) for i, group in enumerate(groups) if name in group) for name in ranked}
+    groups = [(1 << len(ranked)) - 1] if ranked else []  # a group is a set of places, as the bits of a number
+    for pair in differ:
+        bits = [1 << place[name] for name in pair]
+        both = sum(bits)
+        kept = [group for group in groups if group & both != both]
+        parts = dict.fromkeys(group & ~bit for group in groups if group & both == both for bit in bits)
+        # what was kept lies in no part, for it lay in no group; only parts may be absorbed
+        groups = kept + [p for p in parts if not any(p & o == p for o in kept) and not _inside_another(p, parts)]
+    members = sorted([i for i in range(len(ranked)) if group >> i & 1] for group in groups)
+    return {name: "".join(_letter(k) for k, held in enumerate(members) if place[name] in held) for name in ranked}
+
+
+def _inside_another(part: int, parts: Collection[int]) -> bool:
+    return any(part & other == part and part != other for other in parts)
 
 
 def _letter(index: int) -> str:

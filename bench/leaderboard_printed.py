@@ -1,0 +1,77 @@
+"""What the four papers print, as lines for a leaderboard: one per table row, task and share of labels, digits as printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bench import registry
+from bench.published.layout import exposure, paper_tables
+from bench.published.printed import Printed
+from bench.table_paper_cells import asked_for
+from bench.table_paper_commands import command
+
+_WHOLE = ("", "average")
+
+
+@dataclass(frozen=True)
+class PrintedResult:
+    """`task` (with its target after `@`) and `protocol` are what our run of the same thing is called.
+
+    `scores` maps a metric of ours to the printed number of the whole test set, `regions` a region to such a map. `setting` is
+    the printed network and what an ablation row switches, `exposure` what is known of test images in the printed corpus.
+    """
+
+    table: str
+    title: str
+    method: str
+    key: str
+    family: str
+    corpus: str
+    setting: str
+    task: str
+    protocol: str
+    ratio: float
+    command: str
+    exposure: str = ""
+    scores: dict[str, Printed] = field(default_factory=dict)
+    regions: dict[str, dict[str, Printed]] = field(default_factory=dict)
+
+
+def printed_results() -> tuple[PrintedResult, ...]:
+    """Every printed number that a run of ours could stand beside, in the order of the papers. Averages over tasks, differences and
+    costs are left out: no run holds them alone."""
+    found: dict[tuple[object, ...], PrintedResult] = {}
+    families = registry.families()
+    for table in paper_tables():
+        for at, row in enumerate(table.rows()):
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                asked = asked_for(table.paper, column, cell) if cell else None
+                if cell is None or asked is None:
+                    continue
+                key = (table.name, at, asked.task, asked.target, asked.protocol, asked.ratio, cell.network)
+                made = found.get(key)
+                if made is None:
+                    known = exposure(asked.corpus, asked.task)
+                    made = found[key] = PrintedResult(
+                        table=table.name,
+                        title=f"{table.paper.short} Table {table.number}: {table.title}",
+                        method=cell.method,
+                        key=asked.run,
+                        family=families.get(asked.method, ""),
+                        corpus=cell.pretrain_data,
+                        setting=_setting(cell),
+                        task=f"{asked.task}@{asked.target}" if asked.target else asked.task,
+                        protocol=asked.protocol,
+                        ratio=asked.ratio,
+                        command=command(asked),
+                        exposure=known.seen if known else "",
+                    )
+                whole = cell.average or cell.region in _WHOLE
+                held = made.scores if whole else made.regions.setdefault(cell.region, {})
+                held[asked.metric] = cell
+    return tuple(found.values())
+
+
+def _setting(cell: Printed) -> str:
+    switched = [f"{name}={word}" for name, word in cell.config.items()]
+    return ", ".join([*([cell.network] if cell.network else []), *switched])
