@@ -124,7 +124,8 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
 
 def content_hash(folder: Path, records: Sequence[Record]) -> str:
     """sha256 over sorted (case, quick fingerprints of its files, report): equal only where the bytes' sizes and ends are."""
-    lines = sorted((r.case_id, *[quick_fingerprint(folder / path) for path in _files(r)], *_report(r)) for r in records)
+    marks = {path: quick_fingerprint(folder / path) for path in dict.fromkeys(p for r in records for p in _files(r))}
+    lines = sorted((r.case_id, *[marks[path] for path in _files(r)], *_report(r)) for r in records)
     return "sha256:" + hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 

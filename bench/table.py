@@ -29,20 +29,22 @@ def render_table(
 ) -> str:
     """The table of a results folder in a form of `FORMS`; the same folder gives the same bytes.
 
-    `name` is `all`, a task, a method, or a paper's table as in `mim:III`. `metric` belongs to the former (empty: Dice), `view` to
-    the latter (a word of `VIEWS`; empty: both). Raises SpecError for a name, metric, form or view that is not there, and when
-    there are no results to make a table of.
+    `name` is `all`, a task, a method, or a paper's table as in `mim:III`. `metric` belongs to the former (empty: Dice, or what
+    the cells' protocol names first), `view` to the latter (a word of `VIEWS`; empty: both).
+    Raises SpecError for a name, metric, form or view that is not there, and when there are no results to make a table of.
     """
     if is_paper(name):
         return render_paper(_paper(results, name, metric, view), form, width=width)
-    return render(table(_cells(results, name, view), name, metric or DEFAULT_METRIC), form, width=width)
+    cells = _cells(results, name, view)
+    return render(table(cells, name, metric or _headline(cells, name)), form, width=width)
 
 
 def table_as_json(results: Path, name: str = "all", metric: str = "", view: str = "") -> dict[str, Any]:
     """The table of a results folder as plain values for a program; undefined numbers are None."""
     if is_paper(name):
         return dict(json.loads(json_text(_paper(results, name, metric, view))))
-    model = table(_cells(results, name, view), name, metric or DEFAULT_METRIC)
+    cells = _cells(results, name, view)
+    model = table(cells, name, metric or _headline(cells, name))
     return {**json.loads(json_text(model)), "caption": model.caption}
 
 
@@ -56,6 +58,12 @@ def _cells(results: Path, name: str, view: str) -> list[Cell]:
         remedy = "Leave --view out, or name a paper's table: bench list tables"
         raise SpecError(f"--view belongs to a paper's table, and '{name}' is none.", case=name, remedy=remedy)
     return Store(results).cells()
+
+
+def _headline(cells: list[Cell], name: str) -> str:
+    """The metric that a table shows unasked: Dice where one of its cells has it, else the first of the first cell's protocol."""
+    chosen = select(cells, name)
+    return DEFAULT_METRIC if any(DEFAULT_METRIC in cell.scores for cell in chosen) else chosen[0].metrics[0]
 
 
 def _paper(results: Path, name: str, metric: str, view: str) -> PaperTableModel:

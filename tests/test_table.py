@@ -10,6 +10,7 @@ import math
 import random
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,15 @@ def entries(model: TableModel) -> list[Entry]:
 def only(cells: list[Cell], metric: str = "dice") -> Entry:
     (made,) = entries(table(cells, metric=metric))
     return made
+
+
+def test_a_task_without_dice_shows_what_its_protocol_names_first(tmp_path: Path) -> None:
+    told = {"metrics": ("recall@50", "recall@5"), "scores": {"recall@5": 0.5, "recall@50": 0.25}, "class_scores": {}}
+    store = Store(tmp_path)
+    store.write(make_cell(task="ctrate_retrieval", **told), [])
+    store.write(make_cell(dice=0.5), [])
+    assert table_as_json(tmp_path, "ctrate_retrieval")["metric"] == "recall@50"
+    assert table_as_json(tmp_path, "btcv")["metric"] == table_as_json(tmp_path, "all")["metric"] == "dice"
 
 
 # --- means ---

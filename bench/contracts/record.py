@@ -26,7 +26,8 @@ class ImageFile(_Frozen):
 
     `key` is the dataset inside an h5 file or the array inside an npz archive, `index` the place along its first axis; the
     path of a `dicom` or `slices` image is the folder of its slices, `key` the series where a folder holds several. A `png` image
-    is any one picture; with frames 0, 1, 2 its three colours.
+    is any one picture; with frames 0, 1, 2 its three colours. `rescale` (slope, intercept) and `spacing_mm` (in the file's axis
+    order) are what the owners' table says of a file whose own header does not, or says wrongly.
     """
 
     path: str
@@ -35,6 +36,8 @@ class ImageFile(_Frozen):
     key: str | None = None
     frame: int | None = None
     index: int | None = None
+    rescale: tuple[float, float] | None = None
+    spacing_mm: tuple[float, float, float] | None = None
 
 
 class LabelFile(_Frozen):

@@ -10,6 +10,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from bench.contracts.errors import BenchError
 from bench.data import archive, dicom, hu_slices, metaimage, picture, series_masks, slices
-from bench.data.axes import Affine, as_affine, plain_affine
+from bench.data.axes import Affine, as_affine, plain_affine, with_spacing
 from bench.data.place import SPACING_REMEDY, Grid, Place, scaled, told_spacing
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -26,13 +27,23 @@ _NIFTI_HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 takes 348
 
 
 def grid(place: Place) -> Grid:
-    """The grid of one file from its header alone. Raises DataUnsound where the header cannot be trusted."""
-    return _READERS[place.format][0](place)
+    """The grid of one file from its header alone, voxel sizes from the owners' table where it tells them.
+
+    Raises DataUnsound where the header cannot be trusted.
+    """
+    found = _READERS[place.format][0](place)
+    if place.spacing_mm is None:
+        return found
+    return replace(found, affine=with_spacing(found.affine, place.spacing_mm), form_difference=None)
 
 
 def voxels(place: Place) -> NDArray[Any]:
-    """All voxels of one file, rescale slope applied: int16 where that is exact, else float32 or float64."""
-    return _READERS[place.format][1](place)
+    """All voxels of one file, slope and intercept of its header or of the owners' table applied.
+
+    int16 where that is exact, else float32 or float64.
+    """
+    stored = _READERS[place.format][1](place)
+    return stored if place.rescale is None else scaled(stored, *place.rescale, place)
 
 
 # NIfTI -------------------------------------------------------------------------------------------

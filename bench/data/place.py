@@ -23,7 +23,8 @@ class Place:
     """One array on disk: a file or a folder of slices, how to read it, and what inside it is meant.
 
     `key` is an array in h5 or npz or a series' uid, `frame` one of a 4-D file's, `index` the place along an npz array's first
-    axis. `stored_values` asks for DICOM pixels as they are stored, without rescale.
+    axis. `stored_values` asks for DICOM pixels as they are stored, without rescale. `rescale` and `spacing_mm` are what the
+    owners' table says in place of the header.
     """
 
     path: Path
@@ -34,6 +35,8 @@ class Place:
     record: Record
     index: int | None = None
     stored_values: bool = False
+    rescale: tuple[float, float] | None = None
+    spacing_mm: Spacing | None = None
 
     def unsound(self, message: str, remedy: str = FETCH_AGAIN) -> DataUnsound:
         """The error to raise: names the case, then the file and what is wrong with it."""

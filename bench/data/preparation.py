@@ -111,6 +111,7 @@ def entry_key(folder: Path, record: Record, recipe: CacheRecipe) -> str:
             f.frame,
             quick_fingerprint(folder / f.path),
             *([] if f.index is None else [f.index]),
+            *([] if f.rescale is None and f.spacing_mm is None else [f.rescale, f.spacing_mm]),
         ]
         for f in record.images
     ]

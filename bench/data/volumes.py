@@ -279,8 +279,10 @@ def _place(folder: Path, record: Record, file: ImageFile | LabelFile, key: str) 
     if not (path.is_dir() if is_folder else path.is_file()):
         found = f"no {'folder' if is_folder else 'file'} '{name}' in '{folder}'."
         raise DataMissing(found, case=record.case_id, remedy="Complete the download or drop the case.")
-    frame, index = (file.frame, file.index) if isinstance(file, ImageFile) else (None, None)
-    return Place(path, name, file.format, file.key or key, frame, record, index)
+    if isinstance(file, LabelFile):
+        return Place(path, name, file.format, file.key or key, None, record)
+    place = Place(path, name, file.format, file.key or key, file.frame, record, file.index)
+    return replace(place, rescale=file.rescale, spacing_mm=file.spacing_mm)
 
 
 def _header(place: Place) -> Header:

@@ -8,11 +8,13 @@ Quirks   all reconstructions of a scan share one report and one row of labels; a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from bench.contracts.cards import Spacing
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.find import first_within
 from tasks.layouts import ct_rate_tables as tables
@@ -21,6 +23,7 @@ from tasks.layouts.ct_rate_tables import LABELS, REPORTS, Part
 from tasks.layouts.phantom_case import Look, Size, claim, seal, source_of
 from tasks.layouts.reports import joined
 
+NOT_TOLD = ((1.0, 0.0), (math.nan, math.nan, math.nan))
 PHANTOM_PARTS = {"smoke": (10, 2, 7), "mini": (36, 4, 32)}  # every third patient of the validation part has two volumes
 
 
@@ -73,16 +76,23 @@ class CtRate:
         reports = tables.reports(folder, part)
         answers = tables.answers(folder, part) if self.label == "findings" else {}
         chosen = tables.first_scans(list(reports), self.scans) if self.scans else tuple(reports)
-        release = part if not (folder / f"{part}_fixed").is_dir() else f"{part}_fixed"
+        fixed = (folder / f"{part}_fixed").is_dir()
+        told = {} if fixed or not (folder / part).is_dir() else tables.rescaling(folder, part)
+        images = {volume: _image(f"{part}_fixed" if fixed else part, volume, told) for volume in chosen}
         return [
-            self._record(folder, part, path, volume, reports[volume], answers.get(volume, ()))
+            self._record(folder, part, images[volume], volume, reports[volume], answers.get(volume, ()))
             for volume in tables.in_order(list(chosen))
-            for path in [_path(release, volume)]
-            if (folder / path).is_file()
+            if (folder / images[volume].path).is_file()
         ]
 
     def _record(
-        self, folder: Path, part: Part, path: str, volume: str, row: Mapping[str, str], answers: tuple[int, ...]
+        self,
+        folder: Path,
+        part: Part,
+        image: ImageFile,
+        volume: str,
+        row: Mapping[str, str],
+        answers: tuple[int, ...],
     ) -> Record:
         apart = tables.taken_apart(volume)
         assert apart is not None
@@ -100,7 +110,7 @@ class CtRate:
             case_id=volume,
             patient_id=patient,
             group=patient,
-            images=(ImageFile(path=path, format="nifti"),),
+            images=(image,),
             label=label,
             modality="CT",
             intensity="hu",
@@ -113,7 +123,12 @@ class CtRate:
         return self.label == "findings" or bool(record.text)
 
 
-def _path(release: str, volume: str) -> str:
+def _image(release: str, volume: str, told: Mapping[str, tuple[tuple[float, float], Spacing]]) -> ImageFile:
+    """Where a volume lies; of the first release also what its table says of values and voxel size, NaN where it has no row."""
     apart = tables.taken_apart(volume)
     assert apart is not None
-    return f"{release}/{apart[0]}/{apart[1]}/{volume}.nii.gz"
+    path = f"{release}/{apart[0]}/{apart[1]}/{volume}.nii.gz"
+    if release.endswith("_fixed"):
+        return ImageFile(path=path, format="nifti")
+    rescale, spacing_mm = told.get(volume, NOT_TOLD)
+    return ImageFile(path=path, format="nifti", rescale=rescale, spacing_mm=spacing_mm)

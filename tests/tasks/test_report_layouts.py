@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from bench.contracts.errors import DataMissing, DataUnsound
-from bench.data.volumes import read_image
+from bench.data.axes import as_affine
+from bench.data.volumes import read_image, write_nifti
 from bench.phantoms.chest import make_chest
 from tasks.layouts import ct_rate_tables as tables
 from tasks.layouts.ct_rate import CtRate
@@ -187,6 +189,44 @@ def test_volumes_that_show_no_chest_or_whose_report_is_not_given_are_left_out(co
     assert "train_1_a_1" not in [r.case_id for r in RATE.records(folder)]
     assert "valid_1_a_1" not in [r.case_id for r in RATE.records(folder)]
     assert "valid_1_a_1" in [r.case_id for r in CtRate(look=LOOK, label="findings").records(folder)]
+
+
+# The first release, whose values and voxel sizes stand in a table -----------------------------------------
+
+
+def as_first_release(folder: Path, part: str, slope: int = 2, intercept: int = -8192) -> None:
+    """Stored values as scanners scale them, a header of 1 mm, and the truth in the table."""
+    shutil.move(folder / f"{part}_fixed", folder / part)
+    for path in (folder / part).rglob("*.nii.gz"):
+        volume = nib.load(path)  # type: ignore[attr-defined]
+        stored = ((np.asarray(volume.dataobj, np.int32) // slope * slope - intercept) // slope).astype(np.int16)
+        affine = volume.affine.copy()
+        affine[:3, :3] /= np.linalg.norm(affine[:3, :3], axis=0)
+        write_nifti(path, stored, affine=as_affine(affine), dtype=np.int16)
+    path = folder / tables.METADATA["train" if part == "train" else "valid"]
+    path.write_text(path.read_text().replace(',1,0,"', f',{slope},{intercept},"'))
+
+
+def test_the_first_release_gives_the_same_volumes_through_its_table(copy: Callable[[str], Path]) -> None:
+    folder = dataset(copy("rate"))
+    fixed = {r.case_id: read_image(folder, r) for r in RATE.records(folder)}
+    as_first_release(folder, "train")
+    for record in RATE.records(folder):
+        image = read_image(folder, record)
+        assert image.spacing_mm == pytest.approx((1, 1, 2)) and image.array.dtype == np.int16
+        assert np.abs(image.array - fixed[record.case_id].array).max() <= 1
+        assert ("train/" in record.images[0].path) == record.case_id.startswith("train")
+
+
+def test_a_row_without_a_slice_distance_is_told_when_the_case_is_read(copy: Callable[[str], Path]) -> None:
+    folder = dataset(copy("rate"))
+    as_first_release(folder, "train")
+    path = folder / tables.METADATA["train"]
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], lines[1].rpartition(",")[0] + ",", *lines[2:]]))
+    record = RATE.records(folder)[0]
+    with pytest.raises(DataUnsound, match=r"train_1_a_1: .* has spacing \(1.0, 1.0, nan\) mm"):
+        read_image(folder, record)
 
 
 def lost_reports(folder: Path) -> str:
