@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from bench import registry
 from bench.case_rows import CaseRow
 from bench.cases import cached, content_hash, find_cases
-from bench.chain import blueprint, chosen_preset, keys_of_tests
+from bench.chain import Blueprint, blueprint, chosen_preset, keys_of_tests
 from bench.contracts.cards import Sight, phases
 from bench.contracts.errors import DataMissing, SpecError, StoreError, nearest
 from bench.contracts.record import Cell
@@ -109,6 +111,18 @@ def predict_folder(cell: str, images: Path, out: Path, place: Place) -> list[str
         raise DataMissing(
             f"No volume (.nii, .nii.gz) in '{images}'.", remedy="Point --images at the folder that holds them."
         )
+    plan, kind, model = model_of(found, place)
+    protocol = plan.setup.protocol
+    recipe = CacheRecipe.of(protocol, None)
+    cases = prepare(images, records, recipe, place.cache, progress=place.progress)
+    ids = [record.case_id for record in records]
+    told = {record.case_id: content_hash(images, [record]) for record in records}
+    _keep_own(out, [out / f"{case}{kind.suffix}" for case in ids], found.keys["predict"], told)
+    return [str(path) for path in predict(model, plan.setup, kind, cases, ids, out, place.hardware, place.progress)]
+
+
+def model_of(found: Cell, place: Place) -> tuple[Blueprint, Any, nn.Module]:
+    """What a cell was set up as, its kind, and its trained network. Raises DataMissing or StoreError where that is gone."""
     spec = spec_of(found)
     plan = blueprint(spec)
     weights = place.folder("finetune", found.keys["finetune"]) / "model.safetensors"
@@ -126,13 +140,7 @@ def predict_folder(cell: str, images: Path, out: Path, place: Place) -> list[str
             case=found.name,
             remedy=f"Check out the commit in the record, or make the model again: {found.command}",
         ) from error
-    protocol = plan.setup.protocol
-    recipe = CacheRecipe.of(protocol, None)
-    cases = prepare(images, records, recipe, place.cache, progress=place.progress)
-    ids = [record.case_id for record in records]
-    told = {record.case_id: content_hash(images, [record]) for record in records}
-    _keep_own(out, [out / f"{case}{kind.suffix}" for case in ids], found.keys["predict"], told)
-    return [str(path) for path in predict(model, plan.setup, kind, cases, ids, out, place.hardware, place.progress)]
+    return plan, kind, model
 
 
 def verify_cell(cell: str, results: Path, root: str, environ: Mapping[str, str]) -> VerifyReport:

@@ -337,6 +337,24 @@ def test_a_changed_image_is_predicted_again(done: Done, images: Path, tmp_path: 
     assert nib.load(first).shape == nib.load(mine / first.name).shape and second.stat().st_mtime_ns == kept
 
 
+def test_a_cell_predicts_the_hidden_test_part_as_its_owners_take_it(done: Done, tmp_path: Path) -> None:
+    words = ("predict", "--official", "--cell", done.cell, "--results", done.results, "--device", "cpu", "--json")
+    (written,) = bench(*words, "--out", tmp_path / "out").value
+    assert Path(written) == tmp_path / "out" / "Task04_Hippocampus" / "hippocampus_002.nii.gz"
+    image = done.results / "runs" / "phantoms" / "smoke" / "Task04_Hippocampus" / "imagesTs" / "hippocampus_002.nii.gz"
+    guess, seen = nib.load(written), nib.load(image)
+    assert guess.shape == seen.shape and np.array_equal(guess.affine, seen.affine)
+    assert set(np.unique(np.asarray(guess.dataobj))) <= {0, 1, 2}
+    again = bench(*words, "--out", tmp_path / "again").value
+    assert Path(again[0]).read_bytes() == Path(written).read_bytes()
+
+
+def test_a_prediction_is_of_given_volumes_or_of_the_hidden_part_and_not_of_both(done: Done, tmp_path: Path) -> None:
+    words = ("predict", "--cell", done.cell, "--out", tmp_path / "out", "--results", done.results, "--json")
+    for more in ((), ("--official", "--images", tmp_path)):
+        assert bench(*words, *more).error["error"] == "SpecError"
+
+
 def test_predicting_nothing_and_with_a_lost_model_are_told(done: Done, images: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     words = ("predict", "--cell", done.cell, "--out", tmp_path / "out", "--json", "--results")

@@ -222,17 +222,31 @@ def finetune(
 
 def predict(
     cell: Annotated[str, typer.Option(help="A cell's name or path. All: bench table all.")],
-    images: Annotated[Path, typer.Option(help="A folder of .nii or .nii.gz volumes.")],
     out: Annotated[Path, typer.Option(help="Where the label maps go.")],
+    images: Annotated[Path | None, typer.Option(help="A folder of .nii or .nii.gz volumes.")] = None,
+    official: Annotated[
+        bool, typer.Option("--official", help="The task's hidden test part, as its owners' server takes it.")
+    ] = False,
+    root: o.Root = "",
     device: o.Device = "auto",
     results: o.Results = o.RESULTS,
     json: o.Json = False,
 ) -> None:
     from bench.cli.console import print_json
-    from bench.rooms import predict_folder
+    from bench.contracts.errors import SpecError
 
-    found = predict_folder(cell, images, out, place_of(results, device, json))
-    print_json(found) if json else print(f"{len(found)} label maps in {out}")
+    if official == (images is not None):
+        raise SpecError("Say --images DIR for any volumes, or --official for the task's hidden test part.", case=cell)
+    place = place_of(results, device, json)
+    if images is not None:
+        from bench.rooms import predict_folder
+
+        found = predict_folder(cell, images, out, place)
+    else:
+        from bench.submission import submit
+
+        found = submit(cell, Path(root) if root else None, out, place)
+    print_json(found) if json else print(f"{len(found)} {'files' if official else 'label maps'} in {out}")
 
 
 def quickstart(

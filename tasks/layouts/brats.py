@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.contracts.record import ImageFile, LabelFile, Record
+from bench.data.axes import Affine
 from bench.data.find import first_within
 from bench.data.volumes import write_nifti
 from tasks.layouts.names import NIFTI
@@ -57,6 +59,14 @@ class Brats:
             write_nifti(path, coded(mask, CODES), affine=affine, dtype=np.uint8)
             written.append(path)
         seal(folder, size, case_ids, written)
+
+    def write_submission(
+        self, out: Path, folder: Path, record: Record, labels: NDArray[np.uint8], affine: Affine
+    ) -> list[Path]:
+        """One mask of the validation or test part, coded 1, 2 and 4: `BraTS2021_NNNNN.nii.gz`."""
+        path = out / f"{PREFIX}{record.case_id}.nii.gz"
+        write_nifti(path, coded(labels, CODES), affine=affine, dtype=np.uint8)
+        return [path]
 
     def _record(self, folder: Path, home: Path, phantom: bool) -> Record:
         case = home.name.removeprefix(PREFIX)

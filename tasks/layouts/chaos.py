@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.atomic import write_bytes
-from bench.data.dicom import write_series
+from bench.data.axes import Affine
+from bench.data.dicom import ordered, write_series
 from bench.data.find import first_within
+from bench.data.place import Place
 from bench.data.slices import encode_png
 from tasks.layouts.nifti_pairs import coded
 from tasks.layouts.phantom_case import Look, Size, claim, draw_number, seal, source_of
@@ -29,6 +32,7 @@ SEQUENCES = {
 }
 CONTRASTS = {"T1DUAL": ("in_phase", "opposed_phase"), "T2SPIR": ("t2_spir",)}
 GREYS = {1: 63, 2: 126, 3: 189, 4: 252}
+SUBMITTED = {"Task5": GREYS, "Task3": {1: GREYS[1]}}  # the challenge's two MR tasks, by label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,21 @@ class Chaos:
             written += self._write(folder / PARTS[0] / patient, patient, size, labelled=True)
         written += self._write(folder / PARTS[1] / "4", "4", size, labelled=False)
         seal(folder, size, case_ids, written)
+
+    def write_submission(
+        self, out: Path, folder: Path, record: Record, labels: NDArray[np.uint8], affine: Affine
+    ) -> list[Path]:
+        """One picture per slice, named as the slice: Task 5 (all four organs in MR) and Task 3 (the liver alone)."""
+        first = record.images[0]
+        slices = ordered(Place(folder / first.path, first.path, first.format, "image", None, record))
+        written: list[Path] = []
+        for task, greys in SUBMITTED.items():
+            pictures = coded(labels, {label: greys.get(label, 0) for label in GREYS}).astype(np.uint8)
+            results = out / task / "MR" / record.patient_id / record.contrast / "Results"
+            for z, one in enumerate(slices):
+                written.append(results / f"{one.path.stem}.png")
+                write_bytes(written[-1], encode_png(pictures[:, :, z].T))
+        return written
 
     def _write(self, home: Path, patient: str, size: Size, *, labelled: bool) -> list[Path]:
         written: list[Path] = []

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.contracts.cards import Layout
-from bench.contracts.errors import DataMissing
+from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import Record
+from bench.data.axes import Affine
 from tasks.layouts.phantom_case import Size
 
 
@@ -32,6 +36,16 @@ class FirstOf:
 
     def tree(self) -> str:
         return "\nor\n".join(form.tree() for form in self.forms)
+
+    def write_submission(
+        self, out: Path, folder: Path, record: Record, labels: NDArray[np.uint8], affine: Affine
+    ) -> list[Path]:
+        """As the first form that knows what the owners' server takes. Raises SpecError where none does."""
+        for form in self.forms:
+            if hasattr(form, "write_submission"):
+                written: list[Path] = form.write_submission(out, folder, record, labels, affine)
+                return written
+        raise SpecError("The owners take no predictions in a form that we know.", case=record.case_id)
 
     def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Size) -> None:
         self.forms[0].write_phantom(folder, case_ids, size)

@@ -14,10 +14,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.contracts.errors import DataUnsound
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.atomic import write_bytes, write_json
+from bench.data.axes import Affine
 from bench.data.find import first_within
 from bench.data.volumes import write_nifti
 from tasks.layouts.names import stem_of, volumes_in
@@ -85,6 +87,14 @@ class Msd:
         listed = sorted({case for case, _, label in self._found(folder) if label})
         write_json(folder / "dataset.json", self._contents(listed, hidden))
         seal(folder, size, case_ids, [*written, folder / "dataset.json"])
+
+    def write_submission(
+        self, out: Path, folder: Path, record: Record, labels: NDArray[np.uint8], affine: Affine
+    ) -> list[Path]:
+        """One mask of the challenge's test part: `<task>/<case>.nii.gz` on the image's own grid."""
+        path = out / self.task / f"{record.case_id}.nii.gz"
+        write_nifti(path, labels, affine=affine, dtype=np.uint8)
+        return [path]
 
     def _is_here(self, folder: Path) -> bool:
         return any(stem.startswith(f"{self.stem}_") for stem, _ in volumes_in(folder / "imagesTr")) and not any(
