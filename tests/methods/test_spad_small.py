@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from tests.methods.test_mim_small import hippocampi
 @pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.skipif("BENCH_DATA" not in os.environ, reason="real volumes are absent: set BENCH_DATA")
-def test_small_rebuilds_hippocampi_and_names_hidden_patches_better_than_by_frequency(tmp_path: Path) -> None:
+def test_small_rebuilds_hippocampi_and_names_hidden_patches_better_than_by_frequency() -> None:
     """A word's frequency alone scores the entropy of mean use, near ln 128 = 4.85 under the usage term."""
     torch.manual_seed(0)
     method = Spad(METHOD.small, Sight(1, METHOD.small["tokenizer"].crop, None, Intensity("zscore")))
@@ -27,8 +26,9 @@ def test_small_rebuilds_hippocampi_and_names_hidden_patches_better_than_by_frequ
     for phase, side, steps in ((tokenizer, 32, 120), (predict, 40, 100)):
         optimisers = [torch.optim.AdamW(list(turn.parameters()), phase.config.lr) for turn in phase.turns]  # type: ignore[misc]
         for step in range(steps):
-            for optimiser in optimisers:
-                optimiser.param_groups[0]["lr"] = phase.config.lr * min(1.0, (step + 1) / 20)
+            for turn, optimiser in zip(phase.turns, optimisers, strict=True):
+                rate = next(iter(turn.rates.values()), 1.0)
+                optimiser.param_groups[0]["lr"] = rate * phase.config.lr * min(1.0, (step + 1) / 20)
             batch = {"volume": volumes[torch.randint(0, len(volumes), (8,)), :, :side, :side, :side]}
             for turn, optimiser in zip(phase.turns, optimisers, strict=True):
                 method.begin_turn(turn.name)
@@ -39,9 +39,9 @@ def test_small_rebuilds_hippocampi_and_names_hidden_patches_better_than_by_frequ
                 if "rebuild" in losses:
                     x = batch["volume"] * 2 - 1
                     flat = (x - x.mean((1, 2, 3, 4), keepdim=True)).abs().mean()
-                    gaps.append(float(losses["rebuild"] / flat))
+                    gaps.append(losses["rebuild"].item() / flat.item())
                 if "predict" in losses:
-                    scores.append(float(losses["predict"]))
+                    scores.append(losses["predict"].item())
             method.after_step(step / steps)
     assert sum(gaps[-15:]) / 15 < 0.85
     assert sum(scores[-15:]) / 15 < math.log(128) - 0.4
