@@ -141,7 +141,7 @@ def test_every_protocol_says_where_its_split_is_from_and_what_was_inferred(task:
     protocol = registry.task(task).protocols[name]
     assert protocol.split.origin and protocol.notes and all(len(note) > 10 for note in protocol.notes)
     assert 1.0 in protocol.label_ratios and tuple(sorted(protocol.label_ratios)) == protocol.label_ratios
-    first = {"segmentation": "dice", "classification": "auc"}.get(KIND[task], protocol.metrics[0])
+    first = {"segmentation": "dice", "classification": "auc"}.get(KIND[task], protocol.metrics[0])  # its own metric
     assert first in protocol.metrics and min(protocol.patch_voxels) > 0
     assert all(parse_metric(metric) for metric in protocol.metrics)
     assert protocol.target in ("", *registry.task(task).targets)

@@ -26,7 +26,7 @@ from bench.data.place import Grid, Place, scaled
 GAP_TOLERANCE = 0.01  # tasks.md C.3, relative to the median distance of slices
 _TAGS = (
     *("SeriesInstanceUID", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
-    *("Rows", "Columns", "RescaleSlope", "RescaleIntercept", "SliceThickness"),
+    *("Rows", "Columns", "RescaleSlope", "RescaleIntercept", "SliceThickness", "Modality"),
 )
 _CT_STORAGE, _MR_STORAGE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 _FETCH = "Fetch the series again; a series that its owner broke can be left out with --partial."
@@ -38,6 +38,7 @@ class Slice:
 
     path: Path
     series: str
+    modality: str
     number: int
     rows: int
     columns: int
@@ -51,6 +52,15 @@ class Slice:
 def slices_of(folder: Path) -> tuple[Slice, ...]:
     """The headers of all DICOM files in a folder, by name; other files are passed over. No pixels are read."""
     return _headers(str(folder), folder.stat().st_mtime_ns)
+
+
+def first_slice(folder: Path) -> Slice | None:
+    """The header of the first DICOM file of a folder by name; None where there is none. One file is read."""
+    for path in sorted(folder.glob("[!.]*.dcm")):
+        found = _header_of(path)
+        if found is not None:
+            return found
+    return None
 
 
 def grid(place: Place) -> Grid:
@@ -187,18 +197,18 @@ def _by_position(found: list[Slice], place: Place) -> list[Slice]:
 
 @lru_cache(maxsize=32)
 def _headers(folder: str, _changed_ns: int) -> tuple[Slice, ...]:
+    files = (path for path in sorted(Path(folder).iterdir()) if path.is_file() and not path.name.startswith("."))
+    return tuple(found for path in files if (found := _header_of(path)) is not None)
+
+
+def _header_of(path: Path) -> Slice | None:
+    """What one file tells; None where it is no DICOM image."""
     pydicom = _pydicom()
-    found = []
-    for path in sorted(Path(folder).iterdir()):
-        if path.name.startswith(".") or not path.is_file():
-            continue
-        try:
-            head = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
-        except (pydicom.errors.InvalidDicomError, OSError, EOFError):
-            continue
-        if "Rows" in head:
-            found.append(_slice(path, head))
-    return tuple(found)
+    try:
+        head = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+    except (pydicom.errors.InvalidDicomError, OSError, EOFError):
+        return None
+    return _slice(path, head) if "Rows" in head else None
 
 
 def _slice(path: Path, head: Any) -> Slice:
@@ -210,6 +220,7 @@ def _slice(path: Path, head: Any) -> Slice:
     return Slice(
         path=path,
         series=str(head.get("SeriesInstanceUID", "")),
+        modality=str(head.get("Modality", "")),
         number=int(head.get("InstanceNumber") or 0),
         rows=int(head.Rows),
         columns=int(head.Columns),

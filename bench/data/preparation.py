@@ -42,7 +42,7 @@ class CacheRecipe:
     `spacing_mm` None keeps native voxels. `label_values` is the complete map of `read_label`; None reads no masks.
     `crop_foreground` keeps the box of voxels above the window (`hu`), other than 0 (`over` nonzero) or above the volume's least
     value (otherwise).
-    `box_voxels`, `box_at_top`, `stored_voxels` and `stored_values` are as a `Protocol` has them, for cases without masks.
+    `box_voxels`, `box_at_top`, `box_share`, `stored_voxels` and `stored_values` are as a `Protocol` has them; no masks then.
     `version` is raised when this code changes what a recipe gives.
     """
 
@@ -54,6 +54,7 @@ class CacheRecipe:
     version: int = 1
     box_voxels: Shape3 | None = None
     box_at_top: bool = False
+    box_share: tuple[float, float, float] | None = None
     stored_voxels: Shape3 | None = None
     stored_values: bool = False
 
@@ -67,6 +68,7 @@ class CacheRecipe:
             label_values=label_values,
             box_voxels=protocol.box_voxels,
             box_at_top=protocol.box_at_top,
+            box_share=protocol.box_share,
             stored_voxels=protocol.stored_voxels,
             stored_values=protocol.stored_values,
         )
@@ -75,6 +77,7 @@ class CacheRecipe:
         """How volumes are brought to one form, where they are at all; an option that is off decides nothing."""
         told = {
             "box": [self.box_voxels, self.box_at_top] if self.box_voxels else None,
+            "box_share": self.box_share,
             "stored_voxels": self.stored_voxels,
             "stored_values": self.stored_values or None,
         }
@@ -196,8 +199,12 @@ def _brought(image: NDArray[Any], start: Shape3, recipe: CacheRecipe, case: str)
     """The volume cut or padded to the recipe's box and resized; start, shape and voxels. What lies outside is 0."""
     if recipe.label_values is not None:
         raise SpecError("a box or a stored size is for cases without masks.", case=case, remedy="Use spacing and crop.")
-    if recipe.box_voxels:
-        moved, image = boxed(image, recipe.box_voxels, at_top=recipe.box_at_top)
+    box = recipe.box_voxels
+    if recipe.box_share:
+        d, h, w = (max(1, round(n * share)) for n, share in zip(_three(image), recipe.box_share, strict=True))
+        box = (d, h, w)
+    if box:
+        moved, image = boxed(image, box, at_top=recipe.box_at_top)
         start = (start[0] + moved[0], start[1] + moved[1], start[2] + moved[2])
     if recipe.stored_voxels and recipe.stored_voxels != _three(image):
         values = resized(image, recipe.stored_voxels)

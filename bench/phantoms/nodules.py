@@ -35,7 +35,7 @@ def lung_block(shape: tuple[int, int, int], random: np.random.Generator) -> Imag
         image += np.float32(VESSEL_HU - LUNG_HU) * np.exp(-across / np.float32(2 * width**2))
     image = np.minimum(image, VESSEL_HU)
     depth = grid[1] + np.float32(0.06) * smooth_noise(random, shape, (6.0, 0.01, 6.0))
-    for beyond, value in ((-0.6, FLESH_HU), (-0.72, FAT_HU), (-0.78, AIR_HU)):
+    for beyond, value in ((-0.46, FLESH_HU), (-0.72, FAT_HU), (-0.78, AIR_HU)):
         image[depth < np.float32(beyond)] = value
     return image
 
@@ -74,7 +74,7 @@ def scanned(image: Image, random: np.random.Generator, noise_hu: float = 18.0) -
 def spread_places(count: int, shape: tuple[int, int, int], margin: float, random: np.random.Generator) -> list[Point]:
     """Places in the lung of a block that keep twice `margin` (voxels) from each other where there is room for it."""
     found: list[Point] = []
-    low = np.asarray([margin, max(margin, 0.26 * shape[1]), margin])
+    low = np.asarray([margin, max(margin, 0.34 * shape[1]), margin])
     high = np.asarray(shape) - 1 - margin
     for _ in range(count):
         tries = [np.round(random.uniform(low, high), 3) for _ in range(60)]

@@ -1,0 +1,99 @@
+"""CC-CCII: scans are folders of slices whose class is their folder's, in the folds that the authors publish."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import registry
+from bench.cases import cached, find_cases
+from bench.data.splits import lists
+from bench.data.volumes import read_image
+from bench.phantom_data import task_ids
+from bench.spec import make_spec
+from tests.command_line import bench
+
+CARD = registry.task("ccccii")
+TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=1", "--set", "finetune.evaluate_every=0")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ccccii") / "CC-CCII"
+    chosen: list[str] = []
+    parts = lists(CARD.protocols["bench"].split, registry.splits_folder())
+    for part, count in ((parts.train, 3), (parts.val, 2), (parts.test, 3)):
+        chosen += [case for case in task_ids(CARD, "smoke") if case in part][:count]
+    CARD.files.write_phantom(folder, chosen, "smoke")
+    return folder
+
+
+@pytest.fixture
+def copied(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "CC-CCII"))
+
+
+def test_a_scan_is_called_by_patient_and_scan_and_its_folder_is_its_class(written: Path) -> None:
+    records = CARD.files.records(written)
+    names = ("Normal", "CP", "NCP")
+    for record in records:
+        name, patient, scan = record.images[0].path.split("/")
+        assert record.case_id == f"p{patient}-s{scan}" and names[record.label.value or 0] == name
+        assert record.group == f"{name}/{patient}" and record.spacing == (1.0, 1.0, 2.0)
+    assert CARD.classes == ("normal", "common-pneumonia", "covid") and len(records) == 8
+
+
+def test_some_scans_run_from_foot_to_head_and_the_cache_keeps_the_middle_resized(written: Path, tmp_path: Path) -> None:
+    spec = make_spec(method="unet3d_scratch", task="ccccii", root=str(written))
+    volumes = cached(find_cases(spec, CARD, written, {}), CARD, CARD.protocols["bench"], tmp_path)
+    assert volumes.sight.shape == (192, 192, 32)
+    case = volumes.cases[0]
+    found = volumes.read(case, (0, 0, 0), (192, 192, 32))
+    record = next(r for r in CARD.files.records(written) if r.case_id == case)
+    whole = read_image(written, record).array[0][8:56, 8:56]  # the middle 48 of 64 pixels
+    assert found.dtype == np.uint8 and abs(float(found.mean()) - float(whole.mean())) < 1.5
+
+
+def test_a_class_that_is_not_there_makes_no_dataset(copied: Path) -> None:
+    assert CARD.files.locate(copied.parent) == copied
+    shutil.rmtree(copied / "CP")
+    assert CARD.files.locate(copied.parent) is None
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [("cut", "truncated or damaged"), ("size", "slices of several sizes"), ("empty", "of the 4178 cases")],
+)
+def test_a_run_on_broken_slices_names_their_scan(harm: str, told: str, copied: Path, tmp_path: Path) -> None:
+    (copied / "PHANTOM.json").unlink()
+    record = CARD.files.records(copied)[0]
+    slices = sorted((copied / record.images[0].path).iterdir())
+    if harm == "cut":
+        slices[2].write_bytes(slices[2].read_bytes()[:50])
+    elif harm == "size":
+        from bench.data.slices import encode_png
+
+        slices[2].write_bytes(encode_png(np.zeros((9, 9), np.uint8)))
+    else:
+        for path in slices:
+            path.unlink()
+    words = ("run", "--method", "unet3d_scratch", "--task", "ccccii", "--root", copied, "--results", tmp_path / "r")
+    error = bench(*words, *TINY, "--json", *([] if harm == "empty" else ["--partial"])).error
+    assert told in error["message"]
+    assert error["case"] == ("ccccii" if harm == "empty" else record.case_id)
+
+
+def test_every_protocol_selects_and_reports_as_its_paper() -> None:
+    for name in ("mim", "mg3d"):
+        protocol = CARD.protocols[name]
+        assert protocol.stored_voxels == protocol.patch_voxels == (384, 384, 32) and protocol.box_share == (
+            0.75,
+            0.75,
+            1.0,
+        )
+        assert lists(protocol.split, registry.splits_folder(), 1).selects_on_test
+        assert protocol.recipe.steps == 130 * (2514 // 4 + 1) and protocol.recipe.warmup_steps == 30 * 629
+    assert "auc@micro" in CARD.protocols["mim"].metrics and CARD.protocols["mg3d"].metrics[0] == "acc"
