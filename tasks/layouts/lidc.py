@@ -84,9 +84,9 @@ class Lidc:
             ratings = [3, 3, 3, 3] if number == UNDECIDED else _ratings(label, patient, number)
             marks.append(((column, row, k), radius, ratings[: 2 if number == SEEN_BY_TWO else 4]))
         array = scanned(turned, random)
-        place = folder / patient / f"01-01-2000-NA-NA-{draw_number(patient, 'study') % 100000:05d}"
+        study = folder / patient / f"01-01-2000-NA-NA-{draw_number(patient, 'study') % 100000:05d}"
         series = (
-            place / f"3000{draw_number(patient, 'series') % 1000:03d}.000000-NA-{draw_number(patient) % 100000:05d}"
+            study / f"3000{draw_number(patient, 'series') % 1000:03d}.000000-NA-{draw_number(patient) % 100000:05d}"
         )
         files = write_series(series, array, affine=as_affine(affine), name=patient, patient=patient)
         path = series / f"{draw_number(patient, 'xml') % 1000:03d}.xml"
