@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.contracts.cards import Intensity, Sight
 from bench.contracts.errors import SpecError
+from bench.nets.decoders import build_decoder
 from bench.nets.patches import patchify, unpatchify
 from bench.train.schedule import even_groups, learning_rate
 from methods.ar import AR, METHOD, ARConfig, moved_on, token_order
 from methods.parts.losses import normalise_tokens
 from methods.parts.slabs import overlapping
+from tasks.kinds.classification import ClassificationNet
+from tasks.kinds.segmentation import SegmentationNet
 
 N = 64
 SIGHT = Sight(1, (16, 16, 16), None, Intensity("asis"))
@@ -326,6 +331,35 @@ def test_the_head_stays_behind_and_the_encoder_goes_on_as_it_is() -> None:
         adopted = encoder.adopt(net.encoder.state_dict())
         assert (adopted.new, adopted.dropped, adopted.reshaped) == ((), (), reshaped)
         assert not any("predict" in name for name in adopted.matched)
+
+
+@pytest.mark.parametrize("head", ["unetr", "linear"])
+def test_pre_trained_weights_go_through_the_disk_into_both_heads_of_the_paper(head: str, tmp_path: Path) -> None:
+    """UNETR with skips after three blocks for segmentation, one linear layer on the mean token for classification."""
+    sight = Sight(1, (32, 16, 16), None, Intensity("asis"))
+    config = dataclasses.replace(METHOD.tiny, width=24, depth=3, heads=2, skips=(1, 2, 3))
+    torch.manual_seed(0)
+    net = AR(config, SIGHT)
+    save_file(net.encoder.state_dict(), tmp_path / "encoder.safetensors")
+    volume, outputs = torch.rand(2, 1, 32, 16, 16), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        encoder = METHOD.encoder(config, sight)
+        assert encoder.adopt(load_file(tmp_path / "encoder.safetensors")).new == ()
+        torch.manual_seed(3)
+        decoder = build_decoder(METHOD.decoder, encoder=encoder, in_channels=1, classes=3)
+        whole = SegmentationNet(encoder, decoder) if head == "unetr" else ClassificationNet(encoder, 2)
+        outputs.append(whole.eval()(volume))
+    assert outputs[0].shape == ((2, 3, 32, 16, 16) if head == "unetr" else (2, 2))
+    assert torch.equal(*outputs)
+
+
+def test_a_linear_layer_on_every_token_then_the_mean_is_one_on_the_mean_token() -> None:
+    """The released classification head, as against `pooled`."""
+    encoder, x, layer = reduced().encoder, batch((0, 0))["volume"], torch.nn.Linear(24, 2, bias=False)
+    features = encoder(x)
+    tokens = features.maps[-1].flatten(2).transpose(1, 2)
+    torch.testing.assert_close(layer(tokens).mean(1), layer(features.pooled))
 
 
 def test_the_pretraining_network_reads_one_channel_whatever_the_corpus_has() -> None:
