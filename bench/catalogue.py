@@ -212,6 +212,7 @@ def _boards() -> list[dict[str, Any]]:
     keys = _names(registry.TASKS, registry.METHODS)
     return [
         {"name": "all", "title": "every cell in the store"},
+        {"name": "leaderboard", "title": "every result on its board, with tie letters"},
         *({"name": key, "title": f"cells of {key}"} for key in keys),
     ]
 

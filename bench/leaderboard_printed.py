@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from bench import registry
 from bench.published.layout import exposure, paper_tables
 from bench.published.printed import Printed
+from bench.table_entries import is_distance
 from bench.table_paper_cells import asked_for
 from bench.table_paper_commands import command
 
@@ -35,6 +37,17 @@ class PrintedResult:
     exposure: str = ""
     scores: dict[str, Printed] = field(default_factory=dict)
     regions: dict[str, dict[str, Printed]] = field(default_factory=dict)
+
+    def shown(self, metric: str) -> tuple[str, str]:
+        """The number and its spread in the unit of our tables, no digit lost. Example: `0.9285` of a fraction is `92.85`."""
+        return in_table_unit(metric, self.scores[metric])
+
+
+def in_table_unit(metric: str, cell: Printed) -> tuple[str, str]:
+    """A printed value and its spread ('' for none) as text: fractions in percent, distances as they are."""
+    moved = 2 if cell.unit == "fraction" and not is_distance(metric) else 0
+    value, spread = (f"{Decimal(word).scaleb(moved):f}" if word else "" for word in (cell.value, cell.std))
+    return value, spread
 
 
 def printed_results() -> tuple[PrintedResult, ...]:

@@ -14,7 +14,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,10 @@ from bench.contracts.errors import SpecError
 from bench.contracts.record import Cell
 from bench.data.atomic import write_bytes, write_text
 from bench.leaderboard import FEW_NOTE, TIES, Board, Result, boards, is_known
-from bench.leaderboard_printed import PrintedResult, printed_results
+from bench.leaderboard_printed import PrintedResult, in_table_unit, printed_results
 from bench.metrics import METRICS
 from bench.page_shelves import PICTURES, as_script, find_pictures, shelves
+from bench.published.printed import Printed
 from bench.store import Store
 from bench.table_entries import MARKS, Entry, is_distance
 from bench.table_forms import html_template, template_text
@@ -160,18 +160,16 @@ def _line(result: PrintedResult, exposures: _Words) -> list[Any]:
     return [
         result.task, result.protocol, result.ratio, result.method, result.key, result.family, result.corpus,
         result.setting, result.table, result.title, result.command, exposures(result.exposure),
-        {metric: _digits(metric, held.value, held.std, held.unit) for metric, held in result.scores.items()},
-        {region: {m: _digits(m, h.value, h.std, h.unit) for m, h in held.items()} for region, held in result.regions.items()},
+        {metric: _digits(metric, held) for metric, held in result.scores.items()},
+        {region: {m: _digits(m, h) for m, h in held.items()} for region, held in result.regions.items()},
         list(cell.tags),
     ]  # fmt: skip
 
 
-def _digits(metric: str, value: str, std: str, unit: str) -> list[Any]:
-    """A printed number: value and spread in the unit of our tables without losing a digit, the number to sort by, and both as
-    printed with their unit."""
-    moved = 2 if unit == "fraction" and not is_distance(metric) else 0
-    shown = [f"{Decimal(word).scaleb(moved):f}" if word else "" for word in (value, std)]
-    return [*shown, float(Decimal(value).scaleb(moved)), value, std, unit]
+def _digits(metric: str, cell: Printed) -> list[Any]:
+    """A printed number: value and spread in the unit of our tables, the number to sort by, and both as printed with their unit."""
+    shown, spread = in_table_unit(metric, cell)
+    return [shown, spread, float(shown), cell.value, cell.std, cell.unit]
 
 
 def _metrics(found: Sequence[Board], printed: Sequence[PrintedResult]) -> list[list[Any]]:

@@ -7,9 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.contracts.errors import SpecError
+from bench.case_columns import read_columns
+from bench.contracts.errors import SpecError, nearest
 from bench.contracts.record import Cell
 from bench.data.atomic import json_text
+from bench.leaderboard import boards
+from bench.leaderboard_forms import Sheet, render_sheets, sheets
+from bench.leaderboard_printed import printed_results
 from bench.store import Store
 from bench.table_forms import FORMS, render, to_rich
 from bench.table_model import MARKS, Column, Entry, Row, Section, TableModel, select, table
@@ -22,6 +26,7 @@ __all__ = [
 ]  # fmt: skip
 DEFAULT_METRIC = "dice"
 DEFAULT_VIEW = "both"
+LEADERBOARD = "leaderboard"
 
 
 def render_table(
@@ -29,10 +34,13 @@ def render_table(
 ) -> str:
     """The table of a results folder in a form of `FORMS`; the same folder gives the same bytes.
 
-    `name` is `all`, a task, a method, or a paper's table as in `mim:III`. `metric` belongs to the former (empty: Dice, or what
-    the cells' protocol names first), `view` to the latter (a word of `VIEWS`; empty: both).
-    Raises SpecError for a name, metric, form or view that is not there, and when there are no results to make a table of.
+    `name` is `all`, a task, a method, `leaderboard`, or a paper's table as in `mim:III`. `metric` belongs to our own tables (empty:
+    Dice, or what the cells' protocol names first), `view` (a word of `VIEWS`) to a paper's (empty: both) and to the leaderboard
+    (empty: measured). Raises SpecError for a name, metric, form or view that is not there, and when there are no results to
+    make a table of.
     """
+    if name == LEADERBOARD:
+        return render_sheets(_sheets(results, metric, view), form, width=width)
     if is_paper(name):
         return render_paper(_paper(results, name, metric, view), form, width=width)
     cells = _cells(results, name, view)
@@ -41,6 +49,8 @@ def render_table(
 
 def table_as_json(results: Path, name: str = "all", metric: str = "", view: str = "") -> dict[str, Any]:
     """The table of a results folder as plain values for a program; undefined numbers are None."""
+    if name == LEADERBOARD:
+        return {"name": LEADERBOARD, "boards": json.loads(json_text(_sheets(results, metric, view)))}
     if is_paper(name):
         return dict(json.loads(json_text(_paper(results, name, metric, view))))
     cells = _cells(results, name, view)
@@ -51,6 +61,15 @@ def table_as_json(results: Path, name: str = "all", metric: str = "", view: str 
 def is_paper(name: str) -> bool:
     """True for the name of a paper's table: no task or method holds a colon."""
     return ":" in name
+
+
+def _sheets(results: Path, metric: str, view: str) -> tuple[Sheet, ...]:
+    if view and view not in VIEWS:
+        raise SpecError(f"No view '{view}'. {nearest(view, VIEWS)}Possible: {', '.join(VIEWS)}.", case=view)
+    store = Store(results)
+    cells = store.cells() if view != "published" else []
+    found = boards(cells, read_columns(store, [cell.name for cell in cells]))
+    return sheets(found, printed_results() if view not in ("", "measured") else (), metric, view or "measured")
 
 
 def _cells(results: Path, name: str, view: str) -> list[Cell]:

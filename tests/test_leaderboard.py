@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import math
 import random
@@ -19,7 +21,9 @@ from bench.leaderboard_printed import printed_results
 from bench.stats.all_pairs import board_letters, pairwise_p
 from bench.stats.letters import tie_letters
 from bench.store import Store
-from tests.pages import add, small_store
+from bench.table import render_table
+from tests.command_line import bench
+from tests.pages import add, hostile_store, small_store
 
 
 def made(store: Store) -> tuple[Board, ...]:
@@ -159,3 +163,53 @@ def test_printed_rows_keep_their_digits_and_carry_our_names() -> None:
     exposed = next(r for r in found if r.table == "ar:1" and r.key == "ar" and r.task == "msd09@organ")
     assert "AbdomenCT" in exposed.exposure
     assert all(result.scores or result.regions for result in found)
+
+
+def test_the_leaderboard_is_printed_in_every_form_with_places_letters_and_marks(tmp_path: Path) -> None:
+    store = small_store(tmp_path)
+    told = bench("table", "leaderboard", "--results", tmp_path, "--format", "csv")
+    lines = list(csv.DictReader(io.StringIO(told.out)))
+    first = [line for line in lines if line["source"] == "real" and line["task"] == "btcv"]
+    assert [(line["place"], line["method"], line["ties"]) for line in first] == [
+        ("1", "mim", "a"),
+        ("2", "spad", "b"),
+        ("3", "mae3d", "b"),
+        ("4", "unet3d_scratch", "c"),
+    ]
+    assert first[0]["notes"] == "exposed 2 of 6, n < 50" and "partial" in first[3]["notes"]
+    assert first[3]["cases"] == "6 of 7" and first[3]["corpus"] == ""
+    texts = {form: render_table(tmp_path, "leaderboard", form=form) for form in ("rich", "md", "latex", "html")}
+    assert all("PHANTOM DATA" in text and "Holm" in text for text in texts.values())
+    assert "**" in texts["rich"] and r"\textbf" in texts["latex"] and "<b>" in texts["html"]
+    distances = bench("table", "leaderboard", "--results", tmp_path, "--metric", "hd95", "--json").value["boards"][0]
+    assert [line["ties"] for line in distances["measured"]] == ["", "", "", ""]
+    assert len(store.cells()) == 10
+
+
+def test_printed_rows_follow_measured_ones_and_are_not_ranked(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, 0.9, method="mim", ratio=1.0, protocol="mim", preset="full")
+    (board, *others) = bench("table", "leaderboard", "--results", tmp_path, "--view", "both", "--json").value["boards"]
+    assert [line["place"] for line in board["measured"]] == ["1"] and len(board["printed"]) > 20
+    assert {line["rank"] for line in board["printed"]} == {0} and {line["place"] for line in board["printed"]} == {""}
+    values = [float(line["score"].split()[0]) for line in board["printed"]]
+    assert values == sorted(values, reverse=True)
+    assert not any(sheet["measured"] for sheet in others)
+    published = bench("table", "leaderboard", "--results", tmp_path / "none", "--view", "published", "--json").value
+    assert len(published["boards"]) == len(others) + 1
+
+
+def test_hostile_words_are_shown_in_every_form_of_the_leaderboard(tmp_path: Path) -> None:
+    hostile_store(tmp_path)
+    html = render_table(tmp_path, "leaderboard", form="html")
+    assert "<script" not in html and "<img" not in html and "&lt;script&gt;" in html
+    latex = render_table(tmp_path, "leaderboard", form="latex")
+    assert r"\input" not in latex and r"\textbackslash{}input" in latex
+    assert "'=cmd" in render_table(tmp_path, "leaderboard", form="csv")
+
+
+def test_a_leaderboard_without_results_says_what_to_do(tmp_path: Path) -> None:
+    assert "bench run" in bench("table", "leaderboard", "--results", tmp_path, "--json").error["remedy"]
+    small_store(tmp_path)
+    assert "dice" in bench("table", "leaderboard", "--results", tmp_path, "--metric", "dise", "--json").error["message"]
+    assert "both" in bench("table", "leaderboard", "--results", tmp_path, "--view", "bth", "--json").error["message"]

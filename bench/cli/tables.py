@@ -19,9 +19,16 @@ def attach(app: typer.Typer) -> None:
 
 
 def table(
-    name: Annotated[str, typer.Argument(help="A task, a method, all, or a paper's table: bench list tables.")] = "all",
+    name: Annotated[
+        str, typer.Argument(help="A task, a method, all, leaderboard, or a paper's table: bench list tables.")
+    ] = "all",
     format: Annotated[str, typer.Option(help="rich, md, latex, html or csv.")] = "rich",
-    view: Annotated[str, typer.Option(help="Of a paper's table: published, measured or both. Default: both.")] = "",
+    view: Annotated[
+        str,
+        typer.Option(
+            help="published, measured or both; of a paper's table (default both) and of the leaderboard (measured)."
+        ),
+    ] = "",
     metric: Annotated[str, typer.Option(help="Of our own tables: which metric fills the cells. Default: dice.")] = "",
     results: Results = RESULTS,
     out: Annotated[Path | None, typer.Option(help="Write to a file instead.")] = None,

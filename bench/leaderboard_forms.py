@@ -1,0 +1,264 @@
+"""The leaderboard as text for a terminal, Markdown, LaTeX (booktabs), HTML or CSV; the same results give the same bytes.
+
+Measured lines come first on each board. Printed ones, where asked for, follow under a head of their own and are never ranked.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.contracts.errors import SpecError, nearest
+from bench.leaderboard import FEW_NOTE, TIES, Board, Result
+from bench.leaderboard_printed import PrintedResult
+from bench.table_entries import DECIMALS, MARKS, is_distance
+from bench.table_forms import FORMS, html_template
+from bench.table_words import clean, csv_word, md_word, tex_word
+
+HEADS = ("", "method", "corpus", "setting", "score", "runs", "cases", "ties", "notes")
+_PRINTED = "as printed, never ranked with ours"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One result in words. `place` is its place on the board, empty for printed ones; `rank` 1 or 2 is best or second."""
+
+    place: str
+    method: str
+    corpus: str
+    setting: str
+    score: str
+    runs: str
+    cases: str
+    ties: str
+    notes: str
+    rank: int = 0
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The line under `HEADS`."""
+        return (
+            self.place, self.method, self.corpus, self.setting, self.score, self.runs, self.cases, self.ties, self.notes
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One board in words. `key` is what its results share, for CSV."""
+
+    title: str
+    key: tuple[str, ...]
+    metric: str
+    unit: str
+    measured: tuple[Line, ...]
+    printed: tuple[Line, ...]
+    note: str
+
+
+def sheets(
+    boards: Sequence[Board], printed: Sequence[PrintedResult], metric: str = "", view: str = "measured"
+) -> tuple[Sheet, ...]:
+    """The boards in words. `view` is `measured`, `published` or `both`; `metric` empty takes each board's own first.
+
+    Printed rows stand on the board of their task, protocol and share of labels, else on one of their own. Raises SpecError where
+    no result has the metric, or none is there.
+    """
+    told: list[Sheet] = []
+    left = list(printed) if view != "measured" else []
+    for board in boards if view != "published" else ():
+        asked = metric or board.metric
+        results = [result for result in board.results if asked in result.entries]
+        beside = [r for r in left if board.words.source == "real" and _same(r, board) and asked in r.scores]
+        if results:
+            left = [result for result in left if result not in beside]
+            told.append(_sheet(board, asked, results, beside))
+    groups: dict[tuple[str, str, float, str], list[PrintedResult]] = {}
+    for result in left:
+        for name in [metric] if metric else list(result.scores)[:1]:
+            if name in result.scores:
+                groups.setdefault((result.task, result.protocol, result.ratio, name), []).append(result)
+    told += [_printed_sheet(key, groups[key]) for key in sorted(groups)]
+    if not told:
+        possible = sorted({name for board in boards for result in board.results for name in result.entries})
+        found = f"Found: {', '.join(map(clean, possible))}." if possible else "There are no results yet."
+        raise SpecError(
+            f"No result holds '{metric or 'a metric'}'. {nearest(metric, possible)}{found}",
+            case=metric or "leaderboard",
+            remedy="Name one with --metric." if possible else "Make one: bench run --method M --task T",
+        )
+    return tuple(told)
+
+
+def render_sheets(told: Sequence[Sheet], form: str, *, width: int = 120) -> str:
+    """The sheets in a form of `FORMS`. Raises SpecError on an unknown form."""
+    makers: dict[str, Callable[[], str]] = {
+        "rich": lambda: _to_text(told, width),
+        "md": lambda: _to_md(told),
+        "latex": lambda: _to_latex(told),
+        "html": lambda: html_template("leaderboard.html").render(sheets=told, heads=HEADS, notes=notes(told)),
+        "csv": lambda: _to_csv(told),
+    }
+    if form not in makers:
+        raise SpecError(f"No form '{form}'. {nearest(form, FORMS)}Possible: {', '.join(FORMS)}.", case=form)
+    return makers[form]()
+
+
+def notes(told: Sequence[Sheet]) -> list[str]:
+    """What the signs mean, of those that occur."""
+    lines = [line for sheet in told for line in sheet.measured]
+    found = [TIES] if any(line.ties for line in lines) else []
+    found += [f"n < 50: {FEW_NOTE}."] if any("n < 50" in line.notes for line in lines) else []
+    return found + [f"{mark}: {text}." for mark, (_, text) in MARKS.items() if any(mark in x.notes for x in lines)]
+
+
+def _sheet(board: Board, metric: str, results: Sequence[Result], beside: Sequence[PrintedResult]) -> Sheet:
+    words, down = board.words, is_distance(metric)
+    unit = clean(words.unit) if down else "%"
+
+    def key(result: Result) -> tuple[bool, float, str]:
+        mean = result.entries[metric].mean
+        return (math.isnan(mean), 0.0 if math.isnan(mean) else mean if down else -mean, result.method)
+
+    data = "real data" if words.source == "real" else "PHANTOM DATA, no medical result"
+    lines = tuple(_line(at, r, metric, board) for at, r in enumerate(sorted(results, key=key), 1))
+    told = (words.source, words.task, words.protocol, words.preset, f"{words.ratio:g}", words.average)
+    return Sheet(
+        title=f"{clean(words.task)}, {100 * words.ratio:g} % of labels, {clean(metric)} in {unit} ({data}, protocol "
+        f"{clean(words.protocol)}, preset {clean(words.preset)})",
+        key=tuple(map(clean, told)),
+        metric=clean(metric),
+        unit=unit,
+        measured=lines,
+        printed=_printed_lines(beside, metric),
+        note=f"No ties told: {board.untested}." if board.untested and metric == board.metric and len(lines) > 1 else "",
+    )
+
+
+def _printed_sheet(key: tuple[str, str, float, str], found: Sequence[PrintedResult]) -> Sheet:
+    task, protocol, ratio, metric = key
+    unit = "mm" if is_distance(metric) else "%"
+    return Sheet(
+        title=f"{task}, {100 * ratio:g} % of labels, {metric} in {unit} (printed, protocol {protocol})",
+        key=("printed", task, protocol, "", f"{ratio:g}", ""),
+        metric=metric,
+        unit=unit,
+        measured=(),
+        printed=_printed_lines(found, metric),
+        note="",
+    )
+
+
+def _line(at: int, result: Result, metric: str, board: Board) -> Line:
+    made = result.entries[metric]
+    if math.isnan(made.mean):
+        score = "undefined"
+    else:
+        score = f"{made.mean:.{DECIMALS}f}" + ("" if math.isnan(made.sd) else f" ± {made.sd:.{DECIMALS}f}")
+    exposed = [f"exposed {result.exposed} of {result.n}"] if result.exposed else []
+    few = ["n < 50"] if result.few else []
+    return Line(
+        place=str(at),
+        method=clean(result.method),
+        corpus="" if result.corpus == "none" else clean(result.corpus),
+        setting=clean(result.setting),
+        score=score,
+        runs=str(made.runs),
+        cases=made.cases or str(result.n),
+        ties=result.letters if metric == board.metric else "",
+        notes=", ".join([*exposed, *few, *made.marks]),
+        rank=made.rank,
+    )
+
+
+def _printed_lines(found: Sequence[PrintedResult], metric: str) -> tuple[Line, ...]:
+    sign = 1 if is_distance(metric) else -1
+    ranked = sorted(found, key=lambda result: (sign * float(result.shown(metric)[0]), result.table, result.method))
+    lines = []
+    for result in ranked:
+        value, spread = result.shown(metric)
+        corpus = "" if result.corpus == "none" else result.corpus
+        notes_ = [result.table, *(["exposed"] if result.exposure else [])]
+        score = f"{value} ± {spread}" if spread else value
+        lines.append(Line("", result.method, corpus, result.setting, score, "", "", "", ", ".join(notes_)))
+    return tuple(lines)
+
+
+def _same(result: PrintedResult, board: Board) -> bool:
+    words = board.words
+    return (result.task, result.protocol, result.ratio) == (words.task, words.protocol, words.ratio)
+
+
+def _to_text(told: Sequence[Sheet], width: int) -> str:
+    from rich.console import Console, Group
+    from rich.table import Table
+    from rich.text import Text
+
+    shown: list[Text | Table] = []
+    for sheet in told:
+        shown += [Text(), Text(sheet.title, style="bold")]
+        table = Table(*HEADS, show_edge=False, pad_edge=False)
+        for lines, head in ((sheet.measured, ""), (sheet.printed, _PRINTED)):
+            if lines and head and sheet.measured:
+                table.add_section()
+                table.add_row("", Text(head, style="italic"))
+            for line in lines:
+                rim = {1: "**", 2: "_"}.get(line.rank, "")
+                table.add_row(*(Text(f"{rim}{w}{rim}" if at == 4 else w) for at, w in enumerate(line.words)))
+        shown += [table, *([Text(sheet.note)] if sheet.note else [])]
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    console.print(Group(*shown, Text(), *map(Text, notes(told))))
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines()).strip("\n") + "\n"
+
+
+def _to_md(told: Sequence[Sheet]) -> str:
+    def drawn(line: Line) -> list[str]:
+        before, after = {1: ("**", "**"), 2: ("<u>", "</u>")}.get(line.rank, ("", ""))
+        return [f"{before}{md_word(w)}{after}" if at == 4 else md_word(w) for at, w in enumerate(line.words)]
+
+    def row(words: Iterable[str]) -> str:
+        return f"| {' | '.join(words)} |"
+
+    lines = ["# Leaderboard"]
+    for sheet in told:
+        lines += ["", f"## {md_word(sheet.title)}", "", row(HEADS), row(["---"] * len(HEADS))]
+        lines += [row(drawn(line)) for line in sheet.measured]
+        if sheet.printed and sheet.measured:
+            lines += [row(["", f"*{_PRINTED}*", *[""] * (len(HEADS) - 2)])]
+        lines += [row(drawn(line)) for line in sheet.printed]
+        lines += ["", md_word(sheet.note)] if sheet.note else []
+    return "\n".join([*lines, "", *(f"- {md_word(note)}" for note in notes(told))]).rstrip("\n") + "\n"
+
+
+def _to_latex(told: Sequence[Sheet]) -> str:
+    lines = [r"% needs \usepackage{booktabs}"]
+    for sheet in told:
+        caption = " ".join([f"{sheet.title}.", *([sheet.note] if sheet.note else []), *notes([sheet])])
+        lines += [r"\begin{table}", r"\centering", rf"\caption{{{tex_word(caption)}}}"]
+        lines += [r"\begin{tabular}{rlllrrrll}", r"\toprule", rf"{' & '.join(HEADS)} \\".lstrip(), r"\midrule"]
+        for at, part in enumerate((sheet.measured, sheet.printed)):
+            lines += [r"\midrule"] if at and part and sheet.measured else []
+            for line in part:
+                command = {1: r"\textbf", 2: r"\underline"}.get(line.rank, "")
+                words = [tex_word(word) for word in line.words]
+                words[4] = f"{command}{{{words[4]}}}" if command else words[4]
+                lines.append(rf"{' & '.join(words)} \\".lstrip())
+        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _to_csv(told: Sequence[Sheet]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["source", "task", "protocol", "preset", "ratio", "average", "metric", "unit", "kind", "place", *HEADS[1:]]
+    )
+    for sheet in told:
+        for kind, lines in (("measured", sheet.measured), ("printed", sheet.printed)):
+            for line in lines:
+                front = [*sheet.key, sheet.metric, sheet.unit, kind]
+                writer.writerow([csv_word(word) for word in (*front, *line.words)])
+    return file.getvalue()
