@@ -23,6 +23,7 @@ from bench.data.picture_file import write_pictures
 from bench.keys import plain
 from bench.train.checkpoint import load_weights, save_weights
 from bench.train.controls import ShuffledVoxels
+from bench.train.job import untrained
 from bench.train.loop import Hardware, Job, train
 from bench.train.progress import Progress
 from bench.train.ranks import is_first, meet
@@ -89,20 +90,18 @@ def _run_phase(
         {"key": key, "phase": phase_name, "config": plain(dataclasses.asdict(configs[phase_name]))},
     )
     method.fit(corpus)
-    result = train(
-        Job(
-            key=key,
-            phase=phase,
-            model=method,
-            corpus=corpus,
-            folder=folder,
-            prepare=method.prepare,
-            after_step=method.after_step,
-            begin_turn=method.begin_turn,
-        ),
-        hardware,
-        progress,
+    job = Job(
+        key=key,
+        phase=phase,
+        model=method,
+        corpus=corpus,
+        folder=folder,
+        prepare=method.prepare,
+        after_step=method.after_step,
+        begin_turn=method.begin_turn,
     )
+    # a variant of no steps is its paper's row "from scratch", with the start that its other rows have
+    result = train(job, hardware, progress) if phase.config.steps else untrained(job)
     if not is_first():
         return
     if pictures := method.pictures(phase_name, corpus):
