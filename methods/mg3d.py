@@ -132,7 +132,12 @@ class MG3D(Method):
         self._add_intra()
         self._add_inter()
         for name, part in self.named_children():
-            if name != "encoder":
+            if name not in (
+                "encoder",
+                "volume_stack",
+                "word_stack",
+                "sentence_views",
+            ):  # these start by rules of their own
                 init_transformer_(part)
         self.phases = (self._phase(),)
 

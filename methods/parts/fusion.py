@@ -85,8 +85,8 @@ class FusionLayer(nn.Module):
 class FusionStack(nn.Module):
     """Layers over two streams, each guided by the other as it entered the layer; (B, A, W), (B, G, W) -> the same.
 
-    `both` False leaves out what only the second stream's end would need; None comes in its place. `gate` layers are
-    the gate alone, without residual, norm, self-attention and feed-forward. Xavier-uniform, biases 0.
+    `both` False leaves out what only the second stream's end would need; None comes in its place. Xavier-uniform, biases
+    0. `gate` layers are the gate alone, without residual, norm, self-attention and feed-forward, and start as PyTorch does.
     """
 
     def __init__(
@@ -104,7 +104,8 @@ class FusionStack(nn.Module):
         plain = cross == "gate"
         self.first_norm = nn.Identity() if plain else nn.LayerNorm(width)
         self.second_norm = (nn.Identity() if plain else nn.LayerNorm(width)) if both else None
-        init_transformer_(self)
+        if not plain:
+            init_transformer_(self)
 
     def forward(
         self, first: Tensor, second: Tensor, first_shown: Tensor, second_shown: Tensor

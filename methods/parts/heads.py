@@ -99,10 +99,10 @@ class VolumeDecoder(nn.Module):
         self.out = nn.Conv3d(widths[-1], channels, 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        if tokens.is_cuda:
+        if tokens.device.type != "cpu":
             return self._decoded(tokens)
         # torch 2.13 on a CPU leaves a bf16 Conv3d's weight gradient undefined where its input is two slices deep
-        with torch.autocast(tokens.device.type, enabled=False):
+        with torch.autocast("cpu", enabled=False):
             return self._decoded(tokens.float())
 
     def _decoded(self, tokens: Tensor) -> Tensor:

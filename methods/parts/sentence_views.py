@@ -43,7 +43,8 @@ class SentenceViews(nn.Module):
     `tokens`: H^l = softmax(Q(q^l) K(V)^T / sqrt(W)) Val(V) over tokens V less their mean (`centred`), q^1 = S,
     q^2 = S + H^1, H_S = H^2, without residual, so that nothing of the text is in it. `gate`: the released code, in which
     a sentence is key and value and the image one query: sigmoid(q . k / sqrt(W)) v. `eq11`: as printed; `eq11_gate`:
-    sigmoid(Q(S) * K(F_I)) * Val(F_I), channel by channel. One head, Xavier-uniform, biases 0.
+    sigmoid(Q(S) * K(F_I)) * Val(F_I), channel by channel. One head; Xavier-uniform, biases 0, but for `gate`, which starts
+    as PyTorch does.
     """
 
     def __init__(self, width: int, form: Form = "tokens", *, centred: bool = True) -> None:
@@ -53,7 +54,8 @@ class SentenceViews(nn.Module):
         self.form, self.centred = form, centred
         self.layers = nn.ModuleList(Ask(width, normed=form == "tokens") for _ in range(LAYERS[form]))
         self.again = nn.Linear(width, width) if form == "gate" else None  # the image's query of the second layer
-        init_transformer_(self)
+        if form != "gate":
+            init_transformer_(self)
 
     def forward(self, sentences: Tensor, shown: Tensor, tokens: Tensor, pooled: Tensor) -> Tensor:
         """Sentences (B, S, W), tokens (B, N, W) and their pooled feature F_I (B, W) -> H_S (B, S, W)."""
