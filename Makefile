@@ -47,6 +47,10 @@ grid: venv  ## every method on every task, on phantoms; resumable
 study: venv  ## does pre-training help? STUDY=short takes about an hour, STUDY=full a night
 	$(BIN)/bench study --size $(STUDY) --yes
 
+notebooks: export MPLBACKEND := module://matplotlib_inline.backend_inline
+notebooks: venv  ## run every notebook into build/notebooks, with its figures
+	$(BIN)/jupyter nbconvert --log-level WARN --to notebook --execute --output-dir build/notebooks notebooks/*.ipynb
+
 bench-metrics: venv  ## surface metrics beside MONAI's in one run
 	$(BIN)/python -m tests.benchmarks.metrics --out results/benchmarks/metrics.json
 

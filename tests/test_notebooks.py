@@ -1,0 +1,125 @@
+"""The notebooks: readers of the public API that run from top to bottom, and hold no output of anyone's machine."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
+LIMIT_S = 120  # per cell, and only against a hang: on two idle cores a whole notebook takes less than a minute
+MACHINE_PATH = re.compile(r"(?<![\w.])/(home|root|tmp|work|Users|mnt|data)/|[A-Z]:\\")
+
+
+def cells(path: Path, kind: str) -> list[str]:
+    """The text of a notebook's code or markdown cells, in order."""
+    found = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in found if cell["cell_type"] == kind]
+
+
+def code(text: str) -> ast.Module:
+    """A cell as Python: the file behind `%%writefile` counts as code, its first line does not."""
+    return ast.parse(text.partition("\n")[2] if text.startswith("%%writefile ") else text)
+
+
+@pytest.fixture
+def kernel_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a kernel sees: this checkout, folders of its own, no data of anyone's, no way to a network."""
+    for name in ("BENCH_DATA", "BENCH_CACHE", "nnUNet_raw", "IPYTHONDIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "TMPDIR"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    return tmp_path
+
+
+def executed(path: Path) -> list[dict[str, Any]]:
+    """The outputs of a notebook, run from top to bottom in its own folder; an error in a cell is raised."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=LIMIT_S,
+        startup_timeout=LIMIT_S,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(FOLDER)}},
+    )
+    client.execute()
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def test_the_notebooks_are_numbered_without_a_gap() -> None:
+    assert [name[:2] for name in NAMES] == [f"{number:02d}" for number in range(1, len(NAMES) + 1)] and len(NAMES) >= 8
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_a_notebook_is_valid_and_holds_no_output(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith(
+        f"# {int(path.stem[:2])} · "
+    )
+    for cell in notebook.cells:
+        assert not cell.metadata, "metadata of a cell tell of someone's editor"
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
+    assert set(notebook.metadata) == {"kernelspec", "language_info"} and set(notebook.metadata.language_info) == {
+        "name"
+    }
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_a_notebook_names_no_path_of_a_machine(path: Path) -> None:
+    found = MACHINE_PATH.search("\n".join([*cells(path, "code"), *cells(path, "markdown")]))
+    assert found is None, found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_what_a_notebook_imports_is_there_and_used(path: Path) -> None:
+    written = {cell.partition("\n")[0].rpartition("/")[2].removesuffix(".py") for cell in cells(path, "code")}
+    for cell in cells(path, "code"):
+        for node in ast.walk(code(cell)):
+            if isinstance(node, ast.Import):
+                for name in node.names:
+                    assert name.name in written or importlib.import_module(name.name)
+            if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+                module = importlib.import_module(node.module or "")
+                absent = [name.name for name in node.names if not hasattr(module, name.name)]
+                assert not absent, f"{node.module} has no {absent}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_a_notebook_imports_instead_of_defining(path: Path) -> None:
+    """Only the file that a notebook writes to show its form may hold functions and classes."""
+    for cell in cells(path, "code"):
+        if not cell.startswith("%%writefile "):
+            defined = [node for node in ast.walk(code(cell)) if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+            assert not defined, ast.unparse(defined[0])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_links_lead_to_files_of_the_checkout(path: Path) -> None:
+    for text in cells(path, "markdown"):
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            assert (FOLDER / target).is_file(), target
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_a_notebook_runs_from_top_to_bottom_without_a_warning(path: Path, kernel_place: Path) -> None:
+    outputs = executed(path)
+    warned = [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+    assert not warned, warned
+    assert any("image/png" in output.get("data", {}) for output in outputs) or path.stem == "03_a_paper_table"
