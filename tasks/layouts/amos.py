@@ -24,6 +24,7 @@ from tasks.layouts.phantom_case import SPLITS, Look, Size, claim, seal, source_o
 PARTS = ("Tr", "Va", "Ts")
 NAME = re.compile(r"amos_(\d{4})")
 LAST_CT = 500
+MR_SCAN = "0507"  # of the official training part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +62,11 @@ class Amos:
         held_out = frozenset(read_list(SPLITS, *self.look.unseen)) if self.look.unseen else frozenset()
         written: list[Path] = []
         listed: dict[str, list[dict[str, str]]] = {"training": [], "validation": []}
-        for case in [*case_ids, "0507"]:  # an official MR scan of the training part
+        for case in [*case_ids, MR_SCAN]:
             part = "Va" if case in held_out else "Tr"
             name = f"amos_{case}.nii.gz"
             pair = Pair(case, folder / f"images{part}" / name, folder / f"labels{part}" / name)
-            written += write_pair(self.look, pair, size)
+            written += write_pair(self.look, pair, size, modality="t1" if case == MR_SCAN else "")
             entry = {"image": f"./images{part}/{name}", "label": f"./labels{part}/{name}"}
             listed["validation" if part == "Va" else "training"].append(entry)
         write_json(folder / "dataset.json", {"name": "AMOS", "modality": {"0": "CT"}, **listed})

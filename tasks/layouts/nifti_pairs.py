@@ -61,9 +61,13 @@ def write_pair(
     *,
     codes: Mapping[int, int] | None = None,
     dtype: DTypeLike = np.uint8,
+    modality: str = "",
 ) -> list[Path]:
-    """Draw a case and write its image and, if the pair has one, its mask; `codes` maps labels to what the owners store."""
-    ((_, phantom),) = look.draw([pair.case], size)
+    """Draw a case and write its image and, if the pair has one, its mask; `codes` maps labels to what the owners store.
+
+    `modality` is the look's own where it is empty.
+    """
+    ((_, phantom),) = look.draw([pair.case], size, modality)
     affine, (image, mask) = look.stored(pair.case, phantom.image, phantom.label)
     write_nifti(pair.image, image, affine=affine, dtype=image.dtype)
     if pair.label is None:

@@ -23,6 +23,17 @@ GOLDEN = (
     ("heart", "1GU15S0GJ6PFNARO469W", "la", (48, 48, 22), "LGE", "9164a539512cd3082143309f325df9b9", 10971.3, 8551.27),
     ("hippocampus", "hippocampus_001", "msd04", (35, 50, 36), "T1", "c9414d47913953eb82c18c49b89c7bc3", 1411.03, 628.783),
     ("hippocampus", "hippocampus_003", "msd04", (35, 50, 36), "T1", "1ab45681bd07f6f990cc20d013fc21e1", 468.733, 186.232),
+    ("colon", "colon_009", "msd10", (40, 40, 24), "CT", "572df2bd4abdbb797bef44731a60b40f", -394.931, 437.76),
+    ("pancreas", "pancreas_046", "msd07", (40, 40, 24), "CT", "b0e59e168cf7a317a0c97f4c3a3c1ca7", -389.157, 440.551),
+    ("hepatic-vessel", "hepaticvessel_133", "msd08", (40, 40, 24), "CT", "25be679713fd7b253e27cbeb1a248621", -361.376, 429.393),
+    ("covid", "0016", "covid1920", (48, 48, 10), "CT", "af9c63a359df3dd5410af641d42e9778", -509.035, 392.741),
+    ("whole-heart", "ct_train_1001", "mmwhs", (40, 40, 20), "CT", "50028134f4d2d8ad03c85ac5661a6c96", -471.849, 409.159),
+    ("trunk", "0001", "amos22", (40, 40, 20), "CT", "3accc20095b9806b1e8c56966ba7a4b5", -398.932, 418.687),
+    ("thirteen-organs", "FLARE22_Tr_0001", "flare22", (40, 40, 20), "CT", "1df869f6b8634eea01f01c67187dc0a7", -359.133, 427.478),
+    ("ventricles", "patient055", "acdc", (32, 32, 8), "CINE", "af1138bc79a6e042e59df4f548e45694", 48.4681, 46.1674),
+    ("four-organs", "22", "chaos", (32, 32, 10), "T2_SPIR", "0132dbb5974ae3929573a8472f8ad284", 138.304, 133.017),
+    ("brain-tumor", "BRATS_083", "msd01", (40, 40, 24), "FLAIR", "c851a590f1e8d2bbdf5e4f76c89da846", 229.069, 320.929),
+    ("glioma", "01204", "brats21", (32, 32, 32), "T1CE", "b942c82f63028b82cbbcab6a5b3a7571", 23.1993, 31.6534),
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -104,7 +105,7 @@ def test_some_whole_hearts_hold_the_slip_421_and_read_as_left_atrium(written: di
 
 def test_amos_takes_ct_by_number_and_both_official_parts(written: dict[str, Path]) -> None:
     folder = written["amos22"]
-    assert (folder / "imagesTr" / "amos_0507.nii.gz").is_file()
+    assert nib.load(folder / "imagesTr" / "amos_0507.nii.gz").get_data_dtype() == np.float32  # MR
     paths = {r.case_id: r.images[0].path for r in registry.task("amos22").files.records(folder)}
     assert "0507" not in paths and paths["0014"].startswith("imagesVa/") and paths["0001"].startswith("imagesTr/")
 
