@@ -53,7 +53,7 @@ class SpadConfig(MethodConfig):
     precision: str = "fp16"  # released code
     buffer: int = 16_384  # released code, images drawn at a time
     dataset_weights: Literal["paper", "even"] = "paper"  # released code, weights of data sets; the paper is silent
-    exclude_overlap: bool = False  # ours; True leaves out sets that hold test images of the paper's tasks
+    exclude_overlap: bool = False  # ours; True leaves out sets that hold images of tasks here
     even_axis: int = 2  # ours, depth axis (x, y, z) where no spacing stands out; the released code keeps 0
 
     def in_plane(self) -> int:
@@ -115,6 +115,8 @@ class Spad(Method):
     """Two phases: a tokenizer with its discriminator, then a transformer that predicts the tokenizer's soft tokens."""
 
     encoder: SpadViT
+    mean: Tensor
+    sd: Tensor
 
     def __init__(self, configs: Mapping[str, MethodConfig], sight: Sight) -> None:
         super().__init__()
@@ -149,6 +151,8 @@ class Spad(Method):
             rest = self.encoder.adopt_eva02(read_foreign(second.eva02_file), cls_row=second.eva02_class_row)
             if "mask_token" in rest:
                 self.mask_token.data.copy_(rest["mask_token"])
+        for name, values in (("mean", MEAN), ("sd", SD)):  # on the device, so that no step waits for a copy
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1, 1), persistent=False)
         self.told = notes(first, second, self.perceptual)
         makes = Turn("generator", self.generator_loss, self.tokenizer.parameters)
         judges = Turn(
@@ -207,10 +211,14 @@ class Spad(Method):
         volume, da = batch["volume"], self.degree(batch["volume"], self.second)
         with torch.no_grad():
             q = self.tokenizer.soft_tokens(volume * 2 - 1, da)  # (B, n, V)
-        tokens, grid = self.encoder.embedded(normalised(volume), da)  # (B, n, W)
+        tokens, grid = self.encoder.embedded(self.normalised(volume), da)  # (B, n, W)
         masked = self.masked(len(tokens), tokens.shape[1], tokens.device)  # (B, m)
         seen, _ = self.encoder.encoded(self.hide(tokens, masked, grid), grid)
         return {"predict": soft_cross_entropy(self.head(rows(seen[:, 1:], masked)), rows(q, masked))}
+
+    def normalised(self, volume: Tensor) -> Tensor:
+        """[0, 1] by ImageNet's mean and sd, as EVA-02 saw its images (code)."""
+        return (volume - self.mean) / self.sd
 
     def masked(self, batch: int, tokens: int, device: torch.device) -> Tensor:
         """Places of the masked tokens, uniform per sample; 1 - int(n (1 - 0.55)) / n of them are (code): 276 of 500."""
@@ -264,12 +272,6 @@ class Spad(Method):
     def _views(self, config: SpadConfig) -> ZoomedCrop:
         side = config.token_side()
         return ZoomedCrop(config.in_plane(), config.crop[0] // side, side, config.even_axis)
-
-
-def normalised(volume: Tensor) -> Tensor:
-    """[0, 1] by ImageNet's mean and sd, as EVA-02 saw its images (code)."""
-    mean, sd = (torch.tensor(part, device=volume.device).view(1, 3, 1, 1, 1) for part in (MEAN, SD))
-    return (volume - mean) / sd
 
 
 def rows(x: Tensor, places: Tensor) -> Tensor:

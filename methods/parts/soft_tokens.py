@@ -25,7 +25,7 @@ def mean_usage(q: Tensor) -> Tensor:
     own = q.reshape(-1, q.shape[-1]).mean(0)
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return own
-    count = own.new_tensor([float(q.numel() // q.shape[-1])])
+    count = own.new_full((1,), float(q.numel() // q.shape[-1]))
     message = torch.cat([own.detach() * count, count])
     everyone = torch.stack([torch.empty_like(message) for _ in range(torch.distributed.get_world_size())])
     torch.distributed.all_gather(list(everyone.unbind(0)), message)

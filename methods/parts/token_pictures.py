@@ -55,8 +55,8 @@ def tokenizer_pictures(
     kl = math.log(len(usage)) - unsure / tokens
     off, flat = (float(np.mean(column)) for column in zip(*errors, strict=True))
     spread = float(usage.max() / usage.min().clamp_min(1e-12))
-    seen_before = "held-out images" if spared else "images of the pool, of which it saw all"
-    told = f"Tokenizer on {len(cases)} {seen_before}: L1 {off:.3g} (the crop's mean {flat:.3g})"
+    which = "held out" if spared else "of the pool, of which it saw all"
+    told = f"Tokenizer on {len(cases)} image{'s' * (len(cases) > 1)} {which}: L1 {off:.3g} (the crop's mean {flat:.3g})"
     use = f"KL(q || uniform) {kl:.3g} of {math.log(len(usage)):.3g} nats; largest use over least {spread:.3g}"
     rows = tuple((f"DA {da}: {case}", images) for da, case, images in _spread(seen))
     return (

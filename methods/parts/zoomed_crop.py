@@ -28,7 +28,8 @@ class ZoomedCrop:
 
     Read are at most 24 slices per token of depth, from a uniform start; the crop lies uniformly inside them, centred where
     they are smaller. With probability 0.3 it is turned, up to 90 degrees in-plane, and out of it up to 30 where slices are at
-    most 1.5 times as thick as voxels are wide; each axis is mirrored with probability 0.5. Outside the image stands 0.
+    most 1.5 times as thick as voxels are wide; each axis is mirrored with probability 0.5. Outside the image stands 0. Of a
+    volume of several modalities one is shown, drawn evenly: each counts as an image of its own.
     """
 
     side: int
@@ -45,7 +46,7 @@ class ZoomedCrop:
         matrix = turn(rng, tilted=lie.ratio <= ISOTROPIC) @ zoom
         slab = self._slab(lie, rng)
         centre = _centre(lie, slab, size, rng)
-        image = cut(corpus, case, lie, slab, matrix, centre, size)
+        image = one_image(cut(corpus, case, lie, slab, matrix, centre, size), lie, rng)
         flips = tuple(axis + 1 for axis in range(3) if rng.random() < 0.5)
         if sample.da == MOST_ANISOTROPIC and len(image) == 1:
             image = np.repeat(image, 3, axis=0)  # colour images and grey ones share their batches
@@ -58,11 +59,20 @@ class ZoomedCrop:
         return first, first + most
 
 
+def one_image(image: NDArray[np.float32], lie: Lie, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The image itself where it is grey, or a flat one in three colours; else one of its modalities (1, D, H, W)."""
+    if len(image) == 1 or (len(image) == 3 and lie.shape[0] == 1):
+        return image
+    chosen = int(rng.integers(len(image)))
+    return image[chosen : chosen + 1]
+
+
 def centred_crop(corpus: Corpus, case: str, lie: Lie, size: Shape3) -> NDArray[np.float32]:
-    """The middle of a case, neither turned nor zoomed: (C, *size) in [0, 1]."""
+    """The middle of a case, neither turned nor zoomed: (1 or 3, *size) in [0, 1]; of several modalities the first."""
     middle = (np.array(lie.shape) - 1) / 2
     middle -= (np.array(lie.shape) - size) % 2 / 2  # whole voxels
-    return cut(corpus, case, lie, (0, lie.shape[0]), np.eye(3), middle, size)
+    image = cut(corpus, case, lie, (0, lie.shape[0]), np.eye(3), middle, size)
+    return image if len(image) == 3 and lie.shape[0] == 1 else image[:1]
 
 
 def turn(rng: np.random.Generator, *, tilted: bool) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from methods.parts.adversary import Gate, Rebuilt, hinge
 from methods.parts.foreign import read_foreign
 from methods.parts.perceptual import LAYERS, MEAN, SD, Perceptual, as_slices, some_slices
 from methods.parts.soft_tokens import dual_prior, entropy, mean_usage, soft_cross_entropy
-from methods.spad import METHOD, PredictConfig, Spad, TokenizerConfig, degrees_by_depth, normalised, visible_count
+from methods.spad import METHOD, PredictConfig, Spad, TokenizerConfig, degrees_by_depth, visible_count
 from tests.methods.spad_pool import Pool, mixed
 
 SIGHT = Sight(1, (24, 32, 32), None, Intensity("percentile"))
@@ -273,7 +273,7 @@ def test_the_predictors_loss_is_equation_three_over_masked_tokens(depth: int) ->
     n = 48 if depth > 1 else 16
     masked = net.masked(2, n, torch.device("cpu"))
     q = net.tokenizer.logits(batch["volume"] * 2 - 1, da)[0].flatten(1, 3).softmax(-1)
-    tokens, grid = net.encoder.embedded(normalised(batch["volume"]), da)
+    tokens, grid = net.encoder.embedded(net.normalised(batch["volume"]), da)
     for b in range(2):
         tokens[b, masked[b]] = net.mask_token
     guess = net.head(net.encoder.encoded(tokens, grid)[0][:, 1:]).log_softmax(-1)
@@ -293,7 +293,7 @@ def test_targets_of_visible_tokens_and_the_tokenizer_get_no_gradient() -> None:
 def test_masked_tokens_lose_their_position_unless_asked_to_keep_it() -> None:
     for keep in (False, True):
         net = method(predict={"masked_keep_position": keep})
-        tokens, grid = net.encoder.embedded(normalised(crops()["volume"]), 0)
+        tokens, grid = net.encoder.embedded(net.normalised(crops()["volume"]), 0)
         masked = net.masked(2, 48, torch.device("cpu"))
         hidden = net.hide(tokens, masked, grid)
         place = net.encoder.place_table(grid)
@@ -350,6 +350,28 @@ def test_full_is_the_papers_table_and_ref_code_the_releases() -> None:
     assert code["tokenizer"].steps == 500_000 and code["predict"].eva02_class_row == 1  # type: ignore[attr-defined]
 
 
+def test_the_card_shows_what_each_optimiser_moves_and_a_forecast_can_count_either_phase() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from bench.catalogue import show_method
+
+    shown = show_method("spad")
+    assert list(shown["config"]) == ["tokenizer", "predict"] and shown["dims"] == [2, 3]
+    assert shown["parameters"]["encoder"] == 94_930_944
+    moved = {name: count for name, count in shown["parameters"].items() if "." in name}
+    assert moved == {
+        "tokenizer.generator": 34_253_955,
+        "tokenizer.discriminator": 11_529_985,
+        "predict.all": 94_930_944 + 768 + 1_378_048,
+    }
+    with torch.device("meta"):
+        net = METHOD.build(METHOD.full, Sight(1, (64, 128, 128), None, Intensity("percentile")))  # type: ignore[misc]
+        for phase, least in (("tokenizer", 3e10), ("predict", 500 * 2 * 85e6)):
+            with FlopCounterMode(display=False) as counter:
+                net.one_pass(phase)
+            assert counter.get_total_flops() > least
+
+
 def test_a_task_is_rounded_up_to_what_its_anisotropy_asks() -> None:
     config = PredictConfig()
     assert config.multiple_at((192, 192, 48), (0.75, 0.75, 3.0)) == (32, 32, 8)
@@ -404,6 +426,6 @@ def test_the_tokenizer_shows_what_it_rebuilds_at_each_anisotropy_and_how_it_uses
         assert all(image.shape == (32, 32) and image.min() >= 0 and image.max() <= 1 for image in images)
         np.testing.assert_allclose(images[2], abs(images[0] - images[1]), atol=1e-6)
     assert use.values.shape == (32,) and use.values.sum() == pytest.approx(32 * use.expected)
-    assert "KL" in use.title and "held-out" in rows.title
+    assert "KL" in use.title and "held out" in rows.title
     alone = {case: dataclasses.replace(image, fields={"dataset": case}) for case, image in mixed().images.items()}
     assert "of which it saw all" in net.pictures("tokenizer", Pool(alone))[0].title

@@ -144,6 +144,16 @@ def test_crops_have_the_shape_of_their_anisotropy_and_flat_ones_three_channels(d
         assert shown.dtype == np.float16 and shown.min() >= 0 and shown.max() <= 1 and shown.max() > 0
 
 
+def test_of_several_modalities_one_is_shown_each_as_often() -> None:
+    pool, views, shown = Pool({"a": Image((40, 40, 40), channels=4)}), ZoomedCrop(32, 4, 8), Counter[int]()
+    for n in range(60):
+        crop = views(pool, Zoomed("a", 0, 1.0, 1.0), np.random.default_rng(n))["volume"]
+        assert crop.shape == (1, 32, 32, 32)
+        shown[int(crop.max() * 4 - 1e-3)] += 1  # each quarter of the values is a channel
+    assert set(shown) == {0, 1, 2, 3} and min(shown.values()) >= 6
+    assert centred_crop(pool, "a", lie_of_case(pool, "a", 2), (8, 8, 8)).shape == (1, 8, 8, 8)
+
+
 def test_an_unturned_crop_is_a_box_of_the_image_depth_first() -> None:
     pool = Pool({"a": Image((40, 44, 12), (1.0, 1.0, 2.5))})
     lie = lie_of_case(pool, "a", 2)
