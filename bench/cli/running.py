@@ -246,7 +246,7 @@ def predict(
         from bench.submission import submit
 
         found = submit(cell, Path(root) if root else None, out, place)
-    print_json(found) if json else print(f"{len(found)} {'files' if official else 'label maps'} in {out}")
+    print_json(found) if json else print(f"{len(found)} {'files' if official else 'predictions'} in {out}")
 
 
 def quickstart(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bench.contracts.cards import Protocol, TaskCard
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record, Source
+from bench.data.report_notes import report_notes
 from bench.data.splits import Parts, check_hygiene
 from bench.data.volumes import (
     check_geometry,
@@ -145,7 +146,11 @@ def check(
         extra=extra,
         ignored=_apple_double(folder),
         unsound=tuple(unsound),
-        notes=(*_notes(card, records, seen, found, source), *(_twins_told(twins) if card.twins_told else ())),
+        notes=(
+            *_notes(card, records, seen, found, source),
+            *report_notes(by_case, named),
+            *(_twins_told(twins) if card.twins_told else ()),
+        ),
         checks=_summary(unsound, complete, full),
     )
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contracts.errors import DataUnsound
+from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.kind import Scored, Setup
 from bench.contracts.method import Arrays, Batch, Corpus, Encoder, Losses, Phase, Sample, Turn
 from bench.contracts.record import Record
@@ -123,8 +123,11 @@ def evaluate(setup: Setup, net: nn.Module, cases: Any) -> float:
 def predict_case(setup: Setup, net: nn.Module, cases: Any, case: str, path: Path) -> None:
     """Write a case's two vectors of unit length, (2, E) float32: its volume's, its report's."""
     assert isinstance(net, RetrievalNet)
+    report = cases.fields(case).get("report")
+    if report is None:
+        raise DataMissing("has no report, and a report is what asks for a volume.", case=case, remedy="Leave it out.")
     image = pairing.image_vectors(setup, net, cases, [case])
-    text = net.text(net.features_of([cases.fields(case)["report"]], image.device))
+    text = net.text(net.features_of([report], image.device))
     buffer = io.BytesIO()
     np.save(buffer, torch.cat([image, text]).float().cpu().numpy(), allow_pickle=False)
     write_bytes(path, buffer.getvalue())
