@@ -5,6 +5,7 @@ the front and the back of MSD Task04, `chest` the tumour of MSD Task06, `liver`,
 and `colon` those of MSD Task03, 07, 08, 09 and 10, `heart` the left atrium as 1, `whole-heart` MM-WHS, `ventricles` ACDC,
 `trunk` AMOS22, `thirteen-organs` FLARE22, `four-organs` CHAOS, `covid` COVID-19-20, `brain-tumor` MSD Task01 and `glioma`
 BraTS 2021 (with 3 for its 4).
+Longer than 250 lines because it is one table, and who adds a view should see all others.
 """
 
 from __future__ import annotations

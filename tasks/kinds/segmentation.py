@@ -3,6 +3,8 @@
 Predictions are NIfTI label maps, or maps of codes where the target's classes overlap (see `regions.py`). At `score_grid` native
 they lie on the grid of the case's own file (probabilities are resampled back linearly, then the best class is taken); at
 `resampled` on the grid that the network saw.
+
+Longer than 250 lines because training, predicting and scoring must agree on what a voxel of a label map means.
 """
 
 from __future__ import annotations
