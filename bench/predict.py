@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -30,9 +30,19 @@ def predict(
     with only_one(folder):
         model.eval().to(torch_device(hardware))
         shown.start("predict", len(files))
-        for case, path in zip(case_ids, files, strict=True):
-            if not path.exists():
-                kind.predict_case(setup, model, cases, case, path)
+        wanted = list(zip(case_ids, files, strict=True))
+        in_groups = getattr(kind, "predict_cases", None)
+        done = in_groups(setup, model, cases, wanted) if in_groups else _one_by_one(kind, setup, model, cases, wanted)
+        for _ in done:
             shown.advance(1)
         shown.finish()
     return files
+
+
+def _one_by_one(
+    kind: Kind, setup: Setup, model: nn.Module, cases: CachedCases, wanted: Sequence[tuple[str, Path]]
+) -> Iterator[str]:
+    for case, path in wanted:
+        if not path.exists():
+            kind.predict_case(setup, model, cases, case, path)
+        yield case

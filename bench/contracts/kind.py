@@ -50,11 +50,13 @@ class Scored:
 class Kind(Interface):
     """The functions a kind's module holds. `cases` is `bench.data.cache.CachedCases`.
 
-    Three more are called where a module has them. `fit(setup, net, cases)`: before the first step, learn from the training
+    Four more are called where a module has them. `fit(setup, net, cases)`: before the first step, learn from the training
     cases what the network needs besides its weights (a vocabulary), into its buffers, so that the weight file holds it; or
     work out once what never changes (features of texts). `trains(setup) -> bool`: False leaves the network as it was built
     and no step is taken. `score_cases(setup, folder, records, cases, files) -> list[Scored]`, one per record: takes
-    the place of `score_case` where a case is scored among all others (a rank in a gallery).
+    the place of `score_case` where a case is scored among all others (a rank in a gallery). `predict_cases(setup, net, cases,
+    wanted)` gives the ids of all (case, path) in `wanted` as they are done, and writes those that are not there: for cases so
+    small that a network takes many at once. What it groups must depend on `wanted` alone, not on what is there.
     """
 
     suffix: str

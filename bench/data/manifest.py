@@ -77,10 +77,17 @@ def build(
     check_hygiene(here, {case: record.group for case, record in on_disk.items()})
     rank_of = {case: order for part in (listed.val, listed.train, listed.test) for order, case in enumerate(part)}
     values = label_map(len(card.classes), card.label_values)
-    headers: dict[str, Header] = {}
+    known = _Known({}, {})
     records = [
-        _described(folder, on_disk[case], values, full, headers).model_copy(
-            update={"split": split, "protocol": protocol_name, "fold": fold, "order": rank_of[case], "text": ""}
+        on_disk[case].model_copy(
+            update={
+                **_described(folder, on_disk[case], values, full, known),
+                "split": split,
+                "protocol": protocol_name,
+                "fold": fold,
+                "order": rank_of[case],
+                "text": "",
+            }
         )
         for split, part in _parts(here).items()
         for case in part
@@ -167,31 +174,40 @@ def _parts(parts: Parts) -> dict[str, tuple[str, ...]]:
     return {"train": parts.train, "val": () if parts.selects_on_test else parts.val, "test": parts.test}
 
 
-def _described(
-    folder: Path, record: Record, values: Mapping[int, int], full: bool, headers: dict[str, Header]
-) -> Record:
-    """The record with its geometry in the file's own axis order, and with what its files hold."""
-    scan = record.scan_id or record.case_id
-    if scan not in headers:  # a scan of many cases is opened once
-        headers[scan] = read_header(folder, record)
-    header = headers[scan]
-    images = dict.fromkeys(image.path for image in record.images)
+@dataclass(frozen=True)
+class _Known:
+    """What was read before, by scan and by file: a scan or an archive of many cases is opened once."""
+
+    headers: dict[str, Header]
+    fingerprints: dict[str, str]
+
+
+def _described(folder: Path, record: Record, values: Mapping[int, int], full: bool, known: _Known) -> dict[str, object]:
+    """A record's geometry in the file's own axis order, and what its files hold."""
+    first = record.images[0] if record.images else None
+    in_archive = first is not None and first.format == "npz"  # whose images all have one grid
+    scan = f"{first.path}|{first.key}" if first and in_archive else record.scan_id or record.case_id
+    if scan not in known.headers:
+        known.headers[scan] = read_header(folder, record)
+    header = known.headers[scan]
     if full:
         image = voxel_fingerprint(read_image(folder, record))
     else:
-        image = _joined([quick_fingerprint(folder / path) for path in images])
-    return record.model_copy(
-        update={
-            "shape": header.shape,
-            "spacing": header.spacing_mm,
-            "affine": header.affine,
-            "orientation": header.orientation,
-            "depth_axis": header.depth_axis,
-            "anisotropy": header.anisotropy,
-            "fingerprint": image,
-            "meta": {**record.meta, "label_fingerprint": _label_fingerprint(folder, record, values, full)},
-        }
-    )
+        paths = dict.fromkeys(image.path for image in record.images)
+        for path in paths:
+            if path not in known.fingerprints:
+                known.fingerprints[path] = quick_fingerprint(folder / path)
+        image = _joined([known.fingerprints[path] for path in paths])
+    return {
+        "shape": header.shape,
+        "spacing": header.spacing_mm,
+        "affine": header.affine,
+        "orientation": header.orientation,
+        "depth_axis": header.depth_axis,
+        "anisotropy": header.anisotropy,
+        "fingerprint": image,
+        "meta": {**record.meta, "label_fingerprint": _label_fingerprint(folder, record, values, full)},
+    }
 
 
 def _label_fingerprint(folder: Path, record: Record, values: Mapping[int, int], full: bool) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,8 +127,27 @@ def evaluate(setup: Setup, net: nn.Module, cases: Any) -> float:
 def predict_case(setup: Setup, net: nn.Module, cases: Any, case: str, path: Path) -> None:
     """Write a case's probabilities, one per class of the card."""
     ((_, (line,)),) = _predicted(setup, net, cases.subset([case]))
-    scores = dict(zip(setup.task.classes, line.tolist(), strict=True))
-    write_json(path, {"case": case, "scores": scores})
+    _write(setup, case, line, path)
+
+
+def predict_cases(setup: Setup, net: nn.Module, cases: Any, wanted: Sequence[tuple[str, Path]]) -> Iterator[str]:
+    """Write the probabilities of all cases that have none yet, as many at a time as one update takes; gives each one's id.
+
+    Groups are cut from the whole list, so that a prediction that goes on where another stopped gives the same numbers.
+    """
+    at_once = max(1, setup.recipe.batch_size)
+    for first in range(0, len(wanted), at_once):
+        group = wanted[first : first + at_once]
+        if not all(path.exists() for _, path in group):
+            ((_, lines),) = _predicted(setup, net, cases.subset([case for case, _ in group]))
+            for (case, path), line in zip(group, lines, strict=True):
+                if not path.exists():
+                    _write(setup, case, line, path)
+        yield from (case for case, _ in group)
+
+
+def _write(setup: Setup, case: str, line: np.ndarray, path: Path) -> None:
+    write_json(path, {"case": case, "scores": dict(zip(setup.task.classes, line.tolist(), strict=True))})
 
 
 def score_case(setup: Setup, folder: Path, record: Record, cases: Any, prediction: Path) -> Scored:

@@ -244,6 +244,25 @@ def test_shapes_are_halved_wherever_they_are_not_trained_on(tmp_path: Path) -> N
     assert seen[0] == pytest.approx(30 / 255, abs=1e-6) and seen[1] == pytest.approx(15 / 255, abs=1e-6)
 
 
+def test_a_prediction_that_goes_on_writes_the_same_numbers_and_leaves_what_is_there(tmp_path: Path) -> None:
+    cases, setup = cases_of(tmp_path, [0, 1, 2, 0, 1, 2, 0]), setup_of()  # four at a time
+    encoder = Brightness()
+    net = kind.build_net(setup, encoder, "unet", 0).eval()
+
+    def files(folder: str) -> list[tuple[str, Path]]:
+        return [(case, tmp_path / folder / f"{case}.json") for case in cases.cases]
+
+    assert list(kind.predict_cases(setup, net, cases, files("one"))) == list(cases.cases)
+    assert [shape[0] for shape in encoder.shapes] == [4, 3]
+    kept = files("two")[1][1]
+    kept.parent.mkdir()
+    kept.write_text("here before")
+    assert list(kind.predict_cases(setup, net, cases, files("two"))) == list(cases.cases)
+    one, two = ([path.read_text() for _, path in files(name)] for name in ("one", "two"))
+    assert two[1] == "here before" and [*one[:1], *one[2:]] == [*two[:1], *two[2:]]
+    assert list(kind.predict_cases(setup, net, cases, files("two"))) and len(encoder.shapes) == 4
+
+
 def test_a_stored_prediction_leaves_its_probabilities_and_one_truth_as_evidence(tmp_path: Path) -> None:
     cases, setup = cases_of(tmp_path, [2, 1, 0]), setup_of()
     net = kind.build_net(setup, Brightness(), "unet", 0)
