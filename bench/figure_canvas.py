@@ -34,6 +34,8 @@ _STYLE = {
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
+    "svg.fonttype": "none",  # letters stay letters: to be searched, and read aloud
+    "svg.hashsalt": "bench",
     "text.parse_math": False,  # a case called `$x$` is a name, not a formula
 }
 
@@ -49,9 +51,11 @@ def new_figure(inches: tuple[float, float], layout: Literal["constrained"] | Non
 
 
 def save(figure: Figure, path: Path) -> None:
+    """Write a figure as the suffix of `path` says: `.png`, or `.svg` inside `new_figure`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    form = path.suffix.removeprefix(".")
+    figure.savefig(buffer, format=form, metadata={"Date": None} if form == "svg" else {"Software": None})
     write_bytes(path, buffer.getvalue())

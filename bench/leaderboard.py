@@ -139,7 +139,7 @@ def _letters(results: Sequence[Result], metric: str, columns: CaseColumns) -> tu
         return none, 0, "one result only"
     if is_pooled(metric):
         return none, 0, f"{metric} belongs to the whole test set: bench compare tests two results"
-    values = [_values(result, metric, columns) for result in results]
+    values = [case_values(result, metric, columns) for result in results]
     common = sorted(set.intersection(*(set(found) for found in values)))
     if len(common) < 2:
         return none, 0, "the results have fewer than two test cases in common"
@@ -148,7 +148,7 @@ def _letters(results: Sequence[Result], metric: str, columns: CaseColumns) -> tu
     return [letters[at] for at in range(len(results))], len(common), ""
 
 
-def _values(result: Result, metric: str, columns: CaseColumns) -> dict[int, float]:
+def case_values(result: Result, metric: str, columns: CaseColumns) -> dict[int, float]:
     """Case -> value, over runs the mean of those that tell it; NaN where none defines it."""
     held: dict[int, list[float]] = {}
     for cell in result.cells:

@@ -20,7 +20,8 @@ class PrintedResult:
     """`task` (with its target after `@`) and `protocol` are what our run of the same thing is called.
 
     `scores` maps a metric of ours to the printed number of the whole test set, `regions` a region to such a map. `setting` is
-    the printed network and what an ablation row switches, `exposure` what is known of test images in the printed corpus.
+    the printed network and what an ablation row switches, `exposure` what is known of test images in the printed corpus. A row that
+    a paper calls `Ours` bears the paper's name.
     """
 
     table: str
@@ -68,7 +69,7 @@ def printed_results() -> tuple[PrintedResult, ...]:
                     made = found[key] = PrintedResult(
                         table=table.name,
                         title=f"{table.paper.short} Table {table.number}: {table.title}",
-                        method=cell.method,
+                        method=table.paper.short if cell.method == "Ours" else cell.method,
                         key=asked.run,
                         family=families.get(asked.method, ""),
                         corpus=cell.pretrain_data,

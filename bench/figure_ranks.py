@@ -1,0 +1,161 @@
+"""A critical-difference diagram: mean ranks of methods over many boards, and which of them a test tells apart.
+
+Source   Demšar, Journal of Machine Learning Research 2006, Figure 1 (the form)
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.contracts.errors import SpecError
+from bench.figure_canvas import BLUE, FAINT, INK, new_figure, save
+from bench.leaderboard import Board
+from bench.leaderboard_printed import PrintedResult
+from bench.published.layout import paper_table
+from bench.stats.friedman import Ranking, ranking
+from bench.table_entries import is_distance
+from bench.table_words import clean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Scores = Mapping[str, Mapping[str, float]]  # board -> method -> score, more is better
+_STEP = 0.28
+
+
+def measured_scores(boards: Sequence[Board], *, phantom: bool = False) -> Scores:
+    """The score of every method on every board of real data (or of phantoms) in the board's first metric.
+
+    Partial and mixed results take no part. A method with two corpora or settings takes part once for each.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for board in boards:
+        words = board.words
+        if (words.source == "real") == phantom:
+            continue
+        place = f"{words.task} {words.protocol} {words.preset} r{words.ratio:g} {words.average}"
+        for result in board.results:
+            entry = result.entries.get(board.metric)
+            if entry is None or math.isnan(entry.mean) or {"partial", "mixed"} & set(entry.marks):
+                continue
+            inside = [w for w in ("" if result.corpus == "none" else result.corpus, result.setting) if w]
+            name = clean(f"{result.method} ({', '.join(inside)})" if inside else result.method)
+            found.setdefault(place, {})[name] = entry.mean * (-1 if is_distance(board.metric) else 1)
+    return found
+
+
+def printed_scores(name: str, printed: Sequence[PrintedResult]) -> Scores:
+    """The scores of a paper's table, a board per task, share of labels and metric; of a table with one task a board per region.
+
+    Raises SpecError for an unknown table.
+    """
+    table = paper_table(name).name
+    found: dict[str, dict[str, float]] = {}
+    regions: dict[str, dict[str, float]] = {}
+    rows = [result for result in printed if result.table == table]
+    bare = {
+        (r.method, r.setting): {o.corpus for o in rows if (o.method, o.setting) == (r.method, r.setting)} for r in rows
+    }
+    by_network = {r.method: {o.setting for o in rows if o.method == r.method} for r in rows}
+    for result in rows:
+        inside = [result.corpus] if len(bare[result.method, result.setting]) > 1 else []
+        inside += [result.setting] if len(by_network[result.method]) > 1 and result.setting else []
+        row = f"{result.method} ({', '.join(inside)})" if inside else result.method
+        for metric in result.scores:
+            sign = -1 if is_distance(metric) else 1
+            found.setdefault(f"{result.task} r{result.ratio:g} {metric}", {})[row] = sign * float(
+                result.shown(metric)[0]
+            )
+        for region, scores in result.regions.items():
+            for metric, cell in scores.items():
+                regions.setdefault(f"{region} {metric}", {})[row] = float(cell.value) * (
+                    -1 if is_distance(metric) else 1
+                )
+    return regions if len(found) < 2 and len(regions) > 1 else found
+
+
+def rank_methods(scores: Scores) -> tuple[Ranking, int, int]:
+    """The ranking over the largest full grid of methods and boards, and how many methods and boards were left out for it.
+
+    Raises SpecError where no three methods stand together on two boards.
+    """
+    methods = list(dict.fromkeys(name for held in scores.values() for name in held))
+    present = {name: sum(name in held for held in scores.values()) for name in methods}
+    best: tuple[int, list[str], list[str]] = (0, [], [])
+    for least in sorted(set(present.values()), reverse=True):
+        names = [name for name in methods if present[name] >= least]
+        full = [board for board, held in scores.items() if all(name in held for name in names)]
+        if len(names) > 2 and len(full) > 1 and len(names) * len(full) > best[0]:
+            best = (len(names) * len(full), names, full)
+    _, names, full = best
+    if not names:
+        raise SpecError(
+            f"A ranking needs three methods on two boards in common, found {len(methods)} methods on {len(scores)} boards.",
+            case="ranks",
+            remedy="Run more (bench plan), or rank a paper's table: bench figure ranks --table mim:IV",
+        )
+    table = np.array([[scores[board][name] for board in full] for name in names])
+    return ranking(names, table), len(methods) - len(names), len(scores) - len(full)
+
+
+def draw_ranks(found: Ranking, out: Path, title: str = "", left_out: str = "") -> Path:
+    """Draw the diagram: best at the left, a bar over methods that are not told apart, the critical difference at the top."""
+    count = len(found.names)
+    half = (count + 1) // 2
+    bars = 0.3 + 0.17 * len(found.cliques)
+    below, above, head = bars + _STEP * half, 0.62, 0.62  # inches, as are all heights here
+    height = below + above + head
+    with new_figure((9.0, height), layout=None) as figure:
+        panel = figure.add_axes((0.27, 0, 0.46, (below + above) / height))
+        panel.set_axis_off()
+        panel.set_xlim(1, count)
+        panel.set_ylim(-below, above)
+        _scale(panel, found, count)
+        for at, clique in enumerate(found.cliques):
+            ranks = [found.ranks[found.names.index(name)] for name in clique]
+            ends, y = [min(ranks) - 0.004 * count, max(ranks) + 0.004 * count], -0.22 - 0.17 * at
+            panel.plot(ends, [y, y], color=BLUE, linewidth=3.4, solid_capstyle="round", zorder=3, clip_on=False)
+        for at, (name, rank) in enumerate(zip(found.names, found.ranks, strict=True)):
+            left = at < half
+            y = -(bars + _STEP * ((at if left else count - 1 - at) + 0.25))
+            panel.plot([rank, rank, 1 if left else count], [0, y, y], color=FAINT, linewidth=0.8, zorder=1)
+            word = textwrap.shorten(name, 34, placeholder="...")
+            panel.annotate(
+                f"{word}  {rank:.2f}" if left else f"{rank:.2f}  {word}", (0.0 if left else 1.0, y), (-6 if left else 6, 0),
+                xycoords=("axes fraction", "data"), textcoords="offset points", ha="right" if left else "left", va="center",
+                fontsize=8, color=INK,
+            )  # fmt: skip
+        p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
+        figure.text(0.02, 1 - 0.12 / height, title, fontsize=10.5, fontweight="bold", va="top")
+        told = f"mean rank over {found.n} boards, 1 is best; Friedman {p}; bars join what Nemenyi does not tell apart at 5 %"
+        note = f"{told}; {left_out}" if left_out else told
+        figure.text(0.02, 1 - 0.37 / height, note, fontsize=8, va="top", color="#5d6369")
+        save(figure, out)
+    return out
+
+
+def _scale(panel: Axes, found: Ranking, count: int) -> None:
+    panel.plot([1, count], [0, 0], color=INK, linewidth=1.1)
+    every = max(1, round(count / 10))
+    for rank in range(1, count + 1):
+        panel.plot([rank, rank], [0, 0.07 if (rank - 1) % every == 0 else 0.04], color=INK, linewidth=1)
+        if (rank - 1) % every == 0:
+            panel.text(rank, 0.1, str(rank), ha="center", va="bottom", fontsize=8)
+    stop = 1 + found.critical_difference
+    panel.plot([1, min(stop, count)], [0.44, 0.44], color=INK, linewidth=1.6)
+    for x in (1, stop):
+        if x <= count:
+            panel.plot([x, x], [0.40, 0.48], color=INK, linewidth=1.2)
+    panel.text(
+        min(stop, count) + 0.01 * count,
+        0.44,
+        f" critical difference {found.critical_difference:.2f}",
+        va="center",
+        fontsize=8,
+    )

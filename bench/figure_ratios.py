@@ -1,0 +1,243 @@
+"""Label efficiency: how a score grows with the share of training labels, ours with interval and n, the papers' points beside it."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.case_columns import CaseColumns
+from bench.contracts.errors import SpecError, nearest
+from bench.figure_canvas import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, new_figure, save
+from bench.leaderboard import Board, Result, case_values
+from bench.leaderboard_printed import PrintedResult
+from bench.metrics.pooled import is_pooled
+from bench.stats.intervals import bootstrap_interval, t_interval
+from bench.table_entries import is_distance
+from bench.table_words import clean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK, "#8C564B", "#6A51A3", "#5A7D2A")
+LONGEST_LABEL = 64
+CORE = ("ar", "spad", "mim", "mg3d")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mean at a share of the labels, in percent or the unit of distances. `low` and `high` bound its 95 % interval, NaN where
+    none is known; `runs` are the single runs, `n` the test cases (0 for a printed number)."""
+
+    ratio: float
+    mean: float
+    low: float = math.nan
+    high: float = math.nan
+    runs: tuple[float, ...] = ()
+    n: int = 0
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points of one method under one setting, by rising share. `key` is the method's, which measured and printed share."""
+
+    label: str
+    key: str
+    printed: bool
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class RatioCurves:
+    """All curves of a task and metric. `source` is `real` or `phantom`, never both."""
+
+    task: str
+    metric: str
+    unit: str
+    source: str
+    curves: tuple[Curve, ...]
+
+
+def ratio_curves(
+    boards: Sequence[Board],
+    columns: CaseColumns,
+    printed: Sequence[PrintedResult],
+    task: str,
+    metric: str = "",
+    *,
+    phantom: bool = False,
+) -> RatioCurves:
+    """The curves of one task; printed ones of two shares and more only. `metric` empty takes the task's first.
+
+    Intervals are BCa over test cases, each averaged over runs; of a metric of the whole set Student's t over runs. Raises
+    SpecError where nothing is known of the task or the metric, or the task has several targets.
+    """
+    source = "phantom" if phantom else "real"
+    ours = [board for board in boards if board.words.source == source]
+    papers = [] if phantom else list(printed)
+    task = _one_task(task, [*(board.words.task for board in ours), *(result.task for result in papers)])
+    ours = [board for board in ours if board.words.task == task]
+    papers = [result for result in papers if result.task == task]
+    held = dict.fromkeys(name for board in ours for result in board.results for name in result.entries)
+    held |= dict.fromkeys(name for result in papers for name in result.scores)
+    metric = metric or next(iter([*(board.metric for board in ours), *held]), "")
+    if metric not in held:
+        raise SpecError(
+            f"No result on {task} holds '{metric}'. {nearest(metric, held)}Found: {', '.join(held)}.", case=task
+        )
+    curves = (*_measured(ours, metric, columns), *_printed(papers, metric))
+    unit = next((board.words.unit for board in ours), "mm") if is_distance(metric) else "%"
+    return RatioCurves(task, metric, unit, source, curves)
+
+
+def draw_ratios(found: RatioCurves, out: Path) -> Path:
+    """Draw the curves. Measured: filled points with intervals, single runs as small dots. Printed: hollow points, broken lines."""
+    measured = [curve for curve in found.curves if not curve.printed]
+    own = {curve.key.partition("@")[0] for curve in measured}
+    named = [
+        c for c in found.curves if c.printed and (c.key.partition("@")[0] in own or c.key.partition("@")[0] in CORE)
+    ]
+    others = [curve for curve in found.curves if curve.printed and curve not in named]
+    shades = {
+        key: COLOURS[at % len(COLOURS)] for at, key in enumerate(dict.fromkeys(c.key for c in [*measured, *named]))
+    }
+    crowded = len(measured) + len(named) > 4
+    with new_figure((10.4 if crowded else 8.6, 4.8)) as figure:
+        panel = figure.add_subplot()
+        for at, curve in enumerate(measured):
+            shift = 1 + 0.018 * (at - (len(measured) - 1) / 2)
+            _draw_measured(panel, curve, shades[curve.key], shift, told=not crowded)
+        for curve in named:
+            _draw_printed(panel, curve, shades[curve.key])
+        for at, curve in enumerate(others):
+            line = [point.mean for point in curve.points]
+            label = f"{len(others)} other printed rows" if at == 0 else None
+            panel.plot(
+                [p.ratio for p in curve.points], line, color=FAINT, linewidth=0.8, alpha=0.55, label=label, zorder=1
+            )
+        _dress(figure, panel, found)
+        figure.legend(loc="outside right upper", fontsize=8)
+        save(figure, out)
+    return out
+
+
+def _measured(boards: Sequence[Board], metric: str, columns: CaseColumns) -> list[Curve]:
+    rows: dict[tuple[str, ...], list[Point]] = {}
+    keys: dict[tuple[str, ...], str] = {}
+    several = len({(board.words.protocol, board.words.preset) for board in boards}) > 1
+    for board in boards:
+        told = f"{board.words.protocol}, {board.words.preset}" if several else ""
+        for result in board.results:
+            if metric in result.entries and not math.isnan(result.entries[metric].mean):
+                place = (result.method, result.corpus, result.setting, told)
+                rows.setdefault(place, []).append(_point(result, board.words.ratio, metric, columns))
+                keys[place] = result.method
+    return [
+        Curve(_label(place), keys[place], False, tuple(sorted(points, key=lambda point: point.ratio)))
+        for place, points in rows.items()
+    ]
+
+
+def _point(result: Result, ratio: float, metric: str, columns: CaseColumns) -> Point:
+    scale = 1.0 if is_distance(metric) else 100.0
+    mean = result.entries[metric].mean
+    runs = tuple(scale * score for cell in result.cells if (score := cell.scores[metric]) is not None)
+    if is_pooled(metric):
+        found = t_interval(runs)
+    else:
+        found = bootstrap_interval([scale * value for value in case_values(result, metric, columns).values()])
+    low, high = (
+        mean + found.low - found.mean,
+        mean + found.high - found.mean,
+    )  # around the mean as the protocol averages
+    return Point(ratio, mean, low, high, runs, result.n)
+
+
+def _printed(results: Sequence[PrintedResult], metric: str) -> list[Curve]:
+    rows: dict[tuple[str, ...], list[Point]] = {}
+    keys: dict[tuple[str, ...], str] = {}
+    for result in results:
+        if metric in result.scores:
+            place = (result.method, result.corpus, result.setting, f"printed, {result.table}")
+            rows.setdefault(place, []).append(Point(result.ratio, float(result.shown(metric)[0])))
+            keys[place] = result.key
+    return [
+        Curve(_label(place), keys[place], True, tuple(sorted(points, key=lambda point: point.ratio)))
+        for place, points in rows.items()
+        if len({point.ratio for point in points}) > 1
+    ]
+
+
+def _label(place: tuple[str, ...]) -> str:
+    method, corpus, setting, told = (clean(word) for word in place)
+    inside = [word for word in ("" if corpus in ("none", "") else corpus, setting, told) if word]
+    return clean(f"{method} ({', '.join(inside)})" if inside else method, LONGEST_LABEL)
+
+
+def _one_task(asked: str, known: Sequence[str]) -> str:
+    found = sorted({task for task in known if asked in (task, task.partition("@")[0])})
+    if asked in found:
+        return asked
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise SpecError(f"'{asked}' has several targets.", case=asked, remedy=f"Name one: {', '.join(found)}")
+    possible = sorted(set(known))
+    told = f"Known: {', '.join(map(clean, possible))}." if possible else "There are no results yet."
+    raise SpecError(f"No result on '{asked}'. {nearest(asked, possible)}{told}", case=asked)
+
+
+def _draw_measured(panel: Axes, curve: Curve, colour: str, shift: float, *, told: bool) -> None:
+    """`told` True writes runs and n beside each point, else into the legend."""
+    ratios = [point.ratio * shift for point in curve.points]
+    means = [point.mean for point in curve.points]
+    label = curve.label if told else f"{curve.label}: {_counts(curve.points, ', ')}"
+    panel.plot(ratios, means, color=colour, linewidth=1.8, marker="o", markersize=5.5, label=label, zorder=4)
+    for x, point in zip(ratios, curve.points, strict=True):
+        if not math.isnan(point.low):
+            panel.vlines(x, point.low, point.high, color=colour, linewidth=1.3, zorder=3)
+            panel.hlines([point.low, point.high], x * 0.988, x * 1.012, color=colour, linewidth=1.3, zorder=3)
+        runs = [x * 1.03] * len(point.runs)
+        panel.plot(runs, point.runs, color=colour, linestyle="none", marker=".", markersize=4, alpha=0.6, zorder=2)
+        if told:
+            foot = point.mean if math.isnan(point.low) else point.low
+            style: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 7, "color": colour}
+            panel.annotate(_counts([point], "\n"), (x, foot), (0, -5), textcoords="offset points", **style)
+
+
+def _counts(points: Sequence[Point], between: str) -> str:
+    """Runs and test cases of some points. Example: `2-3 runs, n = 40`."""
+    runs, cases = (sorted(set(found)) for found in ([len(p.runs) for p in points], [p.n for p in points]))
+    words = ["-".join(map(str, dict.fromkeys((found[0], found[-1])))) for found in (runs, cases)]
+    return f"{words[0]} run{'' if words[0] == '1' else 's'}{between}n = {words[1]}"
+
+
+def _draw_printed(panel: Axes, curve: Curve, colour: str) -> None:
+    panel.plot(
+        [point.ratio for point in curve.points], [point.mean for point in curve.points], color=colour, linewidth=1.1,
+        linestyle=(0, (4, 2)), marker="o", markersize=5, markerfacecolor="white", label=curve.label, zorder=2,
+    )  # fmt: skip
+
+
+def _dress(figure: Figure, panel: Axes, found: RatioCurves) -> None:
+    ratios = sorted({point.ratio for curve in found.curves for point in curve.points})
+    panel.set_xscale("log")
+    panel.set_xticks(ratios, [f"{100 * ratio:g} %" for ratio in ratios], fontsize=8)
+    panel.set_xticks([], minor=True)
+    panel.set_xlim(ratios[0] * 0.85, ratios[-1] * 1.18)
+    panel.margins(y=0.12)
+    panel.set_xlabel("share of the training labels")
+    panel.set_ylabel(f"{found.metric}, {found.unit}")
+    data = "PHANTOM DATA, no medical result" if found.source == "phantom" else "real data"
+    printed = any(curve.printed for curve in found.curves)
+    told = "printed points have splits and checkpoints of their own" if printed else "no paper prints a curve of it"
+    span = "over runs (t)" if is_pooled(found.metric) else "over test cases (BCa)"
+    ours = f"; bars: 95 % {span}, dots: runs" if any(not curve.printed for curve in found.curves) else ""
+    figure.suptitle(
+        f"{clean(found.task)}: label efficiency ({data})", x=0.012, ha="left", fontweight="bold", fontsize=11
+    )
+    panel.set_title(textwrap.fill(f"{told}{ours}", 92), loc="left", fontsize=8, color="#5d6369")

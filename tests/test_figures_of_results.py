@@ -1,0 +1,184 @@
+"""Curves over label shares, rank diagrams, the radar and the scaling table: the numbers they draw, and that they draw them."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from bench.case_columns import CaseColumns, read_columns
+from bench.contracts.errors import SpecError
+from bench.figure_radar import radar_of
+from bench.figure_ranks import measured_scores, printed_scores, rank_methods
+from bench.figure_ratios import draw_ratios, ratio_curves
+from bench.figure_scaling import scaling_rows
+from bench.leaderboard import Board, boards
+from bench.leaderboard_printed import printed_results
+from bench.stats.intervals import bootstrap_interval, t_interval
+from bench.store import Store
+from tests.command_line import bench
+from tests.pages import add, hostile_store, small_store
+
+PRINTED = printed_results()
+
+
+def read(store: Store) -> tuple[tuple[Board, ...], CaseColumns]:
+    cells = store.cells()
+    columns = read_columns(store, [cell.name for cell in cells])
+    return boards(cells, columns), columns
+
+
+def test_a_point_is_the_mean_over_runs_with_an_interval_over_cases_and_its_n(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    cells = [
+        add(store, quality, cases=60, seed=seed, ratio=ratio)
+        for ratio, quality in ((0.1, 0.6), (1.0, 0.8))
+        for seed in (0, 1)
+    ]
+    found = ratio_curves(*read(store), [], "btcv")
+    (curve,) = found.curves
+    assert [(point.ratio, point.n, len(point.runs)) for point in curve.points] == [(0.1, 60, 2), (1.0, 60, 2)]
+    scores = [100 * float(cell.scores["dice"] or 0) for cell in cells[:2]]
+    assert curve.points[0].mean == pytest.approx(sum(scores) / 2) and curve.points[0].runs == pytest.approx(scores)
+    by_case = [
+        np.mean(
+            [
+                100 * row.value
+                for cell in cells[:2]
+                for row in store.rows(cell.name)
+                if (row.case, row.metric) == (case, "dice")
+            ]
+        )
+        for case in (f"case_{i:03d}" for i in range(60))
+    ]
+    expected = bootstrap_interval(by_case)
+    assert (curve.points[0].low, curve.points[0].high) == pytest.approx((expected.low, expected.high))
+
+
+def test_an_auc_has_its_interval_over_runs_and_of_one_run_none(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for seed, auc in enumerate((0.8, 0.9, 0.85)):
+        add(store, 0.5, seed=seed, metrics=("auc",), scores={"auc": auc})
+    add(store, 0.5, ratio=1.0, metrics=("auc",), scores={"auc": 0.9})
+    few, one = ratio_curves(*read(store), [], "btcv").curves[0].points
+    assert (few.low, few.high) == pytest.approx((t_interval([80, 90, 85]).low, t_interval([80, 90, 85]).high))
+    assert math.isnan(one.low) and one.mean == pytest.approx(90)
+
+
+def test_printed_curves_stand_beside_ours_and_phantoms_never_do(tmp_path: Path) -> None:
+    found = read(small_store(tmp_path))
+    real = ratio_curves(*found, PRINTED, "btcv")
+    printed = [curve for curve in real.curves if curve.printed]
+    spad = next(curve for curve in printed if curve.key == "spad")
+    assert [(point.ratio, point.mean) for point in spad.points] == [
+        (0.2, 77.84), (0.4, 81.28), (0.6, 84.87), (0.8, 86.96), (1.0, 87.31)
+    ]  # fmt: skip
+    assert spad.label == "SPAD (spad-55, SPAD-ViT, printed, spad:5)"
+    assert {curve.key for curve in real.curves if not curve.printed} == {"mim", "mae3d", "spad", "unet3d_scratch"}
+    phantom = ratio_curves(*found, PRINTED, "btcv", phantom=True)
+    assert [curve.printed for curve in phantom.curves] == [False] and phantom.source == "phantom"
+
+
+def test_ratio_curves_say_what_is_not_there(tmp_path: Path) -> None:
+    found = read(small_store(tmp_path))
+    with pytest.raises(SpecError, match="Did you mean 'btcv'"):
+        ratio_curves(*found, PRINTED, "btcw")
+    with pytest.raises(SpecError, match="Found: dice"):
+        ratio_curves(*found, PRINTED, "msd04", "dise")
+    with pytest.raises(SpecError, match="several targets"):
+        ratio_curves(*found, PRINTED, "msd07")
+
+
+def test_ranks_are_taken_over_the_largest_full_grid(tmp_path: Path) -> None:
+    scores = {
+        "one": {"a": 3.0, "b": 2.0, "c": 1.0},
+        "two": {"a": 2.0, "b": 3.0, "c": 1.0},
+        "three": {"a": 1.0, "d": 2.0},
+    }
+    found, methods, left = rank_methods(scores)
+    assert (found.names, found.ranks, methods, left) == (("a", "b", "c"), (1.5, 1.5, 3.0), 1, 1)
+    with pytest.raises(SpecError, match="three methods on two boards"):
+        rank_methods(measured_scores(read(small_store(tmp_path))[0]))
+
+
+def test_ranks_of_a_printed_table_count_every_column_and_turn_distances_round() -> None:
+    scores = printed_scores("mim:IV", PRINTED)
+    found, methods, left = rank_methods(scores)
+    assert (found.n, methods, left) == (15, 0, 0) and found.names[0] == "MiM (mim-10k)" and found.p < 1e-9
+    organs = printed_scores("mim:III", PRINTED)
+    assert len(organs) == 13 and "spleen dice" in organs
+    spad = printed_scores("spad:4", PRINTED)
+    assert all(value < 0 for place, held in spad.items() if place.endswith((" hd", " assd")) for value in held.values())
+
+
+def test_partial_results_and_phantoms_take_no_part_in_ranks(tmp_path: Path) -> None:
+    found = measured_scores(read(small_store(tmp_path))[0])
+    assert {name for held in found.values() for name in held} == {
+        "mim (own)",
+        "mae3d (own)",
+        "spad (own)",
+        "unet3d_scratch",
+    }
+    (btcv,) = (held for place, held in found.items() if place.startswith("btcv"))
+    assert "unet3d_scratch" not in btcv
+
+
+def test_the_radar_holds_mg3d_first_and_what_the_tables_print(tmp_path: Path) -> None:
+    found = radar_of((), PRINTED)
+    assert next(iter(found.printed)) == "MG-3D" and len(found.printed) == 6 and len(found.axes) == 9
+    held = dict(zip(found.axes, found.printed["MG-3D"], strict=True))
+    assert (
+        held["msd06@tumor", "dice"] == 62.15 and held["ccccii", "acc"] == 91.90
+    )  # the Swin row, not the U-Net's 95.05
+    chosen = radar_of((), PRINTED, ["mg3d", "m3ae"])
+    assert list(chosen.printed) == ["MG-3D", "M3AE"]
+    with pytest.raises(SpecError, match="Did you mean 'm3ae'"):
+        radar_of((), PRINTED, ["m3aee"])
+    store = Store(tmp_path)
+    for task, target in (("acdc", ""), ("covid1920", ""), ("msd06", "tumor")):
+        add(store, 0.7, method="mg3d", task=task, target=target, protocol="mg3d", ratio=1.0, preset="full")
+    assert list(radar_of(read(store)[0], PRINTED).measured) == ["mg3d"]
+
+
+def test_the_scaling_table_holds_sizes_as_the_papers_count_them() -> None:
+    rows = scaling_rows(PRINTED)
+    grown = [(row.volumes, row.value) for row in rows if row.table == "mg3d:V"]
+    assert grown == [(1400, "64.82"), (2800, "65.12"), (10000, "67.57"), (47149, "68.62")]
+    sizes = {row.network for row in rows if row.table == "mg3d:VI"}
+    assert sizes == {"3D Swin-B", "3D Swin-L"}
+    assert {row.volumes for row in rows if row.table.startswith("mim:")} == {746, 10502}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("ratios", "btcv"), ("ratios", "btcv", "--phantom"), ("ranks", "--table", "mim:V"), ("radar",), ("scaling",)],
+)
+def test_every_figure_is_drawn_as_png_and_svg_and_the_svg_keeps_its_words(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    small_store(tmp_path / "results")
+    told = bench("figure", *words, "--results", tmp_path / "results", "--out", tmp_path / "figures", "--json").value
+    png, svg = (Path(path) for path in told["files"])
+    assert imread(png).std() > 0.01 and ElementTree.parse(svg).getroot().tag.endswith("svg")
+    text = svg.read_text()
+    assert "<dc:date>" not in text and len(re.findall("<text", text)) > 5
+    assert ("PHANTOM" in text) == ("--phantom" in words)
+    again = bench("figure", *words, "--results", tmp_path / "results", "--out", tmp_path / "again", "--json").value
+    assert [Path(path).read_bytes() for path in again["files"]] == [png.read_bytes(), svg.read_bytes()]
+
+
+def test_hostile_words_are_drawn_as_they_are(tmp_path: Path) -> None:
+    store = hostile_store(tmp_path / "results")
+    found = ratio_curves(*read(store), [], store.cells()[0].task)
+    svg = draw_ratios(found, tmp_path / "ratios.svg").read_text()
+    assert "<script" not in svg and "&lt;script&gt;" in svg
+    ElementTree.fromstring(svg)
+
+
+def test_a_figure_in_no_known_format_is_refused(tmp_path: Path) -> None:
+    assert "png, svg" in bench("figure", "radar", "--results", tmp_path, "--format", "pgn", "--json").error["message"]
