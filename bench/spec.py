@@ -6,10 +6,12 @@ import dataclasses
 import math
 import shlex
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from bench.contracts.cards import PRESETS
 from bench.contracts.errors import SpecError, nearest
+
+Room = Literal["run", "pretrain"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,22 +40,29 @@ class RunSpec:
     partial: bool = False
     exclude_exposed: bool = False
 
-    def words(self) -> str:
-        """The run as a command line that repeats it, results folder and device left out."""
-        parts = ["bench run", f"--method {_at(self.method, self.variant)}", f"--task {_at(self.task, self.target)}"]
+    def words(self, room: Room = "run", *, paths: bool = False) -> str:
+        """The run, or its pre-training alone, as a command line that repeats it, results folder and device left out.
+
+        With `paths` it says where files lie, and tells every digit of the ratio: what a record need not, another process must know.
+        """
+        whole = room == "run"
+        parts = [f"bench {room}", f"--method {_at(self.method, self.variant)}", f"--task {_at(self.task, self.target)}"]
         parts += [f"--protocol {self.protocol}"] if self.protocol != "bench" else []
-        parts += [f"--ratio {self.ratio:.12g}", f"--preset {self.preset}"]
+        parts += [f"--ratio {repr(self.ratio) if paths else f'{self.ratio:.12g}'}"] if whole else []
+        parts += [f"--preset {self.preset}"]
         parts += [f"--corpus {self.corpus}"] if self.corpus else []
-        parts += [f"--seed {self.seed}"] + ([f"--fold {self.fold}"] if self.fold else [])
+        parts += [f"--seed {self.seed}"] if whole else []
+        parts += [f"--fold {self.fold}"] if self.fold else []
         parts += [
             f"--set {shlex.quote(f'{phase}.{key}={value}' if phase else f'{key}={value}')}"
             for phase, key, value in self.settings
         ]
-        parts += ["--weights FILE"] if self.weights else []
-        parts += ["--corpus-root DIR"] if self.corpus_root else []
+        parts += [f"--weights {shlex.quote(self.weights) if paths else 'FILE'}"] if self.weights else []
+        parts += [f"--corpus-root {shlex.quote(self.corpus_root) if paths else 'DIR'}"] if self.corpus_root else []
+        parts += [f"--root {shlex.quote(self.root)}"] if self.root and paths else []
         parts += ["--partial"] if self.partial else []
         parts += ["--phantom"] if self.phantom else []
-        parts += ["--exclude-exposed"] if self.exclude_exposed else []
+        parts += ["--exclude-exposed"] if self.exclude_exposed and whole else []
         return " ".join(parts)
 
 

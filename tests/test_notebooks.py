@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
-LIMIT_S = 120  # per cell, and only against a hang: on two idle cores a whole notebook takes less than a minute
+LIMIT_S = 240  # per cell, and only against a hang: on two idle cores a whole notebook takes less than a minute
 MACHINE_PATH = re.compile(r"(?<![\w.])/(home|root|tmp|work|Users|mnt|data)/|[A-Z]:\\")
 
 

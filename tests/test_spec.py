@@ -80,6 +80,17 @@ def test_variant_and_target_are_split_from_their_names_and_come_back_as_words() 
     )
 
 
+def test_words_for_another_process_tell_paths_folds_and_every_digit_of_the_ratio() -> None:
+    paths = {"root": "my data/btcv", "corpus_root": "pool"}
+    spec = make_spec(method="mim", task="btcv", ratio=1 / 3, fold=2, seed=1, preset="tiny", partial=True, **paths)
+    told = "--fold 2 --corpus-root pool --root 'my data/btcv' --partial"
+    assert (
+        spec.words(paths=True) == f"bench run --method mim --task btcv --ratio {1 / 3!r} --preset tiny --seed 1 {told}"
+    )
+    assert spec.words("pretrain", paths=True) == f"bench pretrain --method mim --task btcv --preset tiny {told}"
+    assert "my data" not in spec.words() and "pool" not in spec.words()
+
+
 @pytest.mark.parametrize("text", ["steps", "=4", ""])
 def test_a_setting_without_key_or_value_is_refused(text: str) -> None:
     with pytest.raises(SpecError, match="key=value"):

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli import options as o
+
+if TYPE_CHECKING:
+    from bench.spec import RunSpec
+
+
+class Engine(StrEnum):
+    """Where runs are carried out."""
+
+    here = "here"
+    slurm = "slurm"
+
 
 RUN_HELP = """Run one method on one task, from pre-training to a line in a table. Repeating a command resumes it.
 
@@ -108,11 +120,18 @@ def run(
     devices: o.Devices = 1,
     results: o.Results = o.RESULTS,
     plan: Annotated[Path | None, typer.Option(help="Run all cells of a plan written by `bench plan --out`.")] = None,
+    engine: Annotated[Engine, typer.Option(help="Run here, or hand the jobs to Slurm.")] = Engine.here,
+    sbatch_option: Annotated[
+        list[str], typer.Option(help="For --engine slurm, repeatable: --sbatch-option=--partition=gpu.")
+    ] = [],  # noqa: B006
     json: o.Json = False,
 ) -> None:
     import os
 
     from bench.contracts.errors import SpecError
+
+    if sbatch_option and engine is not Engine.slurm:
+        raise SpecError("--sbatch-option belongs to --engine slurm.", remedy="Add --engine slurm, or leave it out.")
 
     if plan is None and not (method and task):
         raise SpecError(
@@ -131,6 +150,9 @@ def run(
         for spec in specs:
             if not spec.phantom:
                 find(spec, os.environ)
+    if engine is Engine.slurm:
+        _hand_in(specs, place_of(results, device, json), sbatch_option, devices, json)
+        return
     from bench.cli.console import print_json, print_table
     from bench.run import outcome
     from bench.run import run as run_one
@@ -159,6 +181,7 @@ def pretrain(
     corpus: o.Corpus = "",
     corpus_root: o.CorpusRoot = "",
     root: Annotated[str, typer.Option(help="A folder of volumes: the same as --corpus folder --corpus-root DIR.")] = "",
+    fold: o.Fold = 0,
     settings: o.Settings = [],  # noqa: B006
     phantom: o.Phantom = False,
     partial: o.Partial = False,
@@ -179,6 +202,7 @@ def pretrain(
         corpus=corpus,
         folder=corpus_root or ("" if task else root),
         root=root if task else "",
+        fold=fold,
         settings=tuple(settings),
         phantom=phantom,
         partial=partial,
@@ -274,6 +298,26 @@ def place_of(results: Path, device: str, quiet: bool, devices: int = 1) -> Any:
     from bench.train.loop import Hardware
 
     return Place.at(results, hardware=Hardware(device=device, devices=devices), progress=progress_for(quiet))
+
+
+def _hand_in(specs: list[RunSpec], place: Any, options: list[str], devices: int, json: bool) -> None:
+    """Write and submit the jobs of some runs, and say where they are."""
+    from bench.cli.console import print_json
+    from bench.engines.slurm import hand_in
+
+    handed = hand_in(specs, place, options, devices)
+    jobs = handed.jobs
+    counts = {"pretrainings": len(jobs.pretrainings), "cells": len(jobs.cells), "finished": jobs.finished}
+    if json:
+        print_json({"folder": str(handed.folder), "ids": list(handed.ids), **counts})
+        return
+    print(f"{counts['pretrainings']} pre-trainings and {counts['cells']} cells to run, {jobs.finished} cells finished.")
+    if not jobs.cells:
+        print(f"Next:  bench table all --results {place.results}")
+    elif handed.ids:
+        print(f"Submitted as {', '.join(handed.ids)}; logs in {handed.folder / 'logs'}. Next:  squeue --me")
+    else:
+        print(f"There is no sbatch on this machine. Next, where there is:  bash {handed.folder / 'submit.sh'}")
 
 
 def _one_process_per_device(devices: int) -> None:

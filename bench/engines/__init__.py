@@ -1,0 +1,1 @@
+"""Where the runs of a plan are carried out when not in this process."""
