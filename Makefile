@@ -22,8 +22,9 @@ venv: $(STAMP)  ## create .venv and install the project into it
 demo: venv  ## the whole pipe on phantom data, in minutes
 	$(BIN)/bench quickstart
 
+# one process a core, one thread a process; tests of one file stay together, because they share what they have run
 test: venv  ## the default suite: no network, no GPU
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: venv  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
