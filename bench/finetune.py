@@ -25,6 +25,7 @@ from bench.keys import plain
 from bench.nets import lora
 from bench.train.checkpoint import load_weights, save_weights, sha256_of_weights
 from bench.train.controls import others_label
+from bench.train.hardware import torch_device
 from bench.train.job import untrained
 from bench.train.loop import Hardware, Job, train
 from bench.train.progress import Progress
@@ -125,6 +126,8 @@ def _train(
     if recipe.frozen_encoder:
         encoder.eval()  # frozen statistics and no dropout, too
     if fit := getattr(kind, "fit", None):
+        if hardware.devices == 1:
+            model.to(torch_device(hardware))  # where a kind looks at every training volume once
         fit(setup, model, cases.subset(parts["train"]))
     held_out = cases.subset(parts["val"])
     selects = recipe.selection == "best_val" and bool(parts["val"])

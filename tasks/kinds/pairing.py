@@ -1,12 +1,14 @@
 """Volumes and sentences in one space: what vocabulary prompts and retrieval share.
 
 An encoder that reads text brings the space; one that does not is set beside fixed vectors of the sentences' spelling, and
-training must find the map. Text features never change, so they are worked out once.
+training must find the map. Text features never change, and those of a frozen image tower do not either, so both are worked out
+once: an epoch of looking serves all epochs of learning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,19 +18,24 @@ from torch.nn import functional as F
 
 from bench.contracts.errors import SpecError
 from bench.contracts.kind import Setup
-from bench.contracts.method import Encoder
+from bench.contracts.method import Arrays, Batch, Corpus, Encoder, Sample
 from bench.contracts.recipes import PairRecipe
 from bench.nets.hashed_text import WIDTH, hashed_text
 from bench.nets.intensity import to_network_range
 from bench.train.seeds import reseed_torch
 from tasks.kinds.whole_view import WholeView
 
+AT_ONCE = 4  # volumes in one pass of a tower that learns nothing
+
 
 class PairNet(nn.Module):
     """Two towers and a linear map behind each: volumes (B, C, D, H, W) and texts to unit vectors of one length.
 
-    With `learnt` False the maps are left out: the encoder's own space is judged.
+    With `learnt` False the maps are left out: the encoder's own space is judged. `images` (n, F) holds what a frozen image
+    tower says of the training volumes, case i in row `places[case i]`; it is empty where the tower learns.
     """
+
+    images: Tensor
 
     def __init__(self, encoder: Encoder, *, learnt: bool, log_scale: float) -> None:
         super().__init__()
@@ -38,12 +45,19 @@ class PairNet(nn.Module):
         self.image_map = _map(image_width, width) if learnt else nn.Identity()
         self.text_map = _map(width, width) if learnt else nn.Identity()
         self.log_scale = nn.Parameter(torch.tensor(log_scale), requires_grad=learnt)
+        self.register_buffer("images", torch.zeros(0), persistent=False)
+        self.places: dict[str, int] = {}
         self._told: dict[tuple[str, ...], Tensor] = {}
+        self._seen: dict[str, Tensor] = {}
 
-    def image(self, volume: Tensor) -> Tensor:
-        """(B, E) of unit length."""
+    def tower(self, volume: Tensor) -> Tensor:
+        """(B, F): what the encoder says of volumes, before the map."""
         own = self.encoder.image_vector(volume) if self.encoder.reads_text else self.encoder(volume).pooled
-        return F.normalize(self.image_map(own.float()), dim=-1)
+        return own.float()
+
+    def image(self, own: Tensor) -> Tensor:
+        """(B, E) of unit length, from what `tower` gives."""
+        return F.normalize(self.image_map(own), dim=-1)
 
     def text(self, features: Tensor) -> Tensor:
         """(T, E) of unit length, from what `features_of` gives."""
@@ -57,6 +71,11 @@ class PairNet(nn.Module):
                 own = self.encoder.describe(texts) if self.encoder.reads_text else hashed_text(texts)
             self._told = {key: own.float()}
         return self._told[key].to(device)
+
+    def of_batch(self, batch: Batch) -> Tensor:
+        """(B, E) of unit length for a training batch: out of `images` where the batch holds no volume."""
+        own = self.tower(batch["volume"]) if "volume" in batch else self.images[batch["place"]]
+        return self.image(own)
 
 
 def _text_width(encoder: Encoder) -> int:
@@ -97,13 +116,63 @@ def view_of(setup: Setup) -> WholeView:
     return WholeView(setup.sight.shape, recipe_of(setup).kept_share)
 
 
+def is_fixed(setup: Setup) -> bool:
+    """Whether the image tower never changes, so that each volume need be looked at only once."""
+    return recipe_of(setup).frozen_encoder and not setup.recipe.lora_rank
+
+
+def look_once(setup: Setup, net: PairNet, cases: Any) -> None:
+    """Work out, where the image tower is fixed, what it says of every training volume: an epoch of it serves them all."""
+    net.places = {case: place for place, case in enumerate(cases.cases)}
+    if is_fixed(setup):
+        net.images = _of_tower(setup, net, cases, cases.cases)
+
+
+@dataclass(frozen=True)
+class ViewOrPlace:
+    """A case's place among the training cases, `place` () int64, and its view, `volume` (C, D, H, W) as stored, unless the
+    image tower is fixed."""
+
+    view: WholeView | None
+    places: Mapping[str, int]
+
+    def __call__(self, corpus: Corpus, sample: Sample, rng: np.random.Generator) -> Arrays:
+        (case,) = sample
+        place = {"place": np.asarray(self.places[case], np.int64)}
+        return place if self.view is None else {**place, "volume": self.view.of(corpus, case)}
+
+
+def shown(setup: Setup, net: PairNet) -> ViewOrPlace:
+    """What a training step is shown of a case."""
+    return ViewOrPlace(None if is_fixed(setup) else view_of(setup), net.places)
+
+
+def prepare(setup: Setup) -> Callable[[Batch], Batch]:
+    """On the device: volumes to network range; all else passes."""
+
+    def apply(batch: Batch) -> Batch:
+        if "volume" not in batch:
+            return batch
+        return {**batch, "volume": to_network_range(batch["volume"], setup.sight.intensity)}
+
+    return apply
+
+
 @torch.no_grad()
-def image_vectors(setup: Setup, net: nn.Module, cases: Any, chosen: Sequence[str], at_once: int = 4) -> Tensor:
+def image_vectors(setup: Setup, net: PairNet, cases: Any, chosen: Sequence[str]) -> Tensor:
     """(n, E) of unit length, cases in the order asked."""
-    assert isinstance(net, PairNet)
+    return net.image(_of_tower(setup, net, cases, chosen))
+
+
+@torch.no_grad()
+def _of_tower(setup: Setup, net: PairNet, cases: Any, chosen: Sequence[str]) -> Tensor:
+    """(n, F): what the image tower says of cases; of a fixed one it is remembered."""
     view, device = view_of(setup), net.log_scale.device
-    found = []
-    for first in range(0, len(chosen), at_once):
-        stored = torch.from_numpy(np.stack([view.of(cases, case) for case in chosen[first : first + at_once]]))
-        found.append(net.image(to_network_range(stored.to(device), setup.sight.intensity)))
-    return torch.cat(found)
+    known = net._seen if is_fixed(setup) else {}
+    missing = [case for case in chosen if case not in known]
+    for first in range(0, len(missing), AT_ONCE):
+        some = missing[first : first + AT_ONCE]
+        stored = torch.from_numpy(np.stack([view.of(cases, case) for case in some]))
+        own = net.tower(to_network_range(stored.to(device), setup.sight.intensity))
+        known.update(zip(some, own.cpu(), strict=True))
+    return torch.stack([known[case] for case in chosen]).to(device)

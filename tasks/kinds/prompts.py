@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,29 +25,27 @@ from bench.contracts.recipes import PromptRecipe
 from bench.contracts.record import Record
 from bench.data.atomic import write_json
 from bench.metrics.pooled import SCORE, SCORE_OF_SCAN, TRUTH, TRUTH_OF_SCAN, pooled
-from bench.nets.intensity import to_network_range
 from tasks.kinds import pairing
 from tasks.kinds.crops import VolumesThenCrops
-from tasks.kinds.pairing import PairNet
+from tasks.kinds.pairing import PairNet, ViewOrPlace
 from tasks.kinds.scans import first_of_scan, scan_of
-from tasks.kinds.whole_view import WholeView
 
 suffix = ".json"
 ZERO_SHOT = "zero_shot"
 LOSSES = ("pair_ce", "pair_mse")
-layers = pairing.layers
+layers, prepare = pairing.layers, pairing.prepare
 
 
 @dataclass(frozen=True)
-class ViewAndAnswers:
-    """A case's view and its answers: `volume` (C, D, H, W) as stored, `answers` (K,) int64, 1, 0 or -1 (not told)."""
+class ShownAndAnswers:
+    """What is shown of a case, and its answers: `answers` (K,) int64, 1, 0 or -1 (not told)."""
 
-    view: WholeView
+    shown: ViewOrPlace
 
     def __call__(self, corpus: Corpus, sample: Sample, rng: np.random.Generator) -> Arrays:
         (case,) = sample
         answers = np.asarray(corpus.fields(case)["label"], np.int64)
-        return {"volume": self.view.of(corpus, case), "answers": answers}
+        return {**self.shown(corpus, sample, rng), "answers": answers}
 
 
 @dataclass(frozen=True)
@@ -103,25 +101,25 @@ def pair_loss(likeness: Tensor, scale: Tensor, answers: Tensor, loss: str) -> Te
     return ((each * told).sum(1) / told.sum(1).clamp(min=1)).mean()
 
 
+def fit(setup: Setup, net: nn.Module, cases: Any) -> None:
+    """Look once at the training volumes where the image tower is fixed."""
+    assert isinstance(net, PairNet)
+    if trains(setup):
+        pairing.look_once(setup, net, cases)
+
+
 def training_phase(setup: Setup, net: nn.Module) -> Phase:
-    """The phase that the loop runs: one view per sample, all findings at once."""
+    """The phase that the loop runs: one volume per sample, all findings at once."""
     assert isinstance(net, PairNet)
     recipe = recipe_of(setup)
 
     def loss(batch: Batch) -> Losses:
-        likeness = cosines(setup, net, net.image(batch["volume"]))
+        likeness = cosines(setup, net, net.of_batch(batch))
         return {"pair": pair_loss(likeness, net.log_scale.exp(), batch["answers"], recipe.loss)}
 
-    return Phase("finetune", recipe, VolumesThenCrops(1), ViewAndAnswers(pairing.view_of(setup)), (Turn("all", loss),))
-
-
-def prepare(setup: Setup) -> Callable[[Batch], Batch]:
-    """On the device: network range; answers pass."""
-
-    def apply(batch: Batch) -> Batch:
-        return {"volume": to_network_range(batch["volume"], setup.sight.intensity), "answers": batch["answers"]}
-
-    return apply
+    return Phase(
+        "finetune", recipe, VolumesThenCrops(1), ShownAndAnswers(pairing.shown(setup, net)), (Turn("all", loss),)
+    )
 
 
 @torch.no_grad()

@@ -8,8 +8,7 @@ towers. Predictions are two vectors per case, volume and report. Ranks are count
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,19 @@ from torch.nn import functional as F
 
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.kind import Scored, Setup
-from bench.contracts.method import Arrays, Batch, Corpus, Encoder, Losses, Phase, Sample, Turn
+from bench.contracts.method import Batch, Encoder, Losses, Phase, Turn
 from bench.contracts.record import Record
 from bench.data.atomic import write_bytes
 from bench.metrics.pooled import INDEX, RANK
-from bench.nets.intensity import to_network_range
 from tasks.kinds import pairing
 from tasks.kinds.crops import VolumesThenCrops
 from tasks.kinds.pairing import PairNet
 from tasks.kinds.scans import first_of_scan, scan_of
-from tasks.kinds.whole_view import WholeView
 
 suffix = ".npy"
 TUNED = "finetune_1000"
 SCAN, UNIQUE = "scan", "unique"
-layers = pairing.layers
+layers, prepare = pairing.layers, pairing.prepare
 
 
 class RetrievalNet(PairNet):
@@ -46,19 +43,6 @@ class RetrievalNet(PairNet):
     def __init__(self, encoder: Encoder, *, learnt: bool, log_scale: float) -> None:
         super().__init__(encoder, learnt=learnt, log_scale=log_scale)
         self.register_buffer("reports", torch.zeros(0), persistent=False)
-        self.places: dict[str, int] = {}
-
-
-@dataclass(frozen=True)
-class ViewAndPlace:
-    """A case's view and its place among the training cases: `volume` (C, D, H, W) as stored, `place` () int64."""
-
-    view: WholeView
-    places: dict[str, int]
-
-    def __call__(self, corpus: Corpus, sample: Sample, rng: np.random.Generator) -> Arrays:
-        (case,) = sample
-        return {"volume": self.view.of(corpus, case), "place": np.asarray(self.places[case], np.int64)}
 
 
 def trains(setup: Setup) -> bool:
@@ -73,11 +57,11 @@ def build_net(setup: Setup, encoder: Encoder, decoder: str, seed: int) -> Retrie
 
 
 def fit(setup: Setup, net: nn.Module, cases: Any) -> None:
-    """Work out the text features of the training reports, which never change."""
+    """Work out once what never changes: the text features of the training reports, and what a fixed image tower says."""
     assert isinstance(net, RetrievalNet)
     if trains(setup):
         net.reports = net.features_of([cases.fields(case)["report"] for case in cases.cases], net.log_scale.device)
-        net.places = {case: place for place, case in enumerate(cases.cases)}
+        pairing.look_once(setup, net, cases)
 
 
 def contrast(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
@@ -89,24 +73,15 @@ def contrast(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
 
 
 def training_phase(setup: Setup, net: nn.Module) -> Phase:
-    """The phase that the loop runs: one view and one report per sample, all of a batch set against each other."""
+    """The phase that the loop runs: one volume and one report per sample, all of a batch set against each other."""
     assert isinstance(net, RetrievalNet)
 
     def loss(batch: Batch) -> Losses:
         text = net.text(net.reports[batch["place"]])
-        return {"contrast": contrast(net.image(batch["volume"]), text, net.log_scale.exp())}
+        return {"contrast": contrast(net.of_batch(batch), text, net.log_scale.exp())}
 
-    views = ViewAndPlace(pairing.view_of(setup), net.places)
+    views = pairing.shown(setup, net)
     return Phase("finetune", setup.recipe, VolumesThenCrops(1), views, (Turn("all", loss),), splits_batch=False)
-
-
-def prepare(setup: Setup) -> Callable[[Batch], Batch]:
-    """On the device: network range; places pass."""
-
-    def apply(batch: Batch) -> Batch:
-        return {"volume": to_network_range(batch["volume"], setup.sight.intensity), "place": batch["place"]}
-
-    return apply
 
 
 @torch.no_grad()

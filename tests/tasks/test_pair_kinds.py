@@ -144,7 +144,7 @@ def test_without_learning_an_encoders_own_space_is_judged() -> None:
     assert not any(p.requires_grad for name, p in net.named_parameters() if not name.startswith("encoder"))
     volume = torch.rand(2, 1, *SHAPE)
     own = torch.nn.functional.normalize(Both().image_vector(volume), dim=-1)
-    assert torch.allclose(net.image(volume), own)
+    assert torch.allclose(net.image(net.tower(volume)), own)
     assert not prompts.trains(setup(target="zero_shot")) and prompts.trains(setup())
     assert retrieval.trains(setup(RETRIEVAL, "finetune_1000")) and not retrieval.trains(setup(RETRIEVAL))
 
@@ -159,9 +159,8 @@ def test_learning_starts_from_the_space_that_pre_training_found() -> None:
     made = setup()
     net, bare = prompts.build_net(made, Both(), "unetr", 0), prompts.build_net(setup(target="zero_shot"), Both(), "", 0)
     volume = torch.rand(3, 1, *SHAPE)
-    assert torch.allclose(
-        prompts.cosines(made, net, net.image(volume)), prompts.cosines(made, bare, bare.image(volume))
-    )
+    found, expected = (prompts.cosines(made, one, one.image(one.tower(volume))) for one in (net, bare))
+    assert torch.allclose(found, expected)
 
 
 def test_texts_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +169,7 @@ def test_texts_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     describe = Both.describe
     monkeypatch.setattr(Both, "describe", lambda self, texts: asked.append(len(texts)) or describe(self, texts))
     for _ in range(3):
-        prompts.cosines(made, net, net.image(torch.rand(1, 1, *SHAPE)))
+        prompts.cosines(made, net, net.image(net.tower(torch.rand(1, 1, *SHAPE))))
     assert asked == [36]
 
 
@@ -188,6 +187,22 @@ def test_hashed_text_is_of_unit_length_and_tells_findings_and_their_denial_apart
     assert alike.fill_diagonal_(0).max() < 0.8
     nodule, emphysema = found[0] - found[1], found[2] - found[3]  # what a linear map can tell the two findings by
     assert torch.nn.functional.cosine_similarity(nodule, emphysema, dim=0) < 0.6
+
+
+def test_a_frozen_tower_looks_once_and_a_learning_one_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    tower = pairing.PairNet.tower
+    monkeypatch.setattr(pairing.PairNet, "tower", lambda self, x: looked.append(len(x)) or tower(self, x))
+    losses = []
+    for frozen in (True, False):
+        made, before = setup(frozen_encoder=frozen), len(looked)
+        net = prompts.build_net(made, Both(), "unetr", 0)
+        losses.append(learnt(prompts, made, net, CASES, steps=5))
+        for _ in range(3):
+            prompts.evaluate(made, net, CASES)
+        assert sum(looked[before:]) == (4 if frozen else 4 * 5 + 4 * 3)
+        assert "images" not in net.state_dict()
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 # Prompts ----------------------------------------------------------------------------------------------
