@@ -102,18 +102,17 @@ def _training(cases: CachedCases, recipe: FineTuneConfig) -> CachedCases:
     return cases.relabelled(others_label(cases.cases, recipe.seed))
 
 
-def _train(
+def training_job(
     model: nn.Module,
     setup: Setup,
     kind: Kind,
     cases: CachedCases,
     parts: Mapping[str, tuple[str, ...]],
-    adopted: Adopted | None,
     key: str,
     folder: Path,
     hardware: Hardware,
-    progress: Progress | None,
-) -> None:
+) -> tuple[Job, tuple[str, ...]]:
+    """A network made ready to be fine-tuned in `folder` (frozen, adapted, fitted, as the recipe says), and notes for the record."""
     recipe = setup.recipe
     encoder = model.encoder
     assert isinstance(encoder, Encoder)
@@ -148,12 +147,29 @@ def _train(
         evaluate_every=recipe.evaluate_every,
         keep_best=selects,
     )
+    return job, notes
+
+
+def _train(
+    model: nn.Module,
+    setup: Setup,
+    kind: Kind,
+    cases: CachedCases,
+    parts: Mapping[str, tuple[str, ...]],
+    adopted: Adopted | None,
+    key: str,
+    folder: Path,
+    hardware: Hardware,
+    progress: Progress | None,
+) -> None:
+    job, notes = training_job(model, setup, kind, cases, parts, key, folder, hardware)
     trains = getattr(kind, "trains", None)
     result = train(job, hardware, progress) if trains is None or trains(setup) else untrained(job)
     if not is_first():
         return
-    if recipe.lora_rank:
-        lora.merge(encoder)
+    if setup.recipe.lora_rank:
+        assert isinstance(model.encoder, Encoder)
+        lora.merge(model.encoder)
         result = dataclasses.replace(result, final_sha256=sha256_of_weights(model), notes=(*notes, *result.notes))
     save_weights(folder / "model.safetensors", model.state_dict(), {"key": key})
     taken = dataclasses.asdict(adopted) | {"summary": adopted.summary()} if adopted else {}

@@ -18,7 +18,9 @@ def attach(app: typer.Typer) -> None:
         "Example:  bench score --predictions pred --truth labels --metrics dice,hd95,nsd@2mm",
     )(score)
     app.command(
-        "verify", help="Re-hash a stored cell and re-score it from its predictions.\n\nExample:  bench verify CELL"
+        "verify",
+        help="Re-hash a stored cell and re-score it from its predictions; train its first steps again where asked.\n\n"
+        "Example:  bench verify CELL --replay 20",
     )(verify)
 
 
@@ -54,6 +56,9 @@ def score(
 
 def verify(
     cell: Annotated[str, typer.Argument(help="A cell's name or the path of its JSON.")],
+    replay: Annotated[
+        int, typer.Option(help="Fine-tune so many steps again on the CPU and compare weights and loss log bit for bit.")
+    ] = 0,
     root: Root = "",
     results: Results = RESULTS,
     json: Json = False,
@@ -65,6 +70,12 @@ def verify(
     from bench.rooms import verify_cell
 
     report = verify_cell(cell, results, root, os.environ)
+    if replay:
+        from bench.cli.console import progress_for
+        from bench.replay import replay_cell
+
+        again = replay_cell(cell, replay, results, root, os.environ, progress_for(json))
+        report = dataclasses.replace(report, checks=(*report.checks, *again))
     if json:
         print_json(dataclasses.asdict(report))
     else:

@@ -1,0 +1,124 @@
+"""A stored result is trained again from its record: the same bits are ok, others differ, and what cannot be repeated is absent."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.data.atomic import write_json
+from bench.replay import FINAL, INITIAL, LOG
+from tests.command_line import OWN_MAE, bench
+
+STEPS = (
+    "--set",
+    "pretrain.steps=2",
+    "--set",
+    "finetune.steps=4",
+    "--set",
+    "finetune.evaluate_every=2",
+    "--set",
+    "log_every=1",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_data_of_ones_own() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("BENCH_DATA", "BENCH_CACHE", "nnUNet_raw"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    results = tmp_path_factory.mktemp("replay") / "results"
+    told = bench("run", *OWN_MAE, *STEPS, "--device", "cpu", "--results", results, "--json").value
+    return results, str(told["cell"])
+
+
+def copied(done: tuple[Path, str], to: Path) -> tuple[Path, str]:
+    shutil.copytree(done[0], to / "results")
+    return to / "results", done[1]
+
+
+def checks(results: Path, cell: str, steps: int, code: int = 0) -> dict[str, tuple[str, str]]:
+    answer = bench("verify", cell, "--results", results, "--replay", str(steps), "--json")
+    assert answer.code == code, (answer.out, answer.err)
+    found = {check["name"]: (check["verdict"], check["detail"]) for check in json.loads(answer.out)["checks"]}
+    return {name: told for name, told in found.items() if name.startswith("replay")}
+
+
+def changed(results: Path, cell: str, **changes: Any) -> None:
+    path = results / "cells" / f"{cell}.json"
+    write_json(path, json.loads(path.read_text()) | changes)
+
+
+def log_of(results: Path) -> Path:
+    (path,) = (results / "runs" / "finetune").glob("*/log.jsonl")
+    return path
+
+
+def test_the_first_steps_come_again_bit_for_bit(done: tuple[Path, str]) -> None:
+    before = sorted(path for path in done[0].rglob("*") if "cache" not in path.parts)
+    found = checks(*done, 3)
+    assert {name: verdict for name, (verdict, _) in found.items()} == {INITIAL: "ok", LOG: "ok"}
+    assert found[LOG][1] == "4 lines up to step 3, bit for bit"  # three of the loss, one evaluation
+    assert sorted(path for path in done[0].rglob("*") if "cache" not in path.parts) == before
+
+
+def test_a_whole_replay_ends_with_the_recorded_weights(done: tuple[Path, str]) -> None:
+    found = checks(*done, 99)
+    assert {name: verdict for name, (verdict, _) in found.items()} == {INITIAL: "ok", LOG: "ok", FINAL: "ok"}
+
+
+def test_a_log_that_was_touched_differs_and_one_that_is_gone_is_absent(done: tuple[Path, str], tmp_path: Path) -> None:
+    results, cell = copied(done, tmp_path)
+    lines = [json.loads(line) for line in log_of(results).read_text().splitlines()]
+    lines[1]["loss"] *= 1 + 1e-12
+    log_of(results).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    verdict, detail = checks(results, cell, 2, code=2)[LOG]
+    assert verdict == "differs" and "from step 2 on, first in loss" in detail
+    log_of(results).unlink()
+    assert checks(results, cell, 2)[LOG] == ("absent", "the run's log.jsonl is not there")
+
+
+def test_other_weights_than_recorded_differ_but_prove_nothing_on_another_machine(
+    done: tuple[Path, str], tmp_path: Path
+) -> None:
+    results, cell = copied(done, tmp_path)
+    record = json.loads((results / "cells" / f"{cell}.json").read_text())
+    changed(results, cell, hashes=record["hashes"] | {"finetune:initial": "0" * 64})
+    assert checks(results, cell, 1, code=2)[INITIAL][0] == "differs"
+    changed(results, cell, provenance=record["provenance"] | {"processor": "an abacus"})
+    found = checks(results, cell, 1)
+    assert found[INITIAL][0] == "absent" and "was an abacus" in found[INITIAL][1]
+    assert found[LOG][0] == "ok"
+
+
+def test_what_cannot_be_repeated_here_is_absent_with_its_reason(done: tuple[Path, str], tmp_path: Path) -> None:
+    results, cell = copied(done, tmp_path)
+    (encoder,) = (results / "runs" / "pretrain").glob("*/encoder.safetensors")
+    encoder.unlink()
+    verdict, detail = checks(results, cell, 1)[LOG]
+    assert verdict == "absent" and "encoder" in detail and "bench run" in detail
+    record = json.loads((results / "cells" / f"{cell}.json").read_text())
+    changed(results, cell, training={"finetune": record["training"]["finetune"] | {"device": "cuda H100"}})
+    assert checks(results, cell, 1)[LOG] == ("absent", "trained on cuda H100: bits repeat on a CPU only")
+
+
+def test_a_record_of_other_settings_differs(done: tuple[Path, str], tmp_path: Path) -> None:
+    results, cell = copied(done, tmp_path)
+    record = json.loads((results / "cells" / f"{cell}.json").read_text())
+    changed(results, cell, keys=record["keys"] | {"finetune": "f" * 64})
+    answer = bench("verify", cell, "--results", results, "--replay", "1", "--json")
+    (found,) = (check for check in json.loads(answer.out)["checks"] if check["name"] == LOG)
+    assert answer.code == 2 and found["verdict"] == "differs" and "another result" in found["detail"]
+
+
+def test_no_step_is_no_replay(done: tuple[Path, str]) -> None:
+    assert "from 1 on" in bench("verify", done[1], "--results", done[0], "--replay", "-1", "--json").error["message"]
