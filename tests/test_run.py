@@ -20,8 +20,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bench.contracts.errors import DataMissing, SpecError
 from bench.data.volumes import write_nifti
-from bench.run import outcome
+from bench.look import look
+from bench.metrics.overlap import dice
+from bench.run import Place, outcome
 from bench.store import Store
 from tests.cells import make_cell
 from tests.command_line import OWN_MAE, SHORT, Answer, bench
@@ -408,6 +411,24 @@ TUNED = ("--set", "finetune.steps=1", "--set", "finetune.evaluate_every=0", "--d
 def encoder_of(done: Done) -> Path:
     key = Store(done.results).read(done.cell).keys["pretrain:pretrain"][:16]
     return done.results / "runs" / "pretrain" / key / "encoder.safetensors"
+
+
+def test_a_stored_case_is_looked_at_with_the_voxels_that_were_scored(done: Done) -> None:
+    store, place = Store(done.results), Place.at(done.results, environ={})
+    rows = store.rows(done.cell)
+    seen = look(done.cell, rows[0].case, place)
+    assert seen.image.shape == seen.truth.shape == seen.prediction.shape and seen.spacing_mm == (1.0, 1.0, 1.0)
+    scored = {row.class_: row.value for row in rows if row.case == rows[0].case and row.metric == "dice"}
+    for label, name in enumerate(store.read(done.cell).classes, start=1):
+        assert dice(seen.prediction == label, seen.truth == label) == scored[name]
+
+
+def test_a_case_that_was_not_tested_or_is_gone_is_told_when_looked_for(done: Done, tmp_path: Path) -> None:
+    case = Store(done.results).rows(done.cell)[0].case
+    with pytest.raises(SpecError, match="No test case 'nobody'"):
+        look(done.cell, "nobody", Place.at(done.results, environ={}))
+    with pytest.raises(DataMissing, match="The prediction is not at"):
+        look(done.cell, case, Place.at(done.copied(tmp_path / "without", "predict"), environ={}))
 
 
 @pytest.fixture
