@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,17 +19,10 @@ from bench.contracts.cards import Protocol, TaskCard
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import ManifestHeader, Record
 from bench.data.atomic import json_text, publish, stage_bytes
+from bench.data.described import Known, described
 from bench.data.roster import roster_of
 from bench.data.splits import Parts, check_hygiene, lists, nested, present
-from bench.data.volumes import (
-    Header,
-    label_map,
-    quick_fingerprint,
-    read_header,
-    read_image,
-    read_label,
-    voxel_fingerprint,
-)
+from bench.data.volumes import label_map
 
 HEADER, RECORDS, TABLE = "manifest.json", "manifest.jsonl", "manifest.csv"
 COLUMNS = (
@@ -77,11 +70,11 @@ def build(
     check_hygiene(here, {case: record.group for case, record in on_disk.items()})
     rank_of = {case: order for part in (listed.val, listed.train, listed.test) for order, case in enumerate(part)}
     values = label_map(len(card.classes), card.label_values)
-    known = _Known({}, {})
+    known = Known({}, {})
     records = [
         on_disk[case].model_copy(
             update={
-                **_described(folder, on_disk[case], values, full, known),
+                **described(folder, on_disk[case], values, full, known),
                 "split": split,
                 "protocol": protocol_name,
                 "fold": fold,
@@ -172,63 +165,6 @@ def _protocol(key: str, card: TaskCard, name: str) -> Protocol:
 
 def _parts(parts: Parts) -> dict[str, tuple[str, ...]]:
     return {"train": parts.train, "val": () if parts.selects_on_test else parts.val, "test": parts.test}
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What was read before, by scan and by file: a scan or an archive of many cases is opened once."""
-
-    headers: dict[str, Header]
-    fingerprints: dict[str, str]
-
-
-def _described(folder: Path, record: Record, values: Mapping[int, int], full: bool, known: _Known) -> dict[str, object]:
-    """A record's geometry in the file's own axis order, and what its files hold."""
-    first = record.images[0] if record.images else None
-    in_archive = first is not None and first.format == "npz"  # whose images all have one grid
-    scan = f"{first.path}|{first.key}" if first and in_archive else record.scan_id or record.case_id
-    if scan not in known.headers:
-        known.headers[scan] = read_header(folder, record)
-    header = known.headers[scan]
-    if full:
-        image = voxel_fingerprint(read_image(folder, record))
-    else:
-        paths = dict.fromkeys(image.path for image in record.images)
-        for path in paths:
-            if path not in known.fingerprints:
-                known.fingerprints[path] = quick_fingerprint(folder / path)
-        image = _joined([known.fingerprints[path] for path in paths])
-    return {
-        "shape": header.shape,
-        "spacing": header.spacing_mm,
-        "affine": header.affine,
-        "orientation": header.orientation,
-        "depth_axis": header.depth_axis,
-        "anisotropy": header.anisotropy,
-        "fingerprint": image,
-        "meta": {**record.meta, "label_fingerprint": _label_fingerprint(folder, record, values, full)},
-    }
-
-
-def _label_fingerprint(folder: Path, record: Record, values: Mapping[int, int], full: bool) -> str:
-    """What a label holds, in short: its file's, or the answer itself; of a report the sha256 of its text."""
-    label = record.label
-    if label.kind == "mask":
-        return (
-            voxel_fingerprint(read_label(folder, record, values))
-            if full
-            else quick_fingerprint(folder / str(label.path))
-        )
-    if label.kind == "report":
-        return f"text:{hashlib.sha256(record.text.encode()).hexdigest()}"
-    return f"{label.kind}:{label.value if label.kind == 'class' else list(label.values)}"
-
-
-def _joined(fingerprints: Sequence[str]) -> str:
-    if len(fingerprints) == 1:
-        return fingerprints[0]
-    size = sum(int(text.split(":")[1]) for text in fingerprints)
-    return f"quick:{size}:{hashlib.sha256(json.dumps(list(fingerprints)).encode()).hexdigest()}"
 
 
 def _label_in_short(record: Record) -> str:
