@@ -74,6 +74,7 @@ class TokenizerConfig(SpadConfig):
     widths: tuple[int, int, int] = (128, 256, 512)  # released code, channels after each downsampling
     factors: tuple[int, int, int] = (4, 2, 2)  # released code, in-plane steps; their product is a token's side
     words: int = 1024  # Sec. 4.1, |V|
+    codebook_reach: float = 1 / 1024  # released code, a word's numbers start uniform in +- this
     up_reduce: Reduction = "sum"  # released code; the paper says "reverse"
     usage_weight: float = 1.0  # released config, lambda_1; its README has 0.03, the paper no number
     certainty_weight: float = 0.2  # released config, lambda_2; its README has 1
@@ -125,7 +126,11 @@ class Spad(Method):
         check(first, second)
         self.first, self.second, self.sight = first, second, sight
         self.tokenizer = SpadTokenizer(
-            widths=first.widths, factors=first.factors, words=first.words, up_reduce=first.up_reduce
+            widths=first.widths,
+            factors=first.factors,
+            words=first.words,
+            up_reduce=first.up_reduce,
+            codebook_reach=first.codebook_reach,
         )
         self.discriminator = SpadDiscriminator(widths=first.discriminator_widths)
         self.gate = Gate(first.gate_at, first.gate_decay)
@@ -340,6 +345,9 @@ SMALL_TOKENIZER = TokenizerConfig(
     widths=(32, 64, 96),  # ours
     factors=(2, 2, 2),  # ours
     words=128,  # ours
+    usage_weight=0.1,  # ours, with the paper's share words name places before they name what is there
+    certainty_weight=0.02,  # ours
+    codebook_reach=1.0,  # ours, so that the decoder's first norm passes words on from the start
     discriminator_widths=(16, 32, 64),  # ours
     discriminator_rate=0.1,  # ours
     precision="bf16",  # ours

@@ -26,7 +26,7 @@ class SpadTokenizer(nn.Module):
     """Encoder, soft vector quantisation and decoder. `factors` multiply to the in-plane side of a token.
 
     At widths 128, 256, 512 and 1024 words: 15,496,832 + 1,049,600 + 17,707,523 parameters. The codebook is uniform in
-    +-1 / words at the start; everything else starts as PyTorch's default.
+    +-`codebook_reach` at the start; everything else starts as PyTorch's default.
     """
 
     undecayed = ("codebook",)
@@ -39,6 +39,7 @@ class SpadTokenizer(nn.Module):
         factors: tuple[int, int, int] = (4, 2, 2),
         words: int = 1024,
         up_reduce: Literal["sum", "mean"] = "sum",
+        codebook_reach: float = 1 / 1024,
     ) -> None:
         super().__init__()
         top, self.token_side = widths[-1], math.prod(factors)
@@ -47,7 +48,7 @@ class SpadTokenizer(nn.Module):
             down += [SpadDown(below, here, factor), ChannelNorm(here), nn.GELU()]
         self.encoder = SpadSequence([*down, *_mixed(top), *_mixed(top)])
         self.to_logits = nn.Linear(top, words)
-        self.codebook = nn.Parameter(torch.empty(words, top).uniform_(-1.0 / words, 1.0 / words))
+        self.codebook = nn.Parameter(torch.empty(words, top).uniform_(-codebook_reach, codebook_reach))
         up: list[nn.Module] = []
         for (here, below), factor in zip(pairwise(widths[::-1]), factors[:0:-1], strict=True):
             up += [SpadUp(here, below, factor, up_reduce), *_mixed(below)]

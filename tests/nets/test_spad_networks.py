@@ -64,7 +64,7 @@ def test_the_tokenizer_gives_four_tokens_of_depth_and_the_input_back_at_every_an
 
 def test_soft_tokens_are_probabilities_and_the_rebuilt_volume_decodes_their_mixture_of_words() -> None:
     torch.manual_seed(0)
-    vt = SpadTokenizer(widths=(8, 16, 24), factors=(2, 2, 2), words=32)
+    vt = SpadTokenizer(widths=(8, 16, 24), factors=(2, 2, 2), words=32, codebook_reach=1 / 32)
     x = torch.randn(2, 3, 4, 16, 16)
     rebuilt, q = vt(x, 1)
     torch.testing.assert_close(q.sum(-1), torch.ones(q.shape[:-1]))
