@@ -25,6 +25,7 @@ from bench.contracts.errors import PluginBroken, SpecError, nearest
 from bench.contracts.method import Batch, Losses, Turn
 from bench.train import ranks, schedule, seeds
 from bench.train.hardware import Machine
+from bench.train.thin_convolutions import sound_convolutions
 
 OPTIMISERS = ("adamw", "sgd")
 
@@ -139,7 +140,7 @@ class Update:
             with torch.no_grad():
                 prepared = self._prepare(part)
             seeds.reseed_all(self._key, step, slot, "loss", self.turn.name)
-            with self._machine.fabric.autocast():
+            with self._machine.fabric.autocast(), sound_convolutions(self._machine.device, self._config.precision):
                 losses = self._loss(prepared)
                 total = _total(losses, self.turn)
             self._machine.fabric.backward(total * share)
