@@ -2,6 +2,7 @@
 
 Only `volumes.py` calls this file; everything above sees canonical arrays. A file that cannot be trusted is refused with
 DataUnsound, never mended in silence. Other formats stand in `archive.py` (npz), `dicom.py`, `metaimage.py`, `slices.py`.
+A little longer than 250 lines because each of three formats has its own ways of being broken.
 """
 
 from __future__ import annotations

@@ -172,6 +172,32 @@ def test_a_run_ends_in_a_cell_that_verifies_and_keeps_its_evidence(tmp_path: Pat
     assert cell["n_train"] == 12 and cell["classes"] == ["benign", "malignant"]
 
 
+def test_a_run_learns_to_tell_striped_cubes_from_plain_ones(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, count in (("train", 24), ("val", 8), ("test", 16)):
+        labels = np.arange(count) % 2
+        cubes = rng.normal(128, 8, (count, 28, 28, 28))
+        cubes[labels == 1] += 60 * (np.arange(28) % 4 < 2) - 30  # the same mean, another pattern
+        arrays[f"{part}_images"], arrays[f"{part}_labels"] = cubes.astype(np.uint8), labels[:, None].astype(np.uint8)
+    (tmp_path / "nodulemnist3d.npz").write_bytes(encode_npz(arrays))
+    (tmp_path / "PHANTOM.json").write_text(json.dumps({"cases": []}))
+    words = (
+        "run",
+        "--method",
+        "unet3d_scratch",
+        "--task",
+        "nodulemnist3d",
+        "--root",
+        tmp_path,
+        "--results",
+        tmp_path / "r",
+    )
+    short = ("--set", "finetune.steps=30", "--set", "finetune.batch_size=4", "--set", "finetune.evaluate_every=10")
+    told = bench(*words, "--preset", "tiny", "--device", "cpu", *short, "--json").value
+    assert told["n"] == 16 and told["scores"]["auc"] == 1.0
+
+
 def test_a_picture_is_refused_by_a_method_for_volumes(tmp_path: Path) -> None:
     words = ("run", "--method", "unet3d_scratch", "--task", "dermamnist", "--phantom", "--results", tmp_path)
     error = bench(*words, *TINY, "--json").error
