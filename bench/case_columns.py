@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.case_rows import COLUMNS, table_from_parquet
 from bench.contracts.errors import StoreError
 from bench.store import Store
 
@@ -52,49 +53,32 @@ class CaseColumns:
 
 def read_columns(store: Store, names: Sequence[str]) -> CaseColumns:
     """The rows of the named cells. A cell whose rows cannot be read is told in `unreadable`; no error is raised for it."""
-    unreadable = {name: "the per-case rows are missing" for name in names if not store.cases_path(name).is_file()}
-    present = [name for name in names if name not in unreadable]
-    try:
-        table = _scan(store, present)
-    except StoreError:
-        for name in present:
-            try:
-                store.rows(name)
-            except StoreError as error:
-                unreadable[name] = error.message
-        present = [name for name in present if name not in unreadable]
-        table = _scan(store, present)
-    file = table.column("__fragment_index").to_numpy()
-    order = np.argsort(file, kind="stable")
-    bounds = np.searchsorted(file[order], np.arange(len(present) + 1))
-    (cases, case), (classes, class_), (metrics, metric) = (
-        _coded(table.column(word), order) for word in ("case", "class", "metric")
-    )
-    rows = {name: slice(int(bounds[at]), int(bounds[at + 1])) for at, name in enumerate(present)}
-    values = table.column("value").to_numpy()[order]
+    import pyarrow as pa
+
+    tables: dict[str, pa.Table] = {}
+    unreadable: dict[str, str] = {}
+    for name in names:
+        try:
+            tables[name] = table_from_parquet(store.cases_path(name), COLUMNS[1:])
+        except StoreError as error:
+            gone = not store.cases_path(name).is_file()
+            unreadable[name] = "the per-case rows are missing" if gone else error.message
+    stops = np.cumsum([table.num_rows for table in tables.values()]).tolist()
+    rows = {name: slice(start, stop) for name, start, stop in zip(tables, [0, *stops], stops, strict=False)}
+    whole = pa.concat_tables(tables.values()) if tables else None
+    if whole is None or not whole.num_rows:
+        nothing = np.zeros(0, np.int64)
+        return CaseColumns((), (), (), nothing, nothing, nothing, np.zeros(0), rows, unreadable)
+    (cases, case), (classes, class_), (metrics, metric) = (_coded(whole.column(word)) for word in COLUMNS[1:4])
+    values = whole.column("value").to_numpy()
     return CaseColumns(cases, classes, metrics, case, class_, metric, values, rows, unreadable)
 
 
-def _scan(store: Store, names: Sequence[str]) -> Any:
-    import pyarrow as pa
-
-    columns = ["case", "class", "metric", "value", "__fragment_index"]
-    try:
-        return store.dataset(names).scanner(columns=columns).to_table()
-    except (pa.ArrowException, OSError) as error:
-        message = f"{store.cases_folder}: the per-case rows cannot be read: {error}."
-        raise StoreError(message, case=str(store.cases_folder)) from error
-
-
-def _coded(column: Any, order: NDArray[np.int64]) -> tuple[tuple[str, ...], Codes]:
+def _coded(column: Any) -> tuple[tuple[str, ...], Codes]:
     """The words of a text column in alphabetical order, and the place of each row's word among them."""
-    import pyarrow as pa
-
-    held = column.dictionary_encode().combine_chunks()
-    if isinstance(held, pa.ChunkedArray):  # no rows at all
-        return (), np.zeros(0, np.int64)
+    held = column.combine_chunks().dictionary_encode()
     words = held.dictionary.to_pylist()
-    ranked = np.argsort(np.array(words, dtype=object), kind="stable") if words else np.zeros(0, np.int64)
+    ranked = sorted(range(len(words)), key=words.__getitem__)
     place = np.empty(len(words), np.int64)
     place[ranked] = np.arange(len(words))
-    return tuple(words[at] for at in ranked), place[held.indices.to_numpy()][order]
+    return tuple(words[at] for at in ranked), place[held.indices.to_numpy()]

@@ -53,7 +53,7 @@ def write_page(results: Path, out: Path) -> Page:
     Raises SpecError when there is nothing to show. What an earlier page left in `out/data` and `out/pictures` is removed.
     """
     store = Store(results)
-    cells, broken = store.cells(), store.broken()
+    cells, broken = store.cells_and_broken()
     if not cells and not broken:
         raise SpecError(
             f"There are no results in '{results}'.", case=str(results), remedy="Make one: bench run --method M --task T"

@@ -18,7 +18,7 @@ from bench.contracts.record import Cell
 from bench.keys import short
 from bench.table_words import printable
 
-CELLS_A_SHELF = 64
+CELLS_A_SHELF = 256
 PICTURES = ("best", "median", "worst")
 LARGEST_PICTURE_BYTES = 8_000_000
 _DIGITS = 6

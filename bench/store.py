@@ -148,6 +148,11 @@ class Store:
         """Files among the cells that are torn, foreign, of another schema, or named after another cell."""
         return [found for found in self._read_all() if isinstance(found, Broken)]
 
+    def cells_and_broken(self) -> tuple[list[Cell], list[Broken]]:
+        """What `cells` and `broken` give, of one reading."""
+        found = list(self._read_all())
+        return [one for one in found if isinstance(one, Cell)], [one for one in found if isinstance(one, Broken)]
+
     def rows(self, name: str) -> tuple[CaseRow, ...]:
         """The per-case rows of one cell. Raises StoreError when they are missing or damaged."""
         return rows_from_parquet(self.cases_path(name))

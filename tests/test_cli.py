@@ -25,6 +25,8 @@ COMMANDS = (
     "score",
     "table",
     "verify",
+    "page",
+    "figure",
 )
 
 

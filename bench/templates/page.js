@@ -2,7 +2,7 @@
 // Every word of a record reaches the page through textContent: it is shown, never parsed as markup.
 (() => {
   const data = JSON.parse(document.getElementById("summary").textContent);
-  const CELLS_A_SHELF = 64, CASES_SHOWN = 25;
+  const CELLS_A_SHELF = 256, CASES_SHOWN = 25;
   const byId = (id) => document.getElementById(id);
   const metrics = new Map(data.metrics.map(([id, title, unit, higher, count]) => [id, { id, title, unit, higher, count }]));
   const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
