@@ -74,7 +74,7 @@ class Result:
     @property
     def exposure(self) -> str:
         """What is known of test cases seen in pre-training, in the words of the records."""
-        told = dict.fromkeys(cell.exposure or "not recorded" for cell in self.cells)
+        told = dict.fromkeys(cell.exposure or _unrecorded(cell) for cell in self.cells)
         left_out = max(len(cell.excluded) for cell in self.cells)
         return "; ".join(told) + (f"; {left_out} test cases left out for it" if left_out else "")
 
@@ -104,6 +104,11 @@ def boards(cells: Iterable[Cell], columns: CaseColumns) -> tuple[Board, ...]:
 def is_known(metric: str) -> bool:
     """True for a metric whose direction is known; a record may name any."""
     return metric in METRICS or metric.partition("@")[0] in METRICS
+
+
+def _unrecorded(cell: Cell) -> str:
+    """What an older record without a word on exposure still says."""
+    return "nothing is pre-trained" if cell.corpus == "none" else "not recorded"
 
 
 def _board(words: BoardWords, cells: Sequence[Cell], columns: CaseColumns) -> Board:

@@ -32,6 +32,7 @@ from bench.table_forms import html_template, template_text
 from bench.table_words import clean
 
 INLINE_BYTES = 3_000_000
+_CHIPS = {"single": "one run", "partial": "partial", "mixed": "mixed", "undefined": "some undefined"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _html(summary: Mapping[str, Any], told: Sequence[str]) -> str:
         shelves=told,
         ties=TIES,
         few=FEW_NOTE,
-        marks=[text for _, text in MARKS.values()],
+        marks=[(_CHIPS[mark], text) for mark, (_, text) in MARKS.items()],
     )
 
 

@@ -61,6 +61,14 @@ def test_a_board_ranks_means_over_seeds_and_letters_tell_the_tie(tmp_path: Path)
     assert partial.entries["dice"].rank == 0 and "partial" in partial.entries["dice"].marks
 
 
+def test_an_older_record_of_a_scratch_network_was_exposed_to_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, 0.8, method="unet3d_scratch", corpus="none")
+    add(store, 0.9, method="mim")
+    told = {result.method: result.exposure for result in made(store)[0].results}
+    assert told == {"unet3d_scratch": "nothing is pre-trained", "mim": "not recorded"}
+
+
 def test_sixty_cases_are_not_few_and_one_result_has_no_letters(tmp_path: Path) -> None:
     found = made(small_store(tmp_path))
     assert not any(result.few for result in found[1].results)
