@@ -71,6 +71,9 @@ bench-start: venv  ## start-up of the command line beside the same program impor
 bench-coverage: venv  ## how often 95 % intervals hold the true mean, at 20, 50 and 200 cases
 	$(BIN)/python -m tests.benchmarks.coverage --out results/benchmarks/coverage.json
 
+bench-ladder: venv  ## how hard the phantoms are: headers, raw voxels, intensity alone, latent factors
+	$(BIN)/python -m tests.benchmarks.ladder --out results/benchmarks/ladder.json
+
 bench-page: venv  ## a page of 10,000 cells and a million case rows: seconds, memory, and how it feels in a browser
 	$(BIN)/python -m tests.benchmarks.page --out results/benchmarks/page.json
 

@@ -23,7 +23,7 @@ from bench.data.axes import as_affine
 from bench.data.find import first_within
 from bench.data.metaimage import write_metaimage
 from bench.phantoms.body import stream
-from bench.phantoms.factors import latent
+from bench.phantoms.factors import even_label, latent
 from bench.phantoms.nodules import add_nodule, lung_block, scanned, spread_places
 from tasks.layouts.phantom_case import Size, claim, draw_number, seal, source_of
 
@@ -94,7 +94,7 @@ class Luna16:
         rows: list[tuple[str, ...]] = []
         places = spread_places(self.candidates[size], shape, 5.0, random)
         for number, at in enumerate(places):
-            label = number % 2
+            label = even_label(2, number, *key)  # neither the row nor the border tells it
             place = (0.0, at[1], at[2]) if number == 2 and draw_number("luna16", uid, "border") % 3 == 0 else at
             radius = float(random.uniform(*NODULE_MM)) / self.spacing_mm[0]
             add_nodule(image, place, radius, latent("luna16", 2, label, *key, str(number)), random)

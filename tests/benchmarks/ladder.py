@@ -1,0 +1,176 @@
+"""How hard the phantoms are, rung by rung: from what must tell nothing up to what tells nearly all. `make bench-ladder`.
+
+    python -m tests.benchmarks.ladder [--images 300] [--chests 100] [--networks TASK ...] [--steps N] [--results DIR] [--out FILE]
+
+Rungs and the bands in which the phantoms' plan wants them:
+  header      logistic regression on shape, spacing, axes, bytes, files, mean, variance, place: at most 3 SE above chance
+  permuted    ridge on raw voxels, labels dealt out anew: AUC within 3 SE of 0.5
+  ridge       ridge on raw voxels: AUC below 0.65
+  intensity   BTCV by the best interval of HU per class, and by k-means: Dice below 0.45
+  network     unet3d_scratch, preset small, all labels: Dice 0.75 to 0.88, AUC 0.80 to 0.92; with 25 % at least 0.06 lower
+  oracle      logistic regression on the latent factors: AUC above 0.97
+
+Samples are `smoke` phantoms of the training part, BTCV's and the networks' are `mini`. The first four rungs and the oracle take
+minutes; a network takes hours on a busy pair of cores, so it is trained only for the tasks that are named, and a finished one
+in --results is read. A band that is missed fails nothing: the JSON says which.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import registry
+from bench.data.atomic import write_json
+from bench.data.splits import lists
+from bench.data.volumes import label_map, read_image, read_label
+from bench.phantom_data import write_task
+from bench.phantoms import GENERATOR_VERSION
+from bench.phantoms.factors import latent
+from bench.run import Place, run
+from bench.spec import make_spec
+from tasks.layouts.medmnist import MedMnist
+from tests.benchmarks.intensity_alone import Case, blurred, interval_dice, kmeans_dice
+from tests.benchmarks.labelled_phantoms import classification_tasks, drawn, header_columns
+from tests.benchmarks.measured import machine
+from tests.benchmarks.probes import (
+    Probed,
+    Sample,
+    cross_validated,
+    header_model,
+    permuted,
+    voxel_model,
+)
+
+SIDE = 14  # voxels an axis that the ridge sees
+ALLOWED_SE = 3.0
+RIDGE_AUC, INTENSITY_DICE, ORACLE_AUC, FEWER_LABELS = 0.65, 0.45, 0.97, 0.06
+NETWORK: Mapping[str, tuple[float, float]] = {"dice": (0.75, 0.88), "auc": (0.80, 0.92)}
+RATIOS = (0.25, 1.0)
+
+
+def told(found: Probed) -> dict[str, Any]:
+    """A probe as numbers."""
+    return {
+        "auc": round(found.auc, 4),
+        "chance_se": round(found.chance_se, 4),
+        "above_se": round(found.above_chance, 2),
+    }
+
+
+def of_question(task: str, question: str, cases: Sample) -> dict[str, Any]:
+    """The rungs of one question, and which lie in their bands."""
+    headers = cases.header[:, header_columns(task)]
+    header = cross_validated(headers, cases.labels, cases.groups, header_model)
+    ridge = cross_validated(cases.voxels, cases.labels, cases.groups, voxel_model)
+    dealt = cross_validated(cases.voxels, permuted(cases.labels, 1), cases.groups, voxel_model)
+    return {
+        "task": task,
+        "question": question,
+        "cases": np.bincount(cases.labels).tolist(),
+        "header": told(header),
+        "ridge": told(ridge),
+        "permuted": told(dealt),
+        "in_band": {
+            "header": header.above_chance <= ALLOWED_SE,
+            "ridge": ridge.auc < RIDGE_AUC,
+            "permuted": abs(dealt.above_chance) <= ALLOWED_SE,
+        },
+    }
+
+
+def oracle(task: str, images: int) -> dict[str, Any] | None:
+    """What the latent factors of a MedMNIST phantom tell of its label, and of the class that is shown; None for others."""
+    files = registry.task(task).files
+    if not isinstance(files, MedMnist):
+        return None
+    labels = np.arange(images) % files.classes
+    people = [
+        latent(files.flag, files.classes, int(k), "smoke", files.flag, f"train/{i:06d}") for i, k in enumerate(labels)
+    ]
+    factors = np.asarray([who.factors for who in people])
+    alone = [str(i) for i in range(images)]
+    label = cross_validated(factors, labels, alone, header_model)
+    shown = cross_validated(factors, np.asarray([who.shown for who in people]), alone, header_model)
+    return {"task": task, "label": told(label), "shown": told(shown), "in_band": label.auc > ORACLE_AUC}
+
+
+def intensity(results: Path) -> dict[str, Any]:
+    """BTCV by intensity alone, at the native grid, fitted to the training part and told on the test part."""
+    card = registry.task("btcv")
+    folder = write_task("btcv", "mini", results / "runs" / "phantoms" / "mini")
+    records = {record.case_id: record for record in card.files.records(folder)}
+    parts = lists(card.protocols["bench"].split, registry.splits_folder())
+    values = label_map(len(card.classes), card.label_values)
+    train, test = (
+        [
+            Case(blurred(read_image(folder, records[c]).array[0]), read_label(folder, records[c], values).array)
+            for c in part
+            if c in records
+        ]
+        for part in (parts.train, parts.test)
+    )
+    found = {
+        "interval": round(interval_dice(train, test, len(card.classes)), 4),
+        "kmeans": round(kmeans_dice(train, test, len(card.classes)), 4),
+    }
+    below = {name: value < INTENSITY_DICE for name, value in found.items()}
+    return {"task": "btcv", "train": len(train), "test": len(test), "dice": found, "in_band": below}
+
+
+def network(task: str, steps: int, place: Place) -> dict[str, Any]:
+    """The small network from scratch at both ratios."""
+    settings = (f"finetune.steps={steps}",) if steps else ()
+    metric = "dice" if registry.task(task).kind == "segmentation" else "auc"
+    scores, length = {}, {}
+    for ratio in RATIOS:
+        words = {"method": "unet3d_scratch", "task": task, "ratio": ratio, "preset": "small", "settings": settings}
+        cell = run(make_spec(**words, phantom=True), place)
+        assert cell is not None  # one process
+        scores[ratio], length[ratio] = cell.scores[metric] or 0.0, cell.training["finetune"]["steps"]
+    low, high = NETWORK[metric]
+    return {
+        "task": task,
+        "metric": metric,
+        "steps": length[1.0],
+        "scores": {str(ratio): round(value, 4) for ratio, value in scores.items()},
+        "in_band": {
+            "all labels": low <= scores[1.0] <= high,
+            "a quarter is lower": scores[0.25] <= scores[1.0] - FEWER_LABELS,
+        },
+    }
+
+
+def main() -> None:
+    """Climb, print each rung, write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=300, help="MedMNIST images of each set")
+    parser.add_argument("--chests", type=int, default=100, help="scans of each other set")
+    parser.add_argument("--networks", nargs="*", default=(), metavar="TASK", help="tasks on which to train")
+    parser.add_argument("--steps", type=int, default=0, help="steps of a network; 0 keeps the preset's")
+    parser.add_argument("--results", type=Path, default=Path("results/runs/ladder"))
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    asked = parser.parse_args()
+    report: dict[str, Any] = {"generator": GENERATOR_VERSION, "machine": machine(["torch", "scikit-learn", "numpy"])}
+    report["intensity"] = intensity(asked.results)
+    print(report["intensity"], flush=True)
+    report["questions"] = []
+    for task in classification_tasks():
+        flagged = isinstance(registry.task(task).files, MedMnist)
+        for question, cases in drawn(task, asked.images if flagged else asked.chests, SIDE).items():
+            report["questions"].append(of_question(task, question, cases))
+            print(report["questions"][-1], flush=True)
+    report["oracle"] = [found for task in classification_tasks() if (found := oracle(task, 1_000))]
+    print(report["oracle"], flush=True)
+    report["networks"] = [network(task, asked.steps, Place.at(asked.results)) for task in asked.networks]
+    print(report["networks"], flush=True)
+    if asked.out:
+        write_json(asked.out, report)
+
+
+if __name__ == "__main__":
+    main()

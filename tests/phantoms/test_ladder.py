@@ -1,0 +1,76 @@
+"""The lowest rungs of the phantoms' ladder: no header, no mean, no place in a list tells a class; and the probes would see it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.benchmarks.intensity_alone import Case, best_interval, interval_dice, kmeans_dice
+from tests.benchmarks.labelled_phantoms import classification_tasks, drawn, header_columns
+from tests.benchmarks.probes import HEADER, cross_validated, header_model, permuted, voxel_model
+
+ALLOWED_SE = 3.0
+IMAGES = 60
+CANDIDATES = {"luna16": 30, "lidc": 12}  # scans
+CHESTS = ("ccccii", "ricord", "stoic")  # a tenth of a second each
+PICTURES = tuple(task for task in classification_tasks() if task not in (*CANDIDATES, *CHESTS))
+
+
+def no_header_tells_a_class(task: str, count: int) -> None:
+    for question, cases in drawn(task, count, side=2).items():
+        kept = header_columns(task)
+        found = cross_validated(cases.header[:, kept], cases.labels, cases.groups, header_model)
+        assert found.above_chance <= ALLOWED_SE, (question, found)
+
+
+@pytest.mark.parametrize("task", PICTURES)
+def test_a_picture_or_a_cube_tells_no_class_before_it_is_looked_at(task: str) -> None:
+    no_header_tells_a_class(task, IMAGES)
+
+
+@pytest.mark.parametrize(("task", "scans"), CANDIDATES.items())
+def test_neither_the_row_nor_the_place_of_a_candidate_tells_its_class(task: str, scans: int) -> None:
+    no_header_tells_a_class(task, scans)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", CHESTS)
+def test_the_header_and_the_mean_of_a_chest_tell_no_disease(task: str) -> None:
+    no_header_tells_a_class(task, 80)
+
+
+def test_the_probe_sees_a_class_that_is_brighter_than_the_other() -> None:
+    cases = drawn("nodulemnist3d", IMAGES, side=4)["class"]
+    header = cases.header.copy()
+    header[:, HEADER.index("mean")] += 20 * cases.labels  # grey values; the means themselves spread over 40
+    seen = cross_validated(header, cases.labels, cases.groups, header_model)
+    assert seen.auc > 0.75 and seen.above_chance > ALLOWED_SE
+    voxels = cases.voxels + 20 * cases.labels[:, None].astype(np.float32)
+    assert cross_validated(voxels, cases.labels, cases.groups, voxel_model).above_chance > ALLOWED_SE
+    dealt = permuted(cases.labels, 1)
+    assert sorted(dealt) == sorted(cases.labels) and (dealt != cases.labels).any()
+    assert abs(cross_validated(voxels, dealt, cases.groups, voxel_model).above_chance) <= ALLOWED_SE
+
+
+def test_the_standard_error_of_chance_is_that_of_labels_dealt_out_anew() -> None:
+    random = np.random.default_rng(0)
+    features, labels = random.standard_normal((100, 3)), np.arange(100) % 2
+    alone = [str(k) for k in range(100)]
+    found = [cross_validated(features, permuted(labels, k), alone, header_model) for k in range(30)]
+    spread = float(np.std([f.auc for f in found]))
+    assert 0.6 < spread / found[0].chance_se < 1.5
+    assert abs(float(np.mean([f.auc for f in found])) - 0.5) < 0.05
+
+
+def test_an_interval_of_intensities_is_the_one_of_highest_dice() -> None:
+    assert best_interval(np.array([0, 4, 4, 0]), np.array([9, 4, 5, 9])) == (1, 2)
+    label = np.zeros((4, 4, 4), np.uint8)
+    label[:2] = 1
+    apart = Case(np.where(label == 1, 100.0, 0.0).astype(np.float32), label)
+    assert interval_dice([apart], [apart], 1) == 1.0
+    random = np.random.default_rng(0)
+    label = (random.random((16, 16, 16)) < 0.5).astype(np.uint8)
+    noisy = Case((100.0 * label + 5 * random.standard_normal(label.shape)).astype(np.float32), label)
+    assert kmeans_dice([noisy], [noisy], 1) > 0.95
+    mixed = Case(random.permutation(noisy.image.ravel()).reshape(label.shape), label)
+    assert interval_dice([mixed], [mixed], 1) < 0.7
