@@ -137,6 +137,12 @@ SPAD = Protocol(
         intensity_scale=0.25,
         intensity_scale_probability=0.15,
         intensity_shift=0.0,
+        noise_probability=0.1,
+        noise_sd=(0.0, 0.2),
+        blur_probability=0.1,
+        blur_sd=(0.8, 1.2),
+        contrast_probability=0.15,
+        gamma_probability=3 / 13,
         selection="last",
     ),
     inference=Inference(overlap=0.75, blending="gaussian", mirrored=True),
@@ -151,9 +157,11 @@ SPAD = Protocol(
         "Three crops in four centre on a foreground class drawn uniformly among those present.",
         "The rate starts at 0 and ends at 3.4e-6, as in the code. SPAD's own decoder is supervised at four resolutions "
         "(8, 4, 2, 1 parts of 15); any other at full size.",
-        "The gain of +-25 % (p 0.15) acts on images in [-1, 1]; the code applies it in [0, 1].",
-        "Left out, since the recipe has no field: noise (p 0.1), smoothing (p 0.1), contrast (p 0.15), low resolution (p 0.15), "
-        "gamma (p 0.3).",
+        "The gain of +-25 % (p 0.15) acts on images in [-1, 1]; the code applies it in [0, 1]. Noise of sd up to 0.1 there "
+        "is up to 0.2 here.",
+        "Gamma acts in the crop's own range and keeps its mean and sd, contrast stays inside that range; in the code both act in "
+        "[0, 1], and gamma acts on the inverted image with p 1/13 besides, which is left out. So is low resolution (p 0.15), which "
+        "is one of slices there and of all axes in our field.",
         "Swin-UNETR was trained on crops of 96x96x96 in this table.",
     ),
 )

@@ -74,6 +74,10 @@ SPAD = Protocol(
         intensity_scale=0.25,
         intensity_scale_probability=0.15,
         intensity_shift=0.0,
+        blur_probability=0.1,
+        blur_sd=(0.8, 1.2),
+        contrast_probability=0.15,
+        gamma_probability=3 / 13,
         selection="last",
     ),
     inference=Inference(overlap=0.75, blending="gaussian", mirrored=True),
@@ -87,8 +91,10 @@ SPAD = Protocol(
         "The code stores the volume (z, y, x) with axes S, A, R; ours is (x, y, z), so 32x192x192 reads (192, 192, 32).",
         "Distances are in mm, as the challenge has them. Last weights; eight mirrored copies are averaged at test (code).",
         "The final learning rate is 3.4e-6 in the code, 0 here. Deep supervision belongs to SPAD's decoder.",
-        "Left out, since the recipe has no field: noise (p 0.1), smoothing (p 0.1), contrast (p 0.15), low resolution (p 0.15), "
-        "gamma (p 0.3).",
+        "Gamma acts in the crop's own range and keeps its mean and sd, contrast stays inside that range; in the code both act in "
+        "[0, 1], and gamma acts on the inverted image with p 1/13 besides, which is left out. So is low resolution (p 0.15), which "
+        "is one of slices there and of all axes in our field.",
+        "Left out: noise (p 0.1), whose sd is given for images in [0, 1] and here would act on z-scores.",
     ),
 )
 

@@ -149,7 +149,7 @@ class FineTuneConfig(PhaseConfig):
     noise_probability: float = later(0.0)  # ours
     noise_sd: tuple[float, float] = later((0.0, 0.1))  # nnU-Net's, uniform
     blur_probability: float = later(0.0)  # ours
-    blur_sd: tuple[float, float] = later((0.5, 1.0))  # nnU-Net's, voxels, uniform, at most 1
+    blur_sd: tuple[float, float] = later((0.5, 1.0))  # nnU-Net's, voxels, uniform, at most 1.2
     contrast_probability: float = later(0.0)  # ours
     contrast: tuple[float, float] = later((0.75, 1.25))  # nnU-Net's, factor of the distance from the mean
     low_resolution_probability: float = later(0.0)  # ours

@@ -151,6 +151,24 @@ def test_ar_disturbs_its_training_images_as_its_code_does(task: str) -> None:
     assert recipe.zoom == pytest.approx((1 / 1.25, 1 / 0.85), abs=0.005)  # sampling positions times 0.85 to 1.25
 
 
+@pytest.mark.parametrize("task", ["btcv", "chaos"])
+def test_spad_disturbs_its_training_images_as_its_code_does_where_the_units_allow_it(task: str) -> None:
+    recipe = protocol(task, "spad").recipe
+    assert (recipe.blur_probability, recipe.blur_sd) == (0.1, (0.8, 1.2))
+    assert (recipe.contrast_probability, recipe.contrast) == (0.15, (0.75, 1.25))
+    assert (recipe.gamma_probability, recipe.gamma) == (3 / 13, (0.7, 1.5))
+    assert recipe.low_resolution_probability == 0.0
+    low, high = protocol("btcv", "spad").intensity.scaled_to
+    noise = (0.1, (0.0, 0.1 * (high - low))) if task == "btcv" else (0.0, (0.0, 0.1))  # z-scores have another unit
+    assert (recipe.noise_probability, recipe.noise_sd) == noise
+
+
+def test_mg3d_on_covid1920_adds_the_noise_of_the_challenges_example() -> None:
+    recipe = protocol("covid1920", "mg3d").recipe
+    assert (recipe.noise_probability, recipe.noise_sd) == (0.15, (0.0, 0.01))
+    assert protocol("covid1920", "mg3d").intensity.scaled_to == (0, 1)
+
+
 def test_mim_on_btcv_is_as_its_table_and_code_do_it() -> None:
     chosen = protocol("btcv", "mim")
     recipe = chosen.recipe
