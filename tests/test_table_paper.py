@@ -498,7 +498,7 @@ def expanded(command: str) -> list[str]:
 
 def test_what_this_version_cannot_run_is_told_and_given_no_command() -> None:
     made = model("spad:3", [])
-    assert made.commands == ()
+    assert not any("automl_vision" in command for command in made.commands)
     (lack,) = [text for text in made.lacking if text.startswith("methods")]
     assert "auto_sklearn" in model("spad:2", []).lacking[0] and "automl_vision" in lack
     assert average(model("mim:III", []), "DINO", "mim-1k", "UNETR").command == ""

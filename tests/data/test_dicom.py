@@ -145,7 +145,9 @@ def test_files_that_are_no_dicom_are_passed_over(tmp_path: Path) -> None:
 def test_a_package_that_is_missing_is_named_with_the_command_that_fetches_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, kind: str, extra: str
 ) -> None:
-    (tmp_path / "s").mkdir() if kind == "dicom" else (tmp_path / "s").write_bytes(b"x")
+    file = tmp_path / "s" / "1-001.dcm" if kind == "dicom" else tmp_path / "s"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"x")
     real = builtins.__import__
 
     def without(name: str, *args: Any, **words: Any) -> Any:
