@@ -25,7 +25,7 @@ from bench.nets.vit3d import ViT3D
 from methods.parts.decoders import TokenDecoder
 from methods.parts.draws import epochs
 from methods.parts.losses import mean_over_hidden, normalise_tokens
-from methods.parts.masks import random_hidden
+from methods.parts.masks import kept_count, random_hidden
 from methods.parts.views import OneCrop
 
 Positions = Literal["learned", "sincos"]
@@ -93,7 +93,8 @@ class MAE3D(Method):
         if self.config.normalise_target:
             target = normalise_tokens(target)
         hidden = random_hidden(len(x), target.shape[1], self.config.mask_ratio, x.device)  # (B, N)
-        seen = self.encoder.tokens(x, keep=~hidden)  # (B, V, width)
+        visible = kept_count(target.shape[1], self.config.mask_ratio)  # V
+        seen = self.encoder.tokens(x, keep=~hidden, visible=visible)  # (B, V, width)
         _, rebuilt = self.decoder(seen, hidden)  # (B, N, P)
         return {"rebuild": mean_over_hidden(self._distance(rebuilt.float() - target).mean(-1), hidden)}
 

@@ -150,7 +150,8 @@ class MiM(Method):
     def see(self, volume: Tensor, *, number: int) -> Level:
         """Hide tokens, choose the children's places, encode what is visible and decode all (Sec. III-A and III-B)."""
         hidden, places = self.hide(len(volume), volume.device, number)
-        seen = self.encoder.tokens(volume, keep=~hidden)  # (B, V, C)
+        visible = kept_count(len(self.block), self.config.mask_ratios[number - 1])  # V
+        seen = self.encoder.tokens(volume, keep=~hidden, visible=visible)  # (B, V, C)
         features, rebuilt = self.decoder(seen, hidden)
         return Level(volume, hidden, places, features, rebuilt)
 

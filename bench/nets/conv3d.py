@@ -19,6 +19,7 @@ from bench.contracts.method import Encoder, Features
 from bench.nets.input_channels import repeat_conv_channels
 from bench.nets.masked_conv import Embed, MaskedConvBlock, stage_masks
 from bench.nets.patches import grid_of
+from bench.nets.visible import gather_visible, visible_places
 from bench.nets.vit3d import Block, init_transformer_, sincos_positions
 
 PATCH: Shape3 = (16, 16, 16)
@@ -105,11 +106,13 @@ class HybridTrunk(Encoder):
         places = interpolate_positions(self.positions, shape_of(map4))
         return self.embed5(map4.flatten(2).transpose(1, 2)) + places.flatten(1).T
 
-    def spine(self, volume: Tensor, keep: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
-        """S1, S2, S3 maps and the tokens that leave S4: (B, N, c4), or (B, V, c4) where `keep` hides some."""
+    def spine(
+        self, volume: Tensor, keep: Tensor | None = None, places: Tensor | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """S1, S2, S3 maps and the tokens that leave S4: (B, N, c4), or those at `places` (B, V) where `keep` hides some."""
         *maps, map4 = self.local_maps(volume, keep)
         tokens = self.placed(map4)
-        tokens = tokens if keep is None else gather_visible(tokens, keep)
+        tokens = tokens if places is None else gather_visible(tokens, places)
         for block in self.stage4:
             tokens = block(tokens)
         return maps, tokens
@@ -149,12 +152,16 @@ class MaskedConvEncoder(HybridTrunk):
         self.register_buffer("positions", sincos_map(self.grid, c4))
         init_hybrid_(self)
 
-    def tokens(self, volume: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Visible tokens (B, V, c4) after fusion and norm; keep (B, N), True = visible, the same count in each row."""
-        maps, tokens = self.spine(volume, keep)
+    def tokens(self, volume: Tensor, keep: Tensor | None = None, visible: int | None = None) -> Tensor:
+        """Visible tokens (B, V, c4) after fusion and norm; keep (B, N), True = visible, the same count in each row.
+
+        `visible` is that count; where it is not given the host waits to find it.
+        """
+        places = None if keep is None else visible_places(keep, visible)
+        maps, tokens = self.spine(volume, keep, places)
         for fuse, fine in zip((self.fuse1, self.fuse2, self.fuse3), maps, strict=True):
             brought = fuse(fine).flatten(2).transpose(1, 2)
-            tokens = tokens + (brought if keep is None else gather_visible(brought, keep))
+            tokens = tokens + (brought if places is None else gather_visible(brought, places))
         return self.norm(tokens)
 
     def forward(self, volume: Tensor) -> Features:
@@ -216,13 +223,6 @@ def init_hybrid_(encoder: HybridTrunk) -> None:
     init_transformer_(encoder)
     weight = encoder.embed3.conv.weight
     nn.init.xavier_uniform_(weight.data.view(len(weight), -1))
-
-
-def gather_visible(tokens: Tensor, keep: Tensor) -> Tensor:
-    """(B, N, C), keep (B, N) -> (B, V, C) in token order."""
-    counts = keep.sum(1)
-    assert bool((counts == counts[0]).all()), "every volume must keep the same number of tokens"
-    return tokens[keep].view(len(tokens), -1, tokens.shape[-1])
 
 
 def sincos_map(grid: Shape3, width: int) -> Tensor:

@@ -19,6 +19,7 @@ from bench.contracts.method import Encoder, Features
 from bench.nets.drop_path import DropPath
 from bench.nets.input_channels import repeat_patch_channels
 from bench.nets.patches import grid_of, patchify
+from bench.nets.visible import gather_visible, visible_places
 
 
 def sincos_positions(grid: Shape3, width: int) -> Tensor:
@@ -148,18 +149,19 @@ class ViT3D(Encoder):
         self.strides = (patch,) * len(skips)
         self.pooled_width = width
 
-    def tokens(self, volume: Tensor, keep: Tensor | None = None) -> Tensor:
+    def tokens(self, volume: Tensor, keep: Tensor | None = None, visible: int | None = None) -> Tensor:
         """The visible tokens (B, V, C) after the final norm, in grid order.
 
-        `keep` (B, N) True = visible, the same number in every row; without it all N are visible.
+        `keep` (B, N) True = visible, the same number in every row; without it all N are visible. `visible` is that
+        number; where it is not given the host waits to count it.
         """
-        x = self._embedded(volume, keep)
+        x = self._embedded(volume, keep, visible)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
 
     def forward(self, volume: Tensor) -> Features:
-        x = self._embedded(volume, None)
+        x = self._embedded(volume)
         maps: list[Tensor] = []
         for number, block in enumerate(self.blocks, start=1):
             x = block(x)
@@ -180,7 +182,7 @@ class ViT3D(Encoder):
             return repeat_patch_channels(found, wanted, math.prod(self.patch))
         return None
 
-    def _embedded(self, volume: Tensor, keep: Tensor | None) -> Tensor:
+    def _embedded(self, volume: Tensor, keep: Tensor | None = None, visible: int | None = None) -> Tensor:
         if tuple(volume.shape[2:]) != self.shape:
             raise SpecError(
                 f"This ViT was built for volumes of {self.shape} voxels, found {tuple(volume.shape[2:])}.",
@@ -190,10 +192,8 @@ class ViT3D(Encoder):
         positions = self.positions.flatten(1).T
         if keep is None:
             return self.embed(x) + positions
-        counts = keep.sum(1)
-        assert bool((counts == counts[0]).all()), "every volume must keep the same number of patches"
-        visible = x[keep].view(len(x), -1, x.shape[-1])
-        return self.embed(visible) + positions.expand(len(x), -1, -1)[keep].view(len(x), -1, self.width)
+        places = visible_places(keep, visible)
+        return self.embed(gather_visible(x, places)) + gather_visible(positions.expand(len(x), -1, -1), places)
 
     def _on_grid(self, tokens: Tensor) -> Tensor:
         return tokens.transpose(1, 2).reshape(len(tokens), self.width, *self.grid)

@@ -45,7 +45,9 @@ def level_of(volume: Tensor, hidden: Tensor, rebuilt: Tensor) -> Level:
 def test_one_crop_is_1_4_and_16_volumes_in_three_encoder_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     method, seen = made(), []
     real = method.encoder.tokens
-    monkeypatch.setattr(method.encoder, "tokens", lambda v, keep: (seen.append(tuple(v.shape)), real(v, keep))[1])
+    monkeypatch.setattr(
+        method.encoder, "tokens", lambda v, keep, visible: (seen.append(tuple(v.shape)), real(v, keep, visible))[1]
+    )
     method.loss(crops(method, 1))
     assert seen == [(1, 1, 32, 32, 32), (4, 1, 32, 32, 32), (16, 1, 32, 32, 32)]
 

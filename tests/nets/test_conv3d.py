@@ -11,9 +11,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.contracts.cards import Intensity, Sight
 from bench.contracts.errors import EncoderMismatch, SpecError
-from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, gather_visible, relative_offsets
+from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, relative_offsets
 from bench.nets.decoders import build_decoder
 from bench.nets.masked_conv import MaskedConvBlock, stage_masks
+from bench.nets.visible import gather_visible, visible_places
 
 FULL = {"widths": (48, 96, 192, 384), "depths": (2, 2, 2, 11), "heads": 12}
 LITTLE = {"widths": (6, 12, 24, 48), "depths": (2, 1, 1, 2), "heads": 4}
@@ -152,9 +153,13 @@ def test_token_order_is_row_major_from_voxels_to_tokens(little: MaskedConvEncode
 def test_gathering_keeps_token_order_and_refuses_ragged_rows() -> None:
     tokens = torch.arange(8.0).view(2, 4, 1)
     keep = torch.tensor([[True, False, True, False], [False, True, False, True]])
-    assert gather_visible(tokens, keep).flatten().tolist() == [0, 2, 5, 7]
-    with pytest.raises(AssertionError, match="same number"):
-        gather_visible(tokens, torch.tensor([[True, False, True, True], [False, True, False, False]]))
+    for known in (None, 2):
+        places = visible_places(keep, known)
+        assert gather_visible(tokens, places).flatten().tolist() == [0, 2, 5, 7]
+    ragged = torch.tensor([[True, False, True, True], [False, True, False, False]])
+    for known in (None, 2):
+        with pytest.raises(RuntimeError, match="same number"):
+            visible_places(ragged, known)
 
 
 def test_relative_offsets_name_each_shift_once() -> None:
