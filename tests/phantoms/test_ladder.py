@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.benchmarks.described import description
 from tests.benchmarks.intensity_alone import Case, best_interval, interval_dice, kmeans_dice
 from tests.benchmarks.labelled_phantoms import classification_tasks, drawn, header_columns
 from tests.benchmarks.probes import HEADER, cross_validated, header_model, permuted, voxel_model
@@ -74,3 +75,14 @@ def test_an_interval_of_intensities_is_the_one_of_highest_dice() -> None:
     assert kmeans_dice([noisy], [noisy], 1) > 0.95
     mixed = Case(random.permutation(noisy.image.ravel()).reshape(label.shape), label)
     assert interval_dice([mixed], [mixed], 1) < 0.7
+
+
+def test_a_description_by_hand_stays_the_same_when_a_cube_is_turned_or_brighter() -> None:
+    axes = np.meshgrid(*[np.linspace(-1, 1, 28)] * 3, indexing="ij")
+    long, round_ = (np.exp(-(axes[0] ** 2 / a + axes[1] ** 2 / 0.05 + axes[2] ** 2 / 0.05)) for a in (0.4, 0.05))
+    told = description(long)
+    assert told.shape == (37,)
+    np.testing.assert_allclose(description(long.transpose(2, 0, 1)), told, atol=1e-9)
+    np.testing.assert_allclose(description(5 * long + 3), told, atol=1e-9)
+    shortest, _, longest = description(long)[32:35]
+    assert longest - shortest > 1.0 and np.ptp(description(round_)[32:35]) < 1e-6
