@@ -148,7 +148,7 @@ def named_corpus(
 ) -> CorpusCases:
     """A corpus of the registry, from whichever members are on disk; all must be unless `partial`."""
     card = registry.corpus(key)
-    members = [(member, _member(member, root, environ, phantoms)) for member in card.members]
+    members = [(member, member_records(member, root, environ, phantoms)) for member in card.members]
     found = [(folder, records) for _, (folder, records) in members if folder and records]
     absent = [member.key for member, (folder, records) in members if not (folder and records)]
     half = [] if partial or phantoms else [line for m, (_, records) in members if (line := _half(m, records))]
@@ -220,9 +220,10 @@ def _own(task: TaskCard, protocol: Protocol, cases: TaskCases) -> CorpusCases:
     )
 
 
-def _member(
+def member_records(
     member: CorpusMember, root: Path | None, environ: Mapping[str, str], phantoms: Path | None
 ) -> tuple[Path | None, tuple[Record, ...]]:
+    """Where a member of a corpus lies and the records of its listed volumes there; None and nothing where it is absent."""
     folder = locate(member.files, member.key, member.folders, phantoms or root, {} if phantoms else environ)
     if folder is None:
         return None, ()

@@ -48,7 +48,7 @@ MIM = Protocol(
     split=SplitRule(
         file="msd01_folds.json",
         key="folds",
-        origin="published:JiaxinZhuang/MiM Finetune/jsons/10_Decathlon_Task01_BrainTS_folds.json",
+        origin="published:JiaxinZhuang/MiM Finetune/jsons/10_Decathlon_Task01_BrainTumour.json",
         by_fold=True,
         order="published",
     ),
@@ -124,9 +124,10 @@ TASK = SegmentationTask(
     },
     protocols={"bench": BENCH, "mim": MIM},
     counts={"labelled": 484, "unlabelled": 266},
+    archives={"Task01_BrainTumour.tar": "240a19d752f0d9e9101544901065d872"},
     folders=("Task01_BrainTumour",),
     gigabytes=7.1,
     licence="CC BY-SA 4.0",
-    page="http://medicaldecathlon.com (open download, no registration; tar md5 240a19d752f0d9e9101544901065d872)",
+    page="http://medicaldecathlon.com (open download, no registration)",
     citation="Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13, 2022",
 )

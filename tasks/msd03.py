@@ -149,10 +149,11 @@ TASK = SegmentationTask(
     },
     protocols={"bench": BENCH, "ar": AR, "mim": MIM},
     counts={"labelled": 131, "unlabelled": 70},
+    archives={"Task03_Liver.tar": "a90ec6c4aa7f6a3d087205e23d4e6397"},
     folders=("Task03_Liver",),
     gigabytes=26.9,
     licence="CC BY-SA 4.0",
-    page="http://medicaldecathlon.com (open download, no registration; tar md5 a90ec6c4aa7f6a3d087205e23d4e6397)",
+    page="http://medicaldecathlon.com (open download, no registration)",
     citation="Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13, 2022",
     hu=(-3100.0, 32_767.0),  # metal, and the padding of some scanners
 )

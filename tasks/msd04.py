@@ -74,9 +74,10 @@ TASK = SegmentationTask(
     targets={"organ": {"hippocampus": ("anterior", "posterior")}},
     protocols={"bench": BENCH},
     counts={"labelled": 260, "unlabelled": 130},
+    archives={"Task04_Hippocampus.tar": "9d24dba78a72977dbd1d2e110310f31b"},
     folders=("Task04_Hippocampus",),
     gigabytes=0.03,
     licence="CC BY-SA 4.0",
-    page="http://medicaldecathlon.com (open download, no registration; tar md5 9d24dba78a72977dbd1d2e110310f31b)",
+    page="http://medicaldecathlon.com (open download, no registration)",
     citation="Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13, 2022",
 )

@@ -189,10 +189,11 @@ TASK = SegmentationTask(
     },
     protocols={"bench": BENCH, "ar": AR, "mim": MIM, "mg3d": MG3D},
     counts={"labelled": 63, "unlabelled": 32},
+    archives={"Task06_Lung.tar": "8afd997733c7fc0432f71255ba4e52dc"},
     folders=("Task06_Lung",),
     gigabytes=8.5,
     licence="CC BY-SA 4.0",
-    page="http://medicaldecathlon.com (open download, no registration; tar md5 8afd997733c7fc0432f71255ba4e52dc)",
+    page="http://medicaldecathlon.com (open download, no registration)",
     citation="Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13, 2022",
     hu=(-3100.0, 32_767.0),  # metal, and the padding of some scanners
 )

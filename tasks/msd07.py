@@ -159,10 +159,11 @@ TASK = SegmentationTask(
     },
     protocols={"bench": BENCH, "ar": AR, "mim": MIM},
     counts={"labelled": 281, "unlabelled": 139},
+    archives={"Task07_Pancreas.tar": "4f7080cfca169fa8066d17ce6eb061e4"},
     folders=("Task07_Pancreas",),
     gigabytes=11.5,
     licence="CC BY-SA 4.0",
-    page="http://medicaldecathlon.com (open download, no registration; tar md5 4f7080cfca169fa8066d17ce6eb061e4)",
+    page="http://medicaldecathlon.com (open download, no registration)",
     citation="Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13, 2022",
     hu=(-3100.0, 32_767.0),  # metal, and the padding of some scanners
 )

@@ -155,10 +155,11 @@ TASK = SegmentationTask(
     },
     protocols={"bench": BENCH, "ar": AR, "mim": MIM},
     counts={"labelled": 303, "unlabelled": 140},
+    archives={"Task08_HepaticVessel.tar": "641d79e80ec66453921d997fbf12a29c"},
     folders=("Task08_HepaticVessel",),
     gigabytes=8.7,
     licence="CC BY-SA 4.0",
-    page="http://medicaldecathlon.com (open download, no registration; tar md5 641d79e80ec66453921d997fbf12a29c)",
+    page="http://medicaldecathlon.com (open download, no registration)",
     citation="Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13, 2022",
     hu=(-3100.0, 32_767.0),  # metal, and the padding of some scanners
 )

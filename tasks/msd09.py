@@ -142,10 +142,11 @@ TASK = SegmentationTask(
     },
     protocols={"bench": BENCH, "ar": AR, "mim": MIM},
     counts={"labelled": 41, "unlabelled": 20},
+    archives={"Task09_Spleen.tar": "410d4a301da4e5b2f6f86ec3ddba524e"},
     folders=("Task09_Spleen",),
     gigabytes=1.5,
     licence="CC BY-SA 4.0",
-    page="http://medicaldecathlon.com (open download, no registration; tar md5 410d4a301da4e5b2f6f86ec3ddba524e)",
+    page="http://medicaldecathlon.com (open download, no registration)",
     citation="Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13, 2022",
     hu=(-3100.0, 32_767.0),  # metal, and the padding of some scanners
 )

@@ -144,10 +144,11 @@ TASK = SegmentationTask(
     },
     protocols={"bench": BENCH, "ar": AR, "mim": MIM},
     counts={"labelled": 126, "unlabelled": 64},
+    archives={"Task10_Colon.tar": "bad7a188931dc2f6acf72b08eb6202d0"},
     folders=("Task10_Colon",),
     gigabytes=5.8,
     licence="CC BY-SA 4.0",
-    page="http://medicaldecathlon.com (open download, no registration; tar md5 bad7a188931dc2f6acf72b08eb6202d0)",
+    page="http://medicaldecathlon.com (open download, no registration)",
     citation="Antonelli et al., The Medical Segmentation Decathlon, Nature Communications 13, 2022",
     hu=(-3100.0, 32_767.0),  # metal, and the padding of some scanners
 )

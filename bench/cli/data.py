@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,8 +14,8 @@ def attach(app: typer.Typer) -> None:
     data = typer.Typer(help="Look at datasets on disk.", rich_markup_mode=None, no_args_is_help=True)
     data.command(
         "check",
-        help="Check a task's files: counts, geometry, labels, intensities, splits. Names unsound cases only.\n\n"
-        "Example:  bench data check msd04 --root /data --partial",
+        help="Check the files of a task or a corpus: counts, checksums, geometry, labels, intensities, splits. Names unsound "
+        "cases only.\n\nExamples:\n\n  bench data check msd04 --root /data --partial\n\n  bench data check mim-1k",
     )(check)
     phantom = typer.Typer(help="Synthetic volumes in official layouts.", rich_markup_mode=None, no_args_is_help=True)
     phantom.command(
@@ -27,18 +27,28 @@ def attach(app: typer.Typer) -> None:
 
 
 def check(
-    task: Annotated[str, typer.Argument(help="All: bench list tasks.")],
+    name: Annotated[str, typer.Argument(help="A task or a corpus: bench list tasks, bench list corpora.")],
     root: Root = "",
     partial: Partial = False,
     protocol: ProtocolName = "bench",
+    quarantine: Annotated[Path | None, typer.Option(help="Write the unsound cases to this file, one a line.")] = None,
     json: Json = False,
 ) -> None:
     import os
 
+    from bench import registry
     from bench.cases import check_task
     from bench.cli.console import print_json
+    from bench.corpus_check import check_corpus
+    from bench.data.atomic import write_bytes
 
-    report = check_task(task, protocol, root, partial=partial, environ=os.environ)
+    report: Any
+    if name in registry.names(registry.CORPORA):
+        report = check_corpus(name, Path(root) if root else None, os.environ, partial=partial)
+    else:
+        report = check_task(name, protocol, root, partial=partial, environ=os.environ)
+    if quarantine is not None:
+        write_bytes(quarantine, report.quarantine().encode())
     if json:
         print_json(report.as_json())
     else:

@@ -318,6 +318,9 @@ class TaskCard:
     text_targets: tuple[str, ...] = ()
     label_values: Mapping[int, int] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)  # official number of cases: labelled, unlabelled
+    archives: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the owners' archive -> its md5, checked where it still lies
     folders: tuple[str, ...] = ()  # the dataset's official folder names, looked for below --root
     gigabytes: float = 0.0
     licence: str = ""

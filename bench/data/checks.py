@@ -6,6 +6,7 @@ Source   the project's plan of checks, section C.3. Sound cases are counted, nev
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,10 @@ class CheckReport:
         """The report as plain values, `exit_ok` with them."""
         return {**dataclasses.asdict(self), "exit_ok": self.exit_ok}
 
+    def quarantine(self) -> str:
+        """The unsound cases, one `case<tab>check<tab>problem` a line, for a script that sets them aside."""
+        return "".join(f"{u.case}\t{u.check}\t{u.problem}\n" for u in self.unsound if u.case)
+
     def lines(self) -> list[str]:
         """The report for a person: counts, every unsound case with its remedy, all missing ids, notes."""
         parts = ", ".join(f"{name} {found} of {listed}" for name, (listed, found) in self.counts.items())
@@ -133,6 +138,8 @@ def check(
     missing = {name: tuple(case for case in part if case not in found) for name, part in named.items()}
     twins = _twins(seen, named)
     unsound += [] if card.twins_told else twins
+    archives = archives_beside(card, folder)
+    unsound += [wrong for path, md5 in archives.items() if (wrong := _archive_problem(path, md5))]
     unsound += _absent_classes(card, seen) if full and len(seen) == len(parts.everything()) else []
     extra = tuple(sorted(found - set(parts.everything())))
     complete = partial or source == "phantom" or not any(missing.values())
@@ -151,7 +158,7 @@ def check(
             *report_notes(by_case, named),
             *(_twins_told(twins) if card.twins_told else ()),
         ),
-        checks=_summary(unsound, complete, full),
+        checks=_summary(unsound, complete, full, archives=bool(archives)),
     )
 
 
@@ -350,11 +357,35 @@ def _notes(
     return [*notes, *([f"{withheld} cases without a label are not used."] if withheld else [])]
 
 
-def _summary(unsound: Iterable[Unsound], complete: bool, full: bool) -> dict[str, str]:
+def archives_beside(card: TaskCard, folder: Path) -> dict[Path, str]:
+    """The owners' archives that still lie in a dataset's folder or beside it, with the md5 that each must have."""
+    places = {folder / name: md5 for name, md5 in card.archives.items()}
+    places |= {folder.parent / name: md5 for name, md5 in card.archives.items()}
+    return {path: md5 for path, md5 in places.items() if path.is_file()}
+
+
+def _archive_problem(path: Path, md5: str) -> Unsound | None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found == md5:
+        return None
+    told = f"the archive '{path.name}' has md5 {found}, the owners' has {md5}."
+    return Unsound("", "checksums", told, "Fetch it again, and unpack it again.")
+
+
+def _summary(unsound: Iterable[Unsound], complete: bool, full: bool, *, archives: bool) -> dict[str, str]:
     failed: dict[str, int] = {}
     for one in unsound:
         failed[one.check] = failed.get(one.check, 0) + 1
-    ran = {"counts": True, "files": True, "geometry": True, "labels": full, "intensity": full, "hygiene": True}
+    ran = {
+        "counts": True,
+        "checksums": archives,
+        "files": True,
+        "geometry": True,
+        "labels": full,
+        "intensity": full,
+        "hygiene": True,
+    }
     told = {name: ("ok" if runs else "n/a") for name, runs in ran.items()}
     told |= {name: f"{number} unsound" for name, number in failed.items()}
     if told["counts"] == "ok" and not complete:

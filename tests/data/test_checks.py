@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def test_a_sound_dataset_lists_no_case_and_passes_every_check(folder: Path) -> N
     report = look(folder)
     assert report.exit_ok and report.unsound == () and report.missing == {} and report.notes == ()
     assert report.counts == {"train": (5, 5), "val": (1, 1), "test": (2, 2)} and report.source == "real"
-    assert set(report.checks.values()) == {"ok"}
+    assert {name for name, found in report.checks.items() if found != "ok"} == {"checksums"}  # no archive is there
 
 
 # One broken case ------------------------------------------------------------------------------------
@@ -308,7 +309,9 @@ def test_the_real_volumes_are_clean_and_the_rest_is_named_as_missing(
     folder = find_dataset(task, card, None, tiny.real_data())
     parts = lists(card.protocols["bench"].split, registry.splits_folder())
     report = check(card, folder, parts, partial=True)
-    assert report.exit_ok and report.unsound == () and report.extra == () and set(report.checks.values()) == {"ok"}
+    assert (
+        report.exit_ok and report.unsound == () and report.extra == () and set(report.checks.values()) == {"ok", "n/a"}
+    )
     assert tuple(n for _, n in report.counts.values()) == found
     assert tuple(map(len, report.missing.values())) == missing
     assert not check(card, folder, parts, full=False).exit_ok
@@ -322,3 +325,25 @@ def test_a_fold_that_parts_a_patient_is_found_though_the_first_fold_does_not(fol
     assert check(tiny.card(), folder, tiny.PARTS, other_folds=[leaky]).exit_ok
     report = check(tiny.card(), folder, tiny.PARTS, other_folds=[leaky, doubled])
     assert [(u.case, u.check) for u in report.unsound] == [(train[0], "hygiene")]
+
+
+# Archives and the quarantine list -----------------------------------------------------------------------
+
+
+def test_an_archive_that_still_lies_beside_the_data_is_checked_against_its_owners_md5(folder: Path) -> None:
+    archive = folder.parent / "Task99_Tiny.tar"
+    archive.write_bytes(b"whole")
+    whole = tiny.card(archives={archive.name: "9fe77f3af50174ba9f6e3a9b4a3e2ed4"})
+    md5 = hashlib.md5(b"whole").hexdigest()
+    sound = check(replace(whole, archives={archive.name: md5}), folder, tiny.PARTS)
+    assert sound.exit_ok and sound.checks["checksums"] == "ok"
+    broken = check(whole, folder, tiny.PARTS)
+    assert not broken.exit_ok and broken.checks["checksums"] == "1 unsound"
+    assert broken.unsound[0].problem.startswith(f"the archive 'Task99_Tiny.tar' has md5 {md5}")
+
+
+def test_the_quarantine_list_names_unsound_cases_alone(folder: Path) -> None:
+    cut_image(folder)
+    lines = look(folder).quarantine().splitlines()
+    assert [line.split("\t")[:2] for line in lines] == [[CASE, "files"]]
+    assert look(tiny.write(folder.parent / "again")).quarantine() == ""
