@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def show_method(name: str, variant: str = "", preset: str = "full") -> dict[str,
 
     `encoder` and `total` count trainable parameters of the encoder and of the whole pre-training network at preset full (for a
     method without pre-training: of the segmentation network with 14 outputs); fixed tables stand under `frozen`. Where
-    several optimisers share the work, `phase.turn` counts what each of them moves.
+    several optimisers share the work, `phase.turn` counts what each of them moves. `flops` is `bench.flops.count_flops`.
     """
     from bench.chain import chosen_preset
     from bench.spec import RunSpec
@@ -79,6 +80,7 @@ def show_method(name: str, variant: str = "", preset: str = "full") -> dict[str,
         "paper": card.paper,
         "version": card.version,
         "parameters": count_parameters(card),
+        "flops": dict(_flops(name)),
         "decoder": card.decoder,
         "corpus": card.corpus,
         "needs": sorted(card.needs),
@@ -155,6 +157,14 @@ def count_parameters(card: MethodCard) -> dict[str, int]:
         "frozen": sum(t.numel() for t in (*fixed, *tables)),
         **_moved_by_turns(whole),
     }
+
+
+@cache
+def _flops(name: str) -> dict[str, Any]:
+    """Counted once a process: a person may look at several presets, the count is that of `full`."""
+    from bench.flops import count_flops
+
+    return count_flops(registry.method(name))
 
 
 def _moved_by_turns(method: Any) -> dict[str, int]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bench.chain import Chain
+from bench.flops import cost_of, cost_of_sample, has_blank
 from bench.train.hardware import torch_device
 
 SHARE_OF_PEAK = 0.3
@@ -44,7 +44,7 @@ def forecast(chain: Chain, room: str, state: str, place: Any) -> Forecast:
         return Forecast(left * config.batch_size / speed / 3600, memory, disk, f"its own log, {left:,} steps left")
     rate = _rate(torch_device(place.hardware).type) * SHARE_OF_PEAK
     return Forecast(
-        3 * flops * config.steps * config.batch_size / rate / 3600,
+        flops * config.steps * config.batch_size / rate / 3600,
         memory,
         disk,
         "counted FLOPs, 30 % of this machine's matrix speed",
@@ -70,43 +70,33 @@ def _rate(device: str) -> float:
 
 
 def _cost(chain: Chain, phase: str) -> tuple[int, float, float]:
-    """Parameters, forward FLOPs and bytes saved for backward of one sample, counted on the meta device.
+    """Parameters, forward and backward FLOPs and bytes saved for backward of one sample, counted on the meta device.
 
-    Pre-training counts one pass of the encoder over one crop, a lower bound where a method encodes more than once; of a
-    method with several phases, what it says one sample of the phase passes through. '' is fine-tuning.
+    Pre-training counts a sample's losses where the method says what a sample looks like, else one pass of the encoder
+    over one crop, a lower bound. A backward pass of such a network is taken as two forward passes. '' is fine-tuning.
     """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    saved: list[int] = []
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        saved.append(tensor.numel() * tensor.element_size())
-        return tensor
-
-    with torch.device("meta"):
-        net, once = _network(chain, phase)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t), FlopCounterMode(display=False) as counter:
-            once()
-    return sum(p.numel() for p in net.parameters()), float(counter.get_total_flops()), float(sum(saved))
-
-
-def _network(chain: Chain, phase: str) -> tuple[Any, Callable[[], Any]]:
-    """The network of a room, and a call that passes one sample through it."""
     import torch
 
     from bench import registry
 
     plan = chain.blueprint
-    if phase and len(plan.phases) > 1:
-        assert plan.method.build is not None
-        method = plan.method.build(plan.phases, chain.sight)
-        return method, lambda: method.one_pass(phase)
     sight = chain.sight if phase and chain.sight else plan.setup.sight
-    kind: Any = registry.kind(chain.words.task.kind)
-    encoder = plan.method.encoder(plan.architecture, sight)
-    net = encoder if phase else kind.build_net(plan.setup, encoder, plan.method.decoder, 0)
-    return net, lambda: net(torch.empty(1, sight.channels, *sight.shape))
+    with torch.device("meta"):
+        if phase and plan.method.build is not None and plan.phases[phase].steps:
+            method = plan.method.build(plan.phases if len(plan.phases) > 1 else plan.phases[phase], sight)
+            if has_blank(method):
+                sample = cost_of_sample(method, next(known for known in method.phases if known.name == phase))
+                return _parameters(method), float(sample.flops), float(sample.saved_bytes)
+        kind: Any = registry.kind(chain.words.task.kind)
+        encoder = plan.method.encoder(plan.architecture, sight)
+        net = encoder if phase else kind.build_net(plan.setup, encoder, plan.method.decoder, 0)
+        volume = torch.empty(1, sight.channels, *sight.shape)
+        once = cost_of(lambda: net(volume))
+    return _parameters(net), 3.0 * once.flops, float(once.saved_bytes)
+
+
+def _parameters(net: Any) -> int:
+    return sum(p.numel() for p in net.parameters())
 
 
 def _measured_speed(log: Path) -> tuple[float, int]:

@@ -114,6 +114,11 @@ class AR(Method):
         volume = batch["volume"].bfloat16() if self.config.bf16_voxels else batch["volume"]
         return {"volume": volume.float(), "prefix": batch["prefix"]}
 
+    def blank(self, phase: str) -> Batch:
+        """A sequence whose prefix is half of its tokens."""
+        prefix = torch.tensor([len(self.order) // 2], device="cpu")  # lengths that lie on the host are read there
+        return {"volume": torch.empty(1, 1, *self.config.crop), "prefix": prefix}
+
     def loss(self, batch: Batch) -> Losses:
         """Eq. 2: the squared error of every token behind the prefix, each predicted from all tokens before it."""
         x, prefix = batch["volume"], batch["prefix"]  # (B, 1, D, H, W), (B,) P
@@ -121,7 +126,7 @@ class AR(Method):
         states = self.encoder.sequence(x, self.order, prefix + 1)  # (B, N + 2, C); START belongs to the prefix
         predicted = self.predict(states[:, :-2])  # (B, N, V): place p predicts image token p, the last two nothing
         error = (predicted.float() - target).square().mean(-1)  # (B, N)
-        counted = torch.arange(error.shape[1], device=error.device) >= prefix[:, None]
+        counted = torch.arange(error.shape[1], device=error.device) >= prefix.to(error.device)[:, None]
         return {"next_token": self.reduced(error, counted)}
 
     def reduced(self, error: Tensor, counted: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight
@@ -85,6 +86,9 @@ class MAE3D(Method):
 
     def prepare(self, batch: Batch) -> Batch:
         return {"volume": to_network_range(batch["volume"], self.sight.intensity)}
+
+    def blank(self, phase: str) -> Batch:
+        return {"volume": torch.empty(1, self.sight.channels, *self.sight.shape)}
 
     def loss(self, batch: Batch) -> Losses:
         """Mean over hidden patches of the mean over voxels of the squared (or absolute) gap (He et al. Sec. 3)."""

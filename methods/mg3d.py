@@ -153,6 +153,14 @@ class MG3D(Method):
         text = {name: array.long() for name, array in batch.items() if name != "volume"}
         return {"volume": to_network_range(batch["volume"], self.intensity), **text}
 
+    def blank(self, phase: str) -> Batch:
+        length, room = self.config.text_length, self.config.text_length + 2 * self.config.text_sentences
+        sides = dict.fromkeys(("words", "sentence", "corrupted"), length)
+        sides |= dict.fromkeys(("hidden_place", "hidden_word"), self._report_tokens().most_hidden)
+        sides |= dict.fromkeys(("apart_words", "apart_group", "apart_position"), room)
+        text = {name: torch.empty(1, side, dtype=torch.long) for name, side in sides.items()}
+        return {"volume": torch.empty(1, 1, *self.config.crop), **text}
+
     def loss(self, batch: Batch) -> Losses:
         """L = L_MIM + L_MLM + 0.1 (L_SFR + L_CML) + 0.1 (L_SSM + L_DFA) (Eq. 10, 14, 15)."""
         report = self.read(batch)
@@ -296,12 +304,15 @@ class MG3D(Method):
 
     def _phase(self) -> Phase:
         config = self.config
-        tokens = ReportTokens(self.encoder.text.tokeniser, config.text_length, config.text_sentences, config.word_ratio)
-        views = VolumeAndReport(WholeVolume(config.crop, config.middle_share), tokens)
+        views = VolumeAndReport(WholeVolume(config.crop, config.middle_share), self._report_tokens())
         names = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
         there = [part for part in config.slow_parts if any(name.startswith(part) for name in names)]
         turn = Turn("all", self.loss, rates=dict.fromkeys(there, config.slow_lr / config.lr))
         return Phase("pretrain", config, epochs, views, (turn,), splits_batch=False)
+
+    def _report_tokens(self) -> ReportTokens:
+        config = self.config
+        return ReportTokens(self.encoder.text.tokeniser, config.text_length, config.text_sentences, config.word_ratio)
 
     def _stack(self, cross: CrossAttention, *, both: bool) -> FusionStack:
         config = self.config

@@ -110,6 +110,7 @@ class MiM(Method):
         super().__init__()
         check(config)
         self.config, self.intensity, self.grid, self.blocks = config, sight.intensity, config.grid(), config.blocks()
+        self.channels = sight.channels
         self.deepest = deepest_level(config)
         self.encoder = pretraining_encoder(config, dataclasses.replace(sight, shape=config.input_shape))
         self.decoder = TokenDecoder(
@@ -130,6 +131,9 @@ class MiM(Method):
     def prepare(self, batch: Batch) -> Batch:
         """Clip and scale intensities (Sec. IV: HU -1000..1000 to 0..1)."""
         return {"volume": to_network_range(batch["volume"], self.intensity)}
+
+    def blank(self, phase: str) -> Batch:
+        return {"volume": torch.empty(1, self.channels, *self.config.crop)}
 
     def loss(self, batch: Batch) -> Losses:
         """L = sum_l w_l L_R^l + alpha (L_C^12 + L_C^23) (Eq. 8 and 9)."""

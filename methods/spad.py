@@ -251,16 +251,9 @@ class Spad(Method):
         config = self.first
         return tokenizer_pictures(self.tokenizer, corpus, config.in_plane(), config.crop[0], config.even_axis)
 
-    def one_pass(self, phase: str) -> Tensor:
-        """The tokenizer and its judge, or what the second phase does with one crop at anisotropy 0."""
+    def blank(self, phase: str) -> Batch:
         config = self.first if phase == "tokenizer" else self.second
-        x = torch.empty(1, 3, *config.crop, device=self.mask_token.device)
-        if phase == "tokenizer":
-            return self.discriminator(self.tokenizer(x, 0)[0], 0)
-        with torch.no_grad():
-            self.tokenizer.soft_tokens(x, 0)
-        tokens, grid = self.encoder.embedded(x, 0)
-        return self.head(self.encoder.encoded(tokens, grid)[0])
+        return {"volume": torch.empty(1, 3, *config.crop)}  # at anisotropy 0
 
     def _predicts(self) -> itertools.chain[nn.Parameter]:
         return itertools.chain(self.encoder.parameters(), [self.mask_token], self.head.parameters())

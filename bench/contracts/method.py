@@ -232,10 +232,10 @@ class Method(nn.Module):
         """Pictures worth a look after a phase, as arrays; the rooms draw them. Default: none."""
         return ()
 
-    def one_pass(self, phase: str) -> Tensor:
-        """What one sample of a phase passes through, for forecasts; runs on the meta device.
+    def blank(self, phase: str) -> Batch:
+        """A batch of one sample as `prepare` leaves it, of tensors that are never read: for counts and forecasts.
 
-        Only a method with several phases is asked: for others the encoder's own pass is counted.
+        Called where tensors have no values. Default: nothing can be said, and the encoder's own pass is counted.
         """
         raise NotImplementedError
 

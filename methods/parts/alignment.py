@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bench.nets.without_autocast import without_autocast
+
 
 def cosines(contexts: Tensor, candidates: Tensor) -> Tensor:
     """s_ij = cos(c_i, p_j) (Eq. 4): (B, G, F), (B, K, F) -> (B, G, K)."""
-    with torch.autocast(contexts.device.type, enabled=False):
+    with without_autocast(contexts.device):
         left, right = (functional.normalize(x.float(), dim=-1) for x in (contexts, candidates))
         return left @ right.transpose(1, 2)
 

@@ -20,6 +20,7 @@ from bench.contracts.errors import DataMissing
 from bench.contracts.method import Arrays, Corpus, Sample, Views
 from bench.nets.reports import fragments
 from bench.nets.text_encoder import Tokeniser
+from bench.nets.without_autocast import without_autocast
 from methods.parts.losses import NOT_HIDDEN
 
 NOT_A_FRAGMENT = -1
@@ -156,7 +157,7 @@ def membership(sentence: Tensor, sentences: int) -> Tensor:
 
 def fragment_means(features: Tensor, members: Tensor) -> Tensor:
     """Token features (B, L, W) averaged over each fragment: (B, S, W), zeros where there is none; in float32."""
-    with torch.autocast(features.device.type, enabled=False):
+    with without_autocast(features.device):
         return members @ features.float()
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bench.contracts.errors import SpecError
 from bench.nets.vit3d import init_transformer_
+from bench.nets.without_autocast import without_autocast
 from methods.parts.fusion import masked_mean
 
 Form = Literal["tokens", "gate", "eq11", "eq11_gate"]
@@ -109,6 +110,6 @@ def similarity_gap(
 
 def _cosines(x: Tensor) -> Tensor:
     """Cosines between all sentences of all patients, (B, S, W) -> (B, S, B, S), in float32."""
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x.device):
         flat = F.normalize(x.float(), dim=-1).flatten(0, 1)
         return (flat @ flat.T).view(*x.shape[:2], *x.shape[:2])

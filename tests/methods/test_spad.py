@@ -351,8 +351,6 @@ def test_full_is_the_papers_table_and_ref_code_the_releases() -> None:
 
 
 def test_the_card_shows_what_each_optimiser_moves_and_a_forecast_can_count_either_phase() -> None:
-    from torch.utils.flop_counter import FlopCounterMode
-
     from bench.catalogue import show_method
 
     shown = show_method("spad")
@@ -364,12 +362,8 @@ def test_the_card_shows_what_each_optimiser_moves_and_a_forecast_can_count_eithe
         "tokenizer.discriminator": 11_529_985,
         "predict.all": 94_930_944 + 768 + 1_378_048,
     }
-    with torch.device("meta"):
-        net = METHOD.build(METHOD.full, Sight(1, (64, 128, 128), None, Intensity("percentile")))  # type: ignore[misc]
-        for phase, least in (("tokenizer", 3e10), ("predict", 500 * 2 * 85e6)):
-            with FlopCounterMode(display=False) as counter:
-                net.one_pass(phase)
-            assert counter.get_total_flops() > least
+    assert set(shown["flops"]["pretrain_sample"]) == {"tokenizer", "predict"}
+    assert shown["flops"]["pretrain_sample"]["predict"] > 3 * 500 * 2 * 85e6  # 500 tokens through the transformer
 
 
 def test_a_task_is_rounded_up_to_what_its_anisotropy_asks() -> None:
