@@ -5,9 +5,12 @@ Split    `mim` five folds over both official parts, 240 / 60, reports on the fol
          is 24 of the other 240
 """
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
+from dataclasses import replace
+
+from bench.contracts.cards import FineTuneConfig, Intensity, Protocol, SegmentationTask, SplitRule
 from tasks.layouts.amos import Amos
 from tasks.layouts.phantom_case import Look
+from tasks.recipes.mim_ct import FLIPS_SWAP, LENGTH, RECIPE, SELECTED, mim_protocol
 
 ORGANS = (
     "spleen",
@@ -58,7 +61,7 @@ BENCH = Protocol(
         "NSD tolerance 2 mm is ours. AR and SPAD pre-train on this set.",
     ),
 )
-MIM = Protocol(
+MIM = mim_protocol(
     split=SplitRule(
         file="amos22.json",
         key="folds_val",
@@ -68,38 +71,16 @@ MIM = Protocol(
         subsets={0.25: "fold0_label_subsets/0.25", 0.5: "fold0_label_subsets/0.5"},
     ),
     label_ratios=(0.25, 0.5, 1.0),
-    intensity=Intensity("hu", (-175.0, 250.0)),
+    window_hu=(-175.0, 250.0),
     spacing_mm=(1.5, 1.5, 2.0),
-    patch_voxels=(96, 96, 96),
-    crop_foreground=True,
-    recipe=FineTuneConfig(
-        steps=60_000,
-        batch_size=16,
-        crops_per_volume=4,
-        lr=2e-4,
-        weight_decay=1e-5,
-        warmup_steps=3_000,
-        grad_clip=5.0,
-        precision="fp16",
-        positive_share=0.5,
-        flip_probability=0.5,
-        rot90_probability=0.5,
-        intensity_scale=0.0,
-        intensity_shift=0.1,
-        intensity_shift_probability=0.5,
-        evaluate_every=300,
-    ),
-    inference=Inference(overlap=0.5, blending="constant"),
-    metrics=("dice", "nsd@2mm"),
-    average="case_then_class",
-    score_grid="resampled",
+    volumes=240,
+    recipe=replace(RECIPE, rot90_probability=0.5),
     notes=(
-        "Selected on the reported fold (evaluated each 5 epochs); the paper has no test part and states no split.",
+        SELECTED,
         "Spacing, window and the chances of flips, turns and shift are the table in the repository's assets, which counts 301 "
         "scans; the list has 300. The loader that used them is not released.",
-        "Flips swap left and right organs without renaming them, as on BTCV.",
-        "Length and learning rate are published nowhere: 1,000 epochs, base rate 2e-4 per 16 crops (the sibling MG-3D code). "
-        "240 volumes by 4 a step are 60 steps an epoch: 60,000 updates, warm-up 50 epochs.",
+        FLIPS_SWAP,
+        LENGTH,
         "NSD is ours (2 mm); the paper reports Dice alone.",
         "The subsets at 0.25 and 0.5 are the published ones, the first 61 and 121 ids. They belong to fold 0.",
     ),

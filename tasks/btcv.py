@@ -4,11 +4,14 @@ Source   Landman et al., MICCAI 2015 challenge, Synapse syn3193805 (registration
 Split    `mim` 24/6 and `spad` 21/9 report on the cases they select on; `bench` tests on the 24/6 list's six, val is 2 of the 24
 """
 
+from dataclasses import replace
+
 from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
 from tasks.layouts.btcv import Btcv
 from tasks.layouts.first_of import FirstOf
 from tasks.layouts.nnunet import NnUnet
 from tasks.layouts.phantom_case import Look
+from tasks.recipes.mim_ct import LENGTH, RECIPE, mim_protocol
 
 ORGANS = (
     "spleen",
@@ -55,7 +58,7 @@ BENCH = Protocol(
         "NSD tolerance 2 mm is ours.",
     ),
 )
-MIM = Protocol(
+MIM = mim_protocol(
     split=SplitRule(
         file="btcv.json",
         key="monai_folds",
@@ -65,36 +68,14 @@ MIM = Protocol(
         subsets={0.25: "monai_24_6_label_subsets/0.25", 0.5: "monai_24_6_label_subsets/0.5"},
     ),
     label_ratios=(0.25, 0.5, 1.0),
-    intensity=Intensity("hu", (-175.0, 250.0)),
+    window_hu=(-175.0, 250.0),
     spacing_mm=(1.5, 1.5, 2.0),
-    patch_voxels=(96, 96, 96),
-    crop_foreground=True,
-    recipe=FineTuneConfig(
-        steps=6_000,
-        batch_size=16,
-        crops_per_volume=4,
-        lr=2e-4,
-        weight_decay=1e-5,
-        warmup_steps=300,
-        grad_clip=5.0,
-        precision="fp16",
-        positive_share=0.5,
-        flip_probability=0.1,
-        rot90_probability=0.1,
-        intensity_scale=0.0,
-        intensity_shift=0.1,
-        intensity_shift_probability=0.5,
-        evaluate_every=30,
-    ),
-    inference=Inference(overlap=0.5, blending="constant"),
-    metrics=("dice", "nsd@2mm"),
-    average="case_then_class",
-    score_grid="resampled",
+    volumes=24,
+    recipe=replace(RECIPE, flip_probability=0.1, rot90_probability=0.1),
     notes=(
         "Selected on the six reported scans (evaluated each 5 epochs); the paper has no test part.",
         "The paper states no spacing: 1.5x1.5x2.0 mm is the table in the repository's assets, 1.5 mm isotropic its code's default.",
-        "Length and learning rate are published nowhere: 1,000 epochs, base rate 2e-4 per 16 crops (the sibling MG-3D code). "
-        "24 volumes by 4 a step are 6 steps an epoch: 6,000 updates, warm-up 50 epochs.",
+        LENGTH,
         "The code sums accumulated gradients where we average; its cosine moves per epoch, ours per update.",
         "Flips (p 0.1 per axis) swap left and right organs without renaming them, as the code does.",
         "Variation is the table in the repository's assets (flips and quarter turns p 0.1, shift p 0.5); an older loader also had "

@@ -5,9 +5,12 @@ Split    `mim` publishes none; the same group's list 40 / 10 is taken for it and
          tests on those ten, val is 4 of the 40
 """
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
+from dataclasses import replace
+
+from bench.contracts.cards import FineTuneConfig, Intensity, Protocol, SegmentationTask, SplitRule
 from tasks.layouts.flare import Flare
 from tasks.layouts.phantom_case import Look
+from tasks.recipes.mim_ct import FLIPS_SWAP, FROM_ASSETS, LENGTH, RECIPE, mim_protocol
 
 ORGANS = (
     "liver",
@@ -56,7 +59,7 @@ BENCH = Protocol(
         SOURCE,
     ),
 )
-MIM = Protocol(
+MIM = mim_protocol(
     split=SplitRule(
         file="flare22.json",
         key="",
@@ -64,39 +67,16 @@ MIM = Protocol(
         order="published",
     ),
     label_ratios=(0.25, 0.5, 1.0),
-    intensity=Intensity("hu", (-175.0, 250.0)),
+    window_hu=(-175.0, 250.0),
     spacing_mm=(1.5, 1.5, 2.0),
-    patch_voxels=(96, 96, 96),
-    crop_foreground=True,
-    recipe=FineTuneConfig(
-        steps=10_000,
-        batch_size=16,
-        crops_per_volume=4,
-        lr=2e-4,
-        weight_decay=1e-5,
-        warmup_steps=500,
-        grad_clip=5.0,
-        precision="fp16",
-        positive_share=0.5,
-        flip_probability=0.2,
-        rot90_probability=0.2,
-        intensity_scale=0.0,
-        intensity_shift=0.1,
-        intensity_shift_probability=0.1,
-        evaluate_every=50,
-    ),
-    inference=Inference(overlap=0.5, blending="constant"),
-    metrics=("dice", "nsd@2mm"),
-    average="case_then_class",
-    score_grid="resampled",
+    volumes=40,
+    recipe=replace(RECIPE, flip_probability=0.2, rot90_probability=0.2, intensity_shift_probability=0.1),
     notes=(
         "MiM publishes no list for this set; that of the same group's later code stands in for it.",
         "Selected on the reported scans (evaluated each 5 epochs); the paper has no test part.",
-        "Spacing, window and the chances of flips, turns and shift are the table in the repository's assets; "
-        "the loader that used them is not released.",
-        "Flips swap left and right organs without renaming them, as on BTCV.",
-        "Length and learning rate are published nowhere: 1,000 epochs, base rate 2e-4 per 16 crops (the sibling MG-3D code). "
-        "40 volumes by 4 a step are 10 steps an epoch: 10,000 updates, warm-up 50 epochs.",
+        FROM_ASSETS,
+        FLIPS_SWAP,
+        LENGTH,
         "Smaller ratios take the first 10 and 20 of the list (ours; the paper names no subset).",
         "NSD is ours (2 mm); the paper reports Dice alone.",
         SOURCE,

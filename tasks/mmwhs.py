@@ -4,9 +4,12 @@ Source   Zhuang et al., Medical Image Analysis 2019; registration and agreement 
 Split    `mim` five folds of four volumes, reports on the fold that it selects on; `bench` tests on fold 0, val is 2 of the other 16
 """
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
+from dataclasses import replace
+
+from bench.contracts.cards import FineTuneConfig, Intensity, Protocol, SegmentationTask, SplitRule
 from tasks.layouts.mmwhs import MmWhs
 from tasks.layouts.phantom_case import Look
+from tasks.recipes.mim_ct import LENGTH, RECIPE, SELECTED, mim_protocol
 
 PARTS = (
     "left-ventricle-myocardium",
@@ -47,7 +50,7 @@ BENCH = Protocol(
         "NSD tolerance 2 mm is ours.",
     ),
 )
-MIM = Protocol(
+MIM = mim_protocol(
     split=SplitRule(
         file="mmwhs.json",
         key="folds",
@@ -57,38 +60,16 @@ MIM = Protocol(
         subsets={0.25: "fold0_label_subsets/0.25", 0.5: "fold0_label_subsets/0.5"},
     ),
     label_ratios=(0.25, 0.5, 1.0),
-    intensity=Intensity("hu", WINDOW),
+    window_hu=WINDOW,
     spacing_mm=(1.5, 1.5, 1.5),
-    patch_voxels=(96, 96, 96),
-    crop_foreground=True,
-    recipe=FineTuneConfig(
-        steps=4_000,
-        batch_size=16,
-        crops_per_volume=4,
-        lr=2e-4,
-        weight_decay=1e-5,
-        warmup_steps=200,
-        grad_clip=5.0,
-        precision="fp16",
-        positive_share=0.5,
-        flip_probability=0.1,
-        rot90_probability=0.1,
-        intensity_scale=0.0,
-        intensity_shift=0.1,
-        intensity_shift_probability=0.5,
-        evaluate_every=20,
-    ),
-    inference=Inference(overlap=0.5, blending="constant"),
-    metrics=("dice", "nsd@2mm"),
-    average="case_then_class",
-    score_grid="resampled",
+    volumes=16,
+    recipe=replace(RECIPE, flip_probability=0.1, rot90_probability=0.1),
     notes=(
-        "Selected on the reported fold (evaluated each 5 epochs); the paper has no test part and states no split.",
+        SELECTED,
         "The window 0 to 1,700 is that of later code of the same group; the paper and the released code are silent.",
         "Variation is stated nowhere: flips, turns and shift are those of BTCV.",
         "Flips swap left and right chambers without renaming them, as on BTCV.",
-        "Length and learning rate are published nowhere: 1,000 epochs, base rate 2e-4 per 16 crops (the sibling MG-3D code). "
-        "16 volumes by 4 a step are 4 steps an epoch: 4,000 updates, warm-up 50 epochs.",
+        LENGTH,
         "NSD tolerance 2 mm is ours. Table VIII prints 76.65 and Table XIII 96.19 for nearly equal Dice, so their settings differ.",
         "The subsets at 0.25 and 0.5 are the published ones, 1005 to 1008 and 1005 to 1012. They belong to fold 0.",
     ),

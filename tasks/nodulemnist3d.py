@@ -6,66 +6,14 @@ Split    1,158 / 165 / 310 inside the file
 
 from bench.contracts.cards import ClassificationTask, FineTuneConfig, Intensity, Protocol, SplitRule
 from tasks.layouts.medmnist import MedMnist
+from tasks.recipes.medmnist import bench_protocol, spad_protocol
 
 CLASSES = (
     "benign",
     "malignant",
 )
-BENCH = Protocol(
-    split=SplitRule(file="medmnist.json", key="nodulemnist3d", origin="official, inside the file", stratified=True),
-    label_ratios=(0.1, 0.25, 0.5, 1.0),
-    intensity=Intensity("u8"),
-    spacing_mm=None,
-    patch_voxels=(64, 64, 64),
-    whole_volume=True,
-    recipe=FineTuneConfig(
-        steps=1_850,
-        batch_size=32,
-        lr=1e-4,
-        weight_decay=0.01,
-        loss="ce",
-        flip_axes=(0, 1, 2),
-        evaluate_every=50,
-    ),
-    metrics=("auc", "acc"),
-    notes=(
-        "The recipe is ours: 28 voxels a side stretched to 64, 1,850 updates.",
-        "The split is inside the file; our hash orders the training images, classes interleaved.",
-        "LIDC-IDRI is in SPAD's pool.",
-    ),
-)
-SPAD = Protocol(
-    split=SplitRule(file="medmnist.json", key="nodulemnist3d", origin="official, inside the file", order="published"),
-    label_ratios=(1.0,),
-    intensity=Intensity("u8"),
-    spacing_mm=None,
-    patch_voxels=(160, 160, 160),
-    whole_volume=True,
-    recipe=FineTuneConfig(
-        steps=3_700,
-        batch_size=32,
-        lr=1e-5,
-        weight_decay=0.01,
-        schedule="milestones",
-        warmup_steps=0,
-        grad_clip=0.0,
-        loss="ce",
-        flip_axes=(),
-        intensity_scale=0.0,
-        intensity_shift=0.0,
-        evaluate_every=37,
-    ),
-    metrics=("auc", "acc"),
-    notes=(
-        "100 epochs of 1,158 by 32 are 3,700 updates; the rate falls to a tenth at epochs 50 and 75 (paper).",
-        "Table 6 searches nine rates from 5e-8 to 5e-4 by validation AUC; 1e-5 stands here, the others are --set lr=...",
-        "Other networks saw other sizes: 96 voxels a side (UniMiSS, SMIT), 28x224x224 (EVA-02).",
-        "One channel is not repeated to three.",
-        "SPAD classifies from its class token; other networks from the mean of their tokens.",
-        "No variation of the images (code).",
-        "LIDC-IDRI is in SPAD's pool.",
-    ),
-)
+BENCH = bench_protocol("nodulemnist3d", steps=1_850, flip_axes=(0, 1, 2), notes=("LIDC-IDRI is in SPAD's pool.",))
+SPAD = spad_protocol("nodulemnist3d", images=1_158, notes=("LIDC-IDRI is in SPAD's pool.",))
 AR = Protocol(
     split=SplitRule(file="medmnist.json", key="nodulemnist3d", origin="official, inside the file", order="published"),
     label_ratios=(1.0,),

@@ -4,8 +4,9 @@ Source   Yang et al., Scientific Data 2023; medmnist.com, Zenodo 10519652 (open 
 Split    971 / 161 / 610 inside the file
 """
 
-from bench.contracts.cards import ClassificationTask, FineTuneConfig, Intensity, Protocol, SplitRule
+from bench.contracts.cards import ClassificationTask
 from tasks.layouts.medmnist import MedMnist
+from tasks.recipes.medmnist import bench_protocol, spad_protocol
 
 CLASSES = (
     "liver",
@@ -20,60 +21,20 @@ CLASSES = (
     "spleen",
     "pancreas",
 )
-BENCH = Protocol(
-    split=SplitRule(file="medmnist.json", key="organmnist3d", origin="official, inside the file", stratified=True),
-    label_ratios=(0.1, 0.25, 0.5, 1.0),
-    intensity=Intensity("u8"),
-    spacing_mm=None,
-    patch_voxels=(64, 64, 64),
-    whole_volume=True,
-    recipe=FineTuneConfig(
-        steps=1_550,
-        batch_size=32,
-        lr=1e-4,
-        weight_decay=0.01,
-        loss="ce",
-        flip_axes=(),
-        evaluate_every=50,
-    ),
-    metrics=("auc", "acc"),
+BENCH = bench_protocol(
+    "organmnist3d",
+    steps=1_550,
+    flip_axes=(),
     notes=(
-        "The recipe is ours: 28 voxels a side stretched to 64, 1,550 updates.",
-        "The split is inside the file; our hash orders the training images, classes interleaved.",
         "An older file (package v2) has one image more: it is taken too, and its last image left out.",
         "No flips: left and right kidneys, femurs and lungs are classes of their own.",
         "LiTS is in SPAD's pool.",
     ),
 )
-SPAD = Protocol(
-    split=SplitRule(file="medmnist.json", key="organmnist3d", origin="official, inside the file", order="published"),
-    label_ratios=(1.0,),
-    intensity=Intensity("u8"),
-    spacing_mm=None,
-    patch_voxels=(160, 160, 160),
-    whole_volume=True,
-    recipe=FineTuneConfig(
-        steps=3_100,
-        batch_size=32,
-        lr=1e-5,
-        weight_decay=0.01,
-        schedule="milestones",
-        warmup_steps=0,
-        grad_clip=0.0,
-        loss="ce",
-        flip_axes=(),
-        intensity_scale=0.0,
-        intensity_shift=0.0,
-        evaluate_every=31,
-    ),
-    metrics=("auc", "acc"),
+SPAD = spad_protocol(
+    "organmnist3d",
+    images=971,
     notes=(
-        "100 epochs of 971 by 32 are 3,100 updates; the rate falls to a tenth at epochs 50 and 75 (paper).",
-        "Table 6 searches nine rates from 5e-8 to 5e-4 by validation AUC; 1e-5 stands here, the others are --set lr=...",
-        "Other networks saw other sizes: 96 voxels a side (UniMiSS, SMIT), 28x224x224 (EVA-02).",
-        "One channel is not repeated to three.",
-        "SPAD classifies from its class token; other networks from the mean of their tokens.",
-        "No variation of the images (code).",
         "No flips: left and right kidneys, femurs and lungs are classes of their own.",
         "LiTS is in SPAD's pool.",
     ),

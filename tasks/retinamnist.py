@@ -4,9 +4,10 @@ Source   Yang et al., Scientific Data 2023; medmnist.com, Zenodo 10519652 (open 
 Split    1,080 / 120 / 400 inside the file
 """
 
-from bench.contracts.cards import ClassificationTask, FineTuneConfig, Intensity, Protocol, SplitRule
+from bench.contracts.cards import ClassificationTask
 from bench.phantoms.specimen import Style
 from tasks.layouts.medmnist import MedMnist
+from tasks.recipes.medmnist import bench_protocol, spad_protocol
 
 CLASSES = (
     "grade-0",
@@ -15,60 +16,18 @@ CLASSES = (
     "grade-3",
     "grade-4",
 )
-BENCH = Protocol(
-    split=SplitRule(file="medmnist.json", key="retinamnist", origin="official, inside the file", stratified=True),
-    label_ratios=(0.1, 0.25, 0.5, 1.0),
-    intensity=Intensity("u8"),
-    spacing_mm=(1.0, 1.0, 1e8),
-    patch_voxels=(64, 64, 1),
-    whole_volume=True,
-    recipe=FineTuneConfig(
-        steps=850,
-        batch_size=64,
-        lr=1e-4,
-        weight_decay=0.01,
-        loss="ce",
-        flip_axes=(0, 1),
-        evaluate_every=50,
-    ),
-    metrics=("auc", "acc"),
-    notes=(
-        "The recipe is ours: 28 pixels a side stretched to 64, 850 updates.",
-        "The split is inside the file; our hash orders the training images, classes interleaved.",
-        "Grades are ordered; they are scored as five classes, as the owners do.",
-    ),
+BENCH = bench_protocol(
+    "retinamnist",
+    steps=850,
+    flip_axes=(0, 1),
+    dims=2,
+    notes=("Grades are ordered; they are scored as five classes, as the owners do.",),
 )
-SPAD = Protocol(
-    split=SplitRule(file="medmnist.json", key="retinamnist", origin="official, inside the file", order="published"),
-    label_ratios=(1.0,),
-    intensity=Intensity("u8"),
-    spacing_mm=(1.0, 1.0, 1e8),
-    patch_voxels=(160, 160, 1),
-    whole_volume=True,
-    recipe=FineTuneConfig(
-        steps=900,
-        batch_size=128,
-        lr=1e-5,
-        weight_decay=0.01,
-        schedule="milestones",
-        warmup_steps=0,
-        grad_clip=0.0,
-        loss="ce",
-        flip_axes=(),
-        intensity_scale=0.0,
-        intensity_shift=0.0,
-        evaluate_every=9,
-    ),
-    metrics=("auc", "acc"),
-    notes=(
-        "100 epochs of 1,080 by 128 are 900 updates; the rate falls to a tenth at epochs 50 and 75 (paper).",
-        "Table 6 searches nine rates from 5e-8 to 5e-4 by validation AUC; 1e-5 stands here, the others are --set lr=...",
-        "Networks other than SPAD saw other sizes: 224x224 in two dimensions.",
-        "Pictures are stretched linearly; the code does so bicubically.",
-        "SPAD classifies from its class token; other networks from the mean of their tokens.",
-        "No variation of the images (code).",
-        "Grades are ordered; they are scored as five classes, as the owners do.",
-    ),
+SPAD = spad_protocol(
+    "retinamnist",
+    images=1_080,
+    dims=2,
+    notes=("Grades are ordered; they are scored as five classes, as the owners do.",),
 )
 
 TASK = ClassificationTask(

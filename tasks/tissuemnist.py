@@ -4,8 +4,9 @@ Source   Yang et al., Scientific Data 2023; medmnist.com, Zenodo 10519652 (open 
 Split    165,466 / 23,640 / 47,280 inside the file
 """
 
-from bench.contracts.cards import ClassificationTask, FineTuneConfig, Intensity, Protocol, SplitRule
+from bench.contracts.cards import ClassificationTask
 from tasks.layouts.medmnist import MedMnist
+from tasks.recipes.medmnist import bench_protocol, spad_protocol
 
 CLASSES = (
     "collecting-duct",
@@ -17,59 +18,8 @@ CLASSES = (
     "proximal-tubule",
     "thick-ascending-limb",
 )
-BENCH = Protocol(
-    split=SplitRule(file="medmnist.json", key="tissuemnist", origin="official, inside the file", stratified=True),
-    label_ratios=(0.1, 0.25, 0.5, 1.0),
-    intensity=Intensity("u8"),
-    spacing_mm=(1.0, 1.0, 1e8),
-    patch_voxels=(64, 64, 1),
-    whole_volume=True,
-    recipe=FineTuneConfig(
-        steps=20_000,
-        batch_size=64,
-        lr=1e-4,
-        weight_decay=0.01,
-        loss="ce",
-        flip_axes=(0, 1),
-        evaluate_every=400,
-    ),
-    metrics=("auc", "acc"),
-    notes=(
-        "The recipe is ours: 28 pixels a side stretched to 64, 20,000 updates.",
-        "The split is inside the file; our hash orders the training images, classes interleaved.",
-    ),
-)
-SPAD = Protocol(
-    split=SplitRule(file="medmnist.json", key="tissuemnist", origin="official, inside the file", order="published"),
-    label_ratios=(1.0,),
-    intensity=Intensity("u8"),
-    spacing_mm=(1.0, 1.0, 1e8),
-    patch_voxels=(160, 160, 1),
-    whole_volume=True,
-    recipe=FineTuneConfig(
-        steps=129_300,
-        batch_size=128,
-        lr=1e-5,
-        weight_decay=0.01,
-        schedule="milestones",
-        warmup_steps=0,
-        grad_clip=0.0,
-        loss="ce",
-        flip_axes=(),
-        intensity_scale=0.0,
-        intensity_shift=0.0,
-        evaluate_every=1293,
-    ),
-    metrics=("auc", "acc"),
-    notes=(
-        "100 epochs of 165,466 by 128 are 129,300 updates; the rate falls to a tenth at epochs 50 and 75 (paper).",
-        "Table 6 searches nine rates from 5e-8 to 5e-4 by validation AUC; 1e-5 stands here, the others are --set lr=...",
-        "Networks other than SPAD saw other sizes: 224x224 in two dimensions.",
-        "Pictures are stretched linearly; the code does so bicubically.",
-        "SPAD classifies from its class token; other networks from the mean of their tokens.",
-        "No variation of the images (code).",
-    ),
-)
+BENCH = bench_protocol("tissuemnist", steps=20_000, flip_axes=(0, 1), dims=2, evaluate_every=400)
+SPAD = spad_protocol("tissuemnist", images=165_466, dims=2)
 
 TASK = ClassificationTask(
     title="TissueMNIST",

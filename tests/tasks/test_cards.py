@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,26 @@ OFFERED = {
 
 def test_tasks_offer_the_protocols_of_the_papers_that_report_them_and_no_other() -> None:
     assert {task: tuple(registry.task(task).protocols) for task in OFFERED} == OFFERED
+
+
+def test_every_note_is_told_once_and_with_its_numbers_filled_in() -> None:
+    for task in registry.names(registry.TASKS):
+        for name, chosen in registry.task(task).protocols.items():
+            assert len(set(chosen.notes)) == len(chosen.notes), (task, name)
+            assert not any(re.search(r"\{[a-z]", note) for note in chosen.notes), (task, name)
+
+
+def test_a_length_told_for_mim_is_that_of_its_recipe_and_split() -> None:
+    told = [t for t, offered in OFFERED.items() if "mim" in offered and t != "msd01"]
+    assert len(told) == 10
+    for task in told:
+        chosen = protocol(task, "mim")
+        (note,) = (note for note in chosen.notes if note.startswith("Length and learning rate"))
+        volumes = len(lists(chosen.split, SPLITS).train)
+        per_epoch = math.ceil(volumes / 4)
+        assert f"{per_epoch} steps an epoch: {chosen.recipe.steps:,} updates" in note, task
+        assert (chosen.recipe.steps, chosen.recipe.warmup_steps) == (1000 * per_epoch, 50 * per_epoch), task
+        assert f" {volumes} volumes by 4" in note, task
 
 
 def test_btcv_labels_are_in_the_owners_order_and_the_phantoms_agree() -> None:

@@ -1,0 +1,1 @@
+"""Protocols that several cards share: a card calls one with what is its own, and says nothing else."""
