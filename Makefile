@@ -64,6 +64,7 @@ bench-store: venv  ## reading 10,000 results as one dataset and one by one
 bench-methods: venv  ## parts of methods beside what one would write instead, in one run
 	$(BIN)/python -m tests.benchmarks.attention --out results/benchmarks/attention.json
 	$(BIN)/python -m tests.benchmarks.anisotropy --out results/benchmarks/anisotropy.json
+	$(BIN)/python -m tests.benchmarks.masked --out results/benchmarks/masked.json
 
 bench-start: venv  ## start-up of the command line beside the same program importing everything
 	$(BIN)/python -m tests.benchmarks.start --out results/benchmarks/start.json
