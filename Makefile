@@ -22,9 +22,10 @@ venv: $(STAMP)  ## create .venv and install the project into it
 demo: venv  ## the whole pipe on phantom data, in minutes
 	$(BIN)/bench quickstart
 
-# one process a core, one thread a process; tests of one file stay together, because they share what they have run
+# one process a core, one thread a process; tests of one file stay together, because they share what they have run; the hash
+# seed is fixed, so that all processes name their tests alike
 test: venv  ## the default suite: no network, no GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: venv  ## the tests that take longer
 	$(BIN)/python -m pytest -m slow

@@ -189,7 +189,7 @@ SWITCHES: list[tuple[dict[str, Any], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "moved"), SWITCHES, ids=lambda value: next(iter(value)))
+@pytest.mark.parametrize(("change", "moved"), SWITCHES, ids=lambda value: min(value))
 def test_switching_one_variation_off_leaves_the_numbers_of_all_others(change: dict[str, Any], moved: set[str]) -> None:
     corpus = Labels({"a": labels((9, 9, 9))})
     differing = set()
