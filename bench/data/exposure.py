@@ -1,7 +1,7 @@
 """The exposure ledger: which test cases a pre-training has seen.
 
-Source   the papers' corpora hold images of their own downstream tests; a result must say so (MiM-1k holds every COVID-19-20
-         scan, SPAD's pool all of BTCV)
+Source   the papers' corpora hold images of their own downstream tests; a result must say so (MiM-1k holds 185 of the 199
+         COVID-19-20 scans, SPAD's pool all of BTCV)
 Three ways to know, the surest first: the same voxels (whatever the file), the same name where corpus and task take their
 names from one source, and what a corpus' card declares where names were changed.
 """
@@ -67,8 +67,9 @@ def exposure_of(
 
     Example: of two test cases one is in the corpus under its own name: `1 of 2 test cases were seen in pre-training`.
     """
-    by_voxels = {case.fingerprint: case for case in seen if case.fingerprint}
-    names = {case.case for case in by_voxels.values() if case.dataset in set(shared_names)}
+    everything, own_names = list(seen), set(shared_names)
+    by_voxels = {case.fingerprint: case for case in everything if case.fingerprint}
+    names = {case.case for case in everything if case.dataset in own_names}
     cases: dict[str, str] = {}
     for case, fingerprint in tests.items():
         if fingerprint in by_voxels:

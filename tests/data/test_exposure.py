@@ -29,6 +29,11 @@ def test_a_name_counts_only_where_corpus_and_task_take_their_names_from_one_sour
     assert dict(exposure_of(TESTS, seen, shared_names=("pool",)).cases) == {"a": "the same name in the corpus"}
 
 
+def test_a_name_is_known_though_another_volume_of_the_corpus_holds_the_same_voxels() -> None:
+    seen = [SeenCase("pool", "a", "f9"), SeenCase("pool", "copy", "f9"), SeenCase("pool", "c", "")]
+    assert set(exposure_of(TESTS, seen, shared_names=("pool",)).cases) == {"a", "c"}
+
+
 def test_a_declaration_of_all_counts_every_case_and_one_of_a_part_is_passed_on_in_words() -> None:
     assert set(exposure_of(TESTS, [], declared="all of its scans").cases) == set(TESTS)
     part = exposure_of(TESTS, [], declared="a part: nodules cut from LIDC")
