@@ -1,34 +1,39 @@
 """Does pre-training help? Each method's `small` preset against the same network from scratch, with controls that must not help.
 
 A study is a list of ordinary runs, so whatever was finished is read and an interrupted study goes on; what is new here is which
-runs, and what their cases say when paired.
+runs. Their cases are paired by `bench.compare`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bench import registry
+from bench.compare import compare
+from bench.compare_sides import Side
 from bench.contracts.errors import BenchError, DataMissing, SpecError
+from bench.contracts.record import Cell
 from bench.data.atomic import write_bytes, write_json
 from bench.plan import JobLine, make_plan
 from bench.run import Place, resolve_at, run
 from bench.spec import RunSpec, make_spec
-from bench.stats.paired import Paired, paired
+from bench.stats.paired import Paired
 from bench.store import Store
 
-Start = Literal["scratch", "pre-trained", "shuffled voxels"]
+Start = Literal["scratch", "pre-trained", "shuffled voxels", "permuted labels"]
 Way = Literal["fine-tuning", "linear probe"]
 STARTS: Mapping[Start, tuple[str, tuple[str, ...]]] = {
     "scratch": ("none", ()),
     "pre-trained": ("", ()),
     "shuffled voxels": ("", ("shuffled_voxels=true",)),
+    "permuted labels": ("", ("finetune.permuted_labels=true",)),
 }
-"""How an encoder starts: the corpus ('' is the pool's own) and the settings."""
+"""How a run starts: the corpus ('' is the pool's own) and the settings. The last two are controls, which must not help."""
 WAYS: Mapping[Way, tuple[str, ...]] = {"fine-tuning": (), "linear probe": ("finetune.frozen_encoder=true",)}
 
 
@@ -42,25 +47,36 @@ class Pool:
     metric: str
     phantom: bool
 
+    @property
+    def starts(self) -> tuple[Start, ...]:
+        """Labels can be permuted where one belongs to a case as a whole."""
+        whole = registry.task(self.task).kind == "classification"
+        return tuple(start for start in STARTS if whole or start != "permuted labels")
 
-POOLS = (
-    Pool("real hippocampus", "msd04", "own", "dice", phantom=False),
-    Pool("phantom abdomen", "btcv", "", "dice", phantom=True),
-)
+
+HIPPOCAMPUS = Pool("real hippocampus", "msd04", "own", "dice", phantom=False)
+NODULES = Pool("phantom nodules", "nodulemnist3d", "", "auc", phantom=True)
+ABDOMEN = Pool("phantom abdomen", "btcv", "", "dice", phantom=True)
 
 
 @dataclass(frozen=True)
 class Size:
     """How much of a study is run; `settings` shorten every fine-tuning alike."""
 
+    pools: tuple[Pool, ...]
     ratios: tuple[float, ...]
     seeds: tuple[int, ...]
     settings: tuple[str, ...]
 
 
 SIZES: Mapping[str, Size] = {
-    "short": Size((0.1,), (0,), ("finetune.steps=40", "finetune.evaluate_every=20", "finetune.warmup_steps=5")),
-    "full": Size((0.1, 0.25), (0, 1, 2), ()),
+    "short": Size(
+        (HIPPOCAMPUS, NODULES),
+        (0.1,),
+        (0,),
+        ("finetune.steps=40", "finetune.evaluate_every=20", "finetune.warmup_steps=5"),
+    ),
+    "full": Size((HIPPOCAMPUS, NODULES, ABDOMEN), (0.1, 0.25), (0, 1, 2), ()),
 }
 
 
@@ -97,9 +113,9 @@ def arms(size: str, methods: Sequence[str], *, root: str = "") -> list[Arm]:
     chosen = SIZES[size]
     return [
         Arm(pool, method, start, way, _spec(pool, method, start, way, ratio, seed, chosen.settings, root))
-        for pool in POOLS
+        for pool in chosen.pools
         for method in methods
-        for start in STARTS
+        for start in pool.starts
         for way in WAYS
         for ratio in chosen.ratios
         for seed in chosen.seeds
@@ -167,43 +183,25 @@ def run_arms(kept: Sequence[Arm], place: Place, say: Callable[[str], None]) -> N
 
 
 def report(kept: Sequence[Arm], place: Place) -> list[Line]:
-    """Each arm's mean over cases, and its cases paired with those of scratch; a case counts as the mean over seeds."""
+    """Each arm's mean score over seeds, and its cases paired with those of scratch; a case counts as the mean over seeds."""
     store = Store(place.results)
-    scores: dict[tuple[Pool, str, Start, Way, float], list[dict[str, float]]] = {}
+    groups: dict[tuple[Pool, str, Start, Way, float], list[Cell]] = {}
     for arm in kept:
-        found = _case_scores(arm, store, place)
-        if found:
-            scores.setdefault((arm.pool, arm.method, arm.start, arm.way, arm.spec.ratio), []).append(found)
+        cell = store.find(resolve_at(arm.spec, place).key)
+        if cell is not None:
+            groups.setdefault((arm.pool, arm.method, arm.start, arm.way, arm.spec.ratio), []).append(cell)
+    sides = {
+        group: Side(f"{group[1]} {group[2]}", tuple(cells), tuple(store.rows(cell.name) for cell in cells))
+        for group, cells in groups.items()
+    }
     lines = []
-    for (pool, method, start, way, ratio), seeds in scores.items():
-        mine = _over_seeds(seeds)
-        base = _over_seeds(scores.get((pool, method, "scratch", way, ratio), []))
-        cases = sorted(set(mine) & set(base))
-        both = None if start == "scratch" or not cases else paired([mine[c] for c in cases], [base[c] for c in cases])
-        lines.append(Line(pool.name, pool.metric, method, start, way, ratio, len(seeds), _mean(mine.values()), both))
+    for (pool, method, start, way, ratio), side in sides.items():
+        base = sides.get((pool, method, "scratch", way, ratio))
+        both = None if start == "scratch" or base is None else compare([side, base], pool.metric)[0].paired
+        scores = [score for cell in side.cells if (score := cell.scores.get(pool.metric)) is not None]
+        mean = statistics.fmean(scores) if scores else math.nan
+        lines.append(Line(pool.name, pool.metric, method, start, way, ratio, len(side.cells), mean, both))
     return lines
-
-
-def _case_scores(arm: Arm, store: Store, place: Place) -> dict[str, float]:
-    """Case -> its mean over classes; empty where the arm has no cell yet."""
-    cell = store.find(resolve_at(arm.spec, place).key)
-    if cell is None:
-        return {}
-    values: dict[str, list[float]] = {}
-    for row in store.rows(cell.name):
-        if row.metric == arm.pool.metric and not math.isnan(row.value):
-            values.setdefault(row.case, []).append(row.value)
-    return {case: _mean(found) for case, found in values.items()}
-
-
-def _over_seeds(seeds: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    cases = set.intersection(*(set(seed) for seed in seeds)) if seeds else set()
-    return {case: _mean([seed[case] for seed in seeds]) for case in cases}
-
-
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return math.fsum(listed) / len(listed) if listed else math.nan
 
 
 COLUMNS = ("pool", "method", "way", "ratio", "start", "mean", "less scratch", "95 % interval", "p", "cases", "seeds")

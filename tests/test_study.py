@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
+from types import SimpleNamespace
 
 import pytest
 
 from bench import study
+from bench.case_rows import CaseRow
 from bench.chain import blueprint
 from bench.contracts.errors import SpecError
 from bench.run import Place
-from bench.study import POOLS, STARTS, WAYS, arms, possible, report, rows_of, write_report
+from bench.store import Store
+from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, possible, report, rows_of, write_report
 from bench.train.hardware import Hardware
+from tests.cells import make_cell
 from tests.command_line import bench
 
 
@@ -22,13 +27,27 @@ def place(folder: Path) -> Place:
 
 def test_a_study_crosses_pools_methods_starts_ways_ratios_and_seeds() -> None:
     full = arms("full", ["mae3d", "mim"])
-    assert len(full) == len(POOLS) * 2 * len(STARTS) * len(WAYS) * 2 * 3
+    assert len(full) == sum(len(pool.starts) for pool in SIZES["full"].pools) * 2 * len(WAYS) * 2 * 3
     assert len({arm.spec for arm in full}) == len(full)
-    assert len(arms("short", ["mae3d"])) == len(POOLS) * len(STARTS) * len(WAYS)
+    short = SIZES["short"]
+    assert len(arms("short", ["mae3d"])) == sum(len(pool.starts) for pool in short.pools) * len(WAYS)
+
+
+def test_both_sizes_have_real_volumes_phantoms_and_both_controls() -> None:
+    for size in SIZES.values():
+        assert {pool.phantom for pool in size.pools} == {True, False}
+        assert {start for pool in size.pools for start in pool.starts} == set(STARTS)
+
+
+def test_labels_are_permuted_only_where_one_belongs_to_a_whole_case() -> None:
+    permuted = [arm for arm in arms("full", ["mae3d"]) if arm.start == "permuted labels"]
+    assert {arm.pool.metric for arm in permuted} == {"auc"}
+    assert all(blueprint(arm.spec).setup.recipe.permuted_labels for arm in permuted)
 
 
 def test_scratch_is_the_same_network_without_pre_training_and_the_control_differs_in_its_views_alone() -> None:
-    plans = {arm.start: blueprint(arm.spec) for arm in arms("short", ["mae3d"]) if arm.way == "fine-tuning"}
+    arms_of_one_task = [arm for arm in arms("short", ["mae3d"]) if arm.pool is HIPPOCAMPUS and arm.way == "fine-tuning"]
+    plans = {arm.start: blueprint(arm.spec) for arm in arms_of_one_task}
     assert len({plan.setup.recipe for plan in plans.values()}) == 1
     assert plans["shuffled voxels"].phases["pretrain"].shuffled_voxels
     assert not plans["pre-trained"].phases["pretrain"].shuffled_voxels
@@ -51,14 +70,20 @@ def test_a_pool_without_its_data_is_left_out_with_the_reason(tmp_path: Path) -> 
     assert kept == [] and len(refused) == 1 and refused[0].startswith("mae3d on real hippocampus: ")
 
 
-def test_cases_are_averaged_over_seeds_and_paired_with_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = [arm for arm in arms("full", ["mae3d"]) if arm.pool is POOLS[0] and arm.spec.ratio == 0.1]
+def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [arm for arm in arms("full", ["mae3d"]) if arm.pool is HIPPOCAMPUS and arm.spec.ratio == 0.1]
     gains = {"scratch": 0.0, "pre-trained": 0.1, "shuffled voxels": -0.1}
-
-    def scores(arm: study.Arm, *_: object) -> dict[str, float]:
-        return {f"case{k}": 0.5 + gains[arm.start] * (k + 1) / 10 + 0.01 * arm.spec.seed for k in range(10)}
-
-    monkeypatch.setattr(study, "_case_scores", scores)
+    store, keys = Store(tmp_path), {}
+    for arm in kept:
+        values = [0.5 + gains[arm.start] * (k + 1) / 10 + 0.01 * arm.spec.seed for k in range(10)]
+        cell = make_cell(
+            task="msd04", seed=arm.spec.seed, dice=fmean(values), config={"arm": {"start": arm.start, "way": arm.way}}
+        )
+        store.write(cell, [CaseRow(f"case{k}", "organ", "dice", value) for k, value in enumerate(values)])
+        keys[arm.spec] = cell.key
+    monkeypatch.setattr(study, "resolve_at", lambda spec, _: SimpleNamespace(key=keys[spec]))
     found = {(line.start, line.way): line for line in report(kept, place(tmp_path))}
     better = found["pre-trained", "fine-tuning"]
     assert better.seeds == 3 and better.compared is not None
