@@ -168,6 +168,13 @@ def test_every_split_resolves_in_every_fold_to_disjoint_parts_that_nest(task: st
         assert prefixes[-1] == parts.train
 
 
+@pytest.mark.parametrize(("task", "name"), PROTOCOLS)
+def test_a_protocol_that_picks_its_weights_on_the_reported_cases_says_so(task: str, name: str) -> None:
+    protocol = registry.task(task).protocols[name]
+    picks_there = protocol.recipe.selection == "best_val" and parts_of(task, name).selects_on_test
+    assert not picks_there or any("reported" in note for note in protocol.notes)
+
+
 @pytest.mark.parametrize("task", [task for task in KEYS if KIND[task] == "segmentation"])
 def test_the_order_of_our_own_training_lists_is_the_hash_order_of_the_tasks_key(task: str) -> None:
     train = lists(registry.task(task).protocols["bench"].split, SPLITS).train
