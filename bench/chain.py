@@ -100,7 +100,7 @@ def _check_pair(spec: RunSpec, task: TaskCard, target: str) -> None:
             case=spec.method,
             remedy="Methods and what they take: bench list methods",
         )
-    if target in task.text_targets and "text" not in (foreign.offers if foreign else card.get("offers", [])):
+    if target in task.text_targets and "text" not in registry.offers(spec.method):
         raise _reads_no_text(spec, task, target)
 
 

@@ -127,6 +127,13 @@ def variants(name: str) -> tuple[str, ...]:
     return tuple(_literals(path, METHODS.attribute).get("variants", ())) if path else ()
 
 
+def offers(name: str) -> frozenset[str]:
+    """What a method's encoder offers beside its maps, such as `text`; read as text from the card of a method of ours."""
+    if name in _files(METHODS):
+        return frozenset(_literals(_files(METHODS)[name], METHODS.attribute).get("offers", ()))
+    return frozenset(method(name).offers)
+
+
 def known(shelf: Shelf, name: str) -> str:
     """The name itself when the shelf has it; SpecError with the nearest otherwise."""
     if name in _files(shelf) or name in _foreign(shelf):

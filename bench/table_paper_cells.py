@@ -18,7 +18,7 @@ from bench.case_rows import CaseRow
 from bench.contracts.errors import PluginBroken, StoreError
 from bench.contracts.record import Cell
 from bench.metrics import METRICS
-from bench.published.layout import Paper, PaperColumn, networks
+from bench.published.layout import Paper, PaperColumn, PaperTask, networks
 from bench.published.printed import Printed
 from bench.published.verdict import Spread
 from bench.table_entries import is_distance
@@ -82,7 +82,7 @@ def asked_for(paper: Paper, column: PaperColumn, cell: Printed) -> Asked | None:
         method=method,
         variant=variant,
         task=task.task,
-        target=task.target,
+        target=_target(task, method),
         protocol=task.protocol,
         ratio=float(cell.label_ratio),
         corpus="" if corpus in ("none", "official-weights") else corpus,
@@ -145,6 +145,13 @@ class Pool:
         values = [statistics.fmean(found) for found in cases.values()]
         scale = 1.0 if is_distance(metric) else 100.0
         return Spread(scale * statistics.stdev(values), len(values)) if len(values) > 1 else None
+
+
+def _target(task: PaperTask, method: str) -> str:
+    """What a method is asked for; one that reads no text may have a target of its own. Of methods that are not here, none."""
+    here = method in registry.names(registry.METHODS)
+    silent = here and bool(task.target_without_text) and "text" not in registry.offers(method)
+    return task.target_without_text if silent else task.target
 
 
 def _same_target(cell: Cell, asked: Asked) -> bool:

@@ -238,6 +238,15 @@ def test_rows_published_under_another_name_find_our_runs() -> None:
     assert place(model("mim:VII", [brats]), "TC", "MiM", "mim-1k", "Swin-UNETR").measured
 
 
+def test_a_method_that_reads_no_text_stands_in_retrieval_with_the_maps_that_it_needs() -> None:
+    words = {"task": "ctrate_retrieval", "protocol": "mg3d", "corpus": "ctrg-chest-1.4k", "scores": {"recall@50": 0.03}}
+    assert filled(model("mg3d:II", [mim(method="mae3d", **words)])) == []
+    learnt = mim(method="mae3d", target="finetune_1000", **words)
+    assert [stub[0] for stub in filled(model("mg3d:II", [learnt]))] == ["MAE3D"]
+    as_it_is, tuned = (mim(method="mg3d", target=target, **words) for target in ("", "finetune_1000"))
+    assert filled(model("mg3d:II", [as_it_is])) != [] and filled(model("mg3d:II", [tuned])) == []
+
+
 def test_an_nsd_of_another_tolerance_stands_with_a_word_on_it() -> None:
     made = model("mim:VIII", [mim(scores={"dice": 0.8, "nsd@3mm": 0.7})])
     found = place(made, "BTCV NSD", "yes", "yes", "yes", "yes", "yes")

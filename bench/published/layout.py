@@ -23,12 +23,14 @@ _WORDS_OF_A_COLUMN = {"head", "unit", "decimals", "better", "measured", "gain", 
 class PaperTask:
     """What our runs of a printed task are called. `metric` maps printed metrics to our ids where they differ.
 
+    `target_without_text` is the target of methods whose encoder reads no text, where `target` asks for one that does.
     `notes` hold of the task, `metric_notes` where a table prints that metric of it.
     """
 
     task: str
     protocol: str
     target: str = ""
+    target_without_text: str = ""
     metric: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     metric_notes: Mapping[str, str] = field(default_factory=dict)
