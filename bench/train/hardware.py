@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import resource
 import sys
@@ -70,6 +71,8 @@ def opened(hardware: Hardware, precision: str) -> Machine:
     devices = _devices(hardware, kind, number)
     fabric = Fabric(accelerator=kind, devices=devices, strategy=_strategy(hardware), plugins=plugin)
     fabric.launch()
+    if kind == "cpu":
+        _keep_freed_memory()
     return Machine(fabric, scaler)
 
 
@@ -137,3 +140,16 @@ def peak_bytes(device: torch.device) -> int:
         return int(torch.cuda.max_memory_allocated(device))
     high = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return high if sys.platform == "darwin" else high * 1024
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep what a step frees for the next step, which asks for the same sizes again.
+
+    By default glibc hands large blocks back to the system, which must clear every page anew: measured on one core, 14 to 23 % of
+    the seconds of a step of the small U-Net, MAE3D and MiM. Other C libraries are left as they are.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        biggest_mapped, trim = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD of malloc.h
+        library = ctypes.CDLL(None)
+        library.mallopt(biggest_mapped, 32 * 2**20)  # glibc takes no more
+        library.mallopt(trim, 2**31 - 1)
