@@ -36,6 +36,7 @@ TISSUE_MODE_HU = (-150.0, 120.0)  # soft tissue from -50, and fat below it, whic
 LEAST_AIR_RATIO, LEAST_TISSUE_RATIO = 0.001, 0.02
 BIN_HU = 10.0
 FORM_TOLERANCE = 1e-3
+MOST_IDS = 100  # that a line for a person names: a half downloaded LA lacks 80
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,19 @@ class CheckReport:
         return "".join(f"{u.case}\t{u.check}\t{u.problem}\n" for u in self.unsound if u.case)
 
     def lines(self) -> list[str]:
-        """The report for a person: counts, every unsound case with its remedy, all missing ids, notes."""
+        """The report for a person: counts, every unsound case with its remedy, ids that are missing or unlisted, notes."""
         parts = ", ".join(f"{name} {found} of {listed}" for name, (listed, found) in self.counts.items())
         told = [f"{self.title} ({self.source}): {parts}"]
         told += [f"  {u.case or 'the dataset'}: {u.problem} {u.remedy}".rstrip() for u in self.unsound]
-        told += [f"  missing in {name}, {len(ids)}: {', '.join(ids)}" for name, ids in self.missing.items() if ids]
-        told += [f"  not listed anywhere, {len(self.extra)}: {', '.join(self.extra)}"] if self.extra else []
+        told += [f"  missing in {name}, {len(ids)}: {_some(ids)}" for name, ids in self.missing.items() if ids]
+        told += [f"  not listed anywhere, {len(self.extra)}: {_some(self.extra)}"] if self.extra else []
         return [*told, *(f"  {note}" for note in self.notes)]
+
+
+def _some(ids: Sequence[str]) -> str:
+    """The ids, as many as a terminal can bear; the whole list stands in --json."""
+    rest = len(ids) - MOST_IDS
+    return ", ".join(ids) if rest <= 0 else f"{', '.join(ids[:MOST_IDS])} and {rest:,} more (all in --json)"
 
 
 @dataclass(frozen=True)

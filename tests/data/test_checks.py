@@ -172,6 +172,13 @@ def test_missing_cases_are_listed_by_part_and_accepted_when_partial_is_asked_for
     assert look(folder, partial=True).exit_ok and look(folder, partial=True).checks["counts"] == "ok"
 
 
+def test_a_line_names_a_hundred_missing_cases_and_counts_the_others(folder: Path) -> None:
+    ids = tuple(f"case_{i:04d}" for i in range(1300))
+    (line,) = [told for told in replace(look(folder), missing={"train": ids}).lines() if "missing" in told]
+    assert line.startswith("  missing in train, 1300: case_0000, ")
+    assert line.endswith("case_0099 and 1,200 more (all in --json)")
+
+
 def test_an_empty_dataset_is_never_fine(tmp_path: Path) -> None:
     assert not look(tmp_path, partial=True).exit_ok
 
