@@ -5,26 +5,11 @@ Split    fine-tuning: the first 1,000 distinct scans of the owners' training par
          the owners' 3,039 validation volumes
 """
 
-from bench.contracts.cards import Intensity, PromptTask, Protocol, SplitRule
+from bench.contracts.cards import PromptTask, Protocol
 from bench.contracts.recipes import PromptRecipe
 from tasks.layouts.ct_rate import CtRate
-from tasks.layouts.phantom_case import Look
+from tasks.recipes.ct_rate import HU, LOOK, SPACING_MM, SPLIT
 
-LOOK = Look(
-    dataset="ct-rate",
-    view="chest",
-    modality="ct",
-    smoke=(40, 40, 16),
-    mini=(64, 64, 40),
-    spacing_mm=(1.0, 0.9, 2.0),
-    orientations=("LPS", "RAS"),
-)
-SPLIT = SplitRule(
-    file="",
-    key="",
-    origin="the owners' train and validation tables; of train 1,000 scans by sha256('split-v1|ctrate_prompts|scan')",
-    order="published",
-)
 COMMON = (
     "HU in [-1000, 1000] scaled to [0, 1]; 0.75 x 0.75 x 1.5 mm; the middle 0.875 x 0.656 x 0.88 as 128 x 96 x 128.",
     "The answers are CT-RATE's silver labels, written by a classifier of reports.",
@@ -37,8 +22,8 @@ COMMON = (
 BENCH = Protocol(
     split=SPLIT,
     label_ratios=(0.1, 0.25, 0.5, 1.0),
-    intensity=Intensity("hu", (-1000.0, 1000.0)),
-    spacing_mm=(0.75, 0.75, 1.5),
+    intensity=HU,
+    spacing_mm=SPACING_MM,
     patch_voxels=(128, 96, 128),
     recipe=PromptRecipe(
         steps=2_250,  # ours, 20 epochs of 900 scans
@@ -54,8 +39,8 @@ BENCH = Protocol(
 MG3D = Protocol(
     split=SPLIT,
     label_ratios=(1.0,),
-    intensity=Intensity("hu", (-1000.0, 1000.0)),
-    spacing_mm=(0.75, 0.75, 1.5),
+    intensity=HU,
+    spacing_mm=SPACING_MM,
     patch_voxels=(128, 96, 128),
     recipe=PromptRecipe(
         steps=10_000,  # MG-3D released code, 10 epochs of 1,000 scans

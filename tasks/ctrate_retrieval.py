@@ -4,26 +4,11 @@ Source   Hamamci et al. (arXiv 2403.17834); MG-3D (arXiv 2412.05876) Sec. IV, re
 Split    as ctrate_prompts; as it stands the task trains nothing and its 1,000 scans are not used
 """
 
-from bench.contracts.cards import Intensity, Protocol, RetrievalTask, SplitRule
+from bench.contracts.cards import Protocol, RetrievalTask
 from bench.contracts.recipes import RetrievalRecipe
 from tasks.layouts.ct_rate import CtRate
-from tasks.layouts.phantom_case import Look
+from tasks.recipes.ct_rate import HU, LOOK, SPACING_MM, SPLIT
 
-LOOK = Look(
-    dataset="ct-rate",
-    view="chest",
-    modality="ct",
-    smoke=(40, 40, 16),
-    mini=(64, 64, 40),
-    spacing_mm=(1.0, 0.9, 2.0),
-    orientations=("LPS", "RAS"),
-)
-SPLIT = SplitRule(
-    file="",
-    key="",
-    origin="the owners' train and validation tables; of train 1,000 scans by sha256('split-v1|ctrate_prompts|scan')",
-    order="published",
-)
 COMMON = (
     "HU in [-1000, 1000] scaled to [0, 1]; 0.75 x 0.75 x 1.5 mm; the middle 0.875 x 0.656 x 0.88 as 128 x 96 x 128.",
     "The query is findings and impression; a volume whose report is not given stands in no gallery.",
@@ -37,8 +22,8 @@ RECALL = ("recall@50", "recall@5", "recall@10", "recall@100")
 BENCH = Protocol(
     split=SPLIT,
     label_ratios=(0.1, 0.25, 0.5, 1.0),
-    intensity=Intensity("hu", (-1000.0, 1000.0)),
-    spacing_mm=(0.75, 0.75, 1.5),
+    intensity=HU,
+    spacing_mm=SPACING_MM,
     patch_voxels=(128, 96, 128),
     recipe=RetrievalRecipe(
         steps=1_125,  # ours, 20 epochs of 900 scans
@@ -54,8 +39,8 @@ BENCH = Protocol(
 MG3D = Protocol(
     split=SPLIT,
     label_ratios=(1.0,),
-    intensity=Intensity("hu", (-1000.0, 1000.0)),
-    spacing_mm=(0.75, 0.75, 1.5),
+    intensity=HU,
+    spacing_mm=SPACING_MM,
     patch_voxels=(128, 96, 128),
     recipe=RetrievalRecipe(
         steps=750,  # MG-3D released weights' name, 12 epochs of 1,000 scans; 16 at a time is ours

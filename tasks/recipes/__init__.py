@@ -1,1 +1,1 @@
-"""Protocols that several cards share: a card calls one with what is its own, and says nothing else."""
+"""What several cards share, protocols above all: a card calls for it with what is its own, and says nothing else."""
