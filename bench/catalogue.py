@@ -87,6 +87,7 @@ def show_method(name: str, variant: str = "", preset: str = "full") -> dict[str,
         "dims": sorted(card.dims),
         "presets": [p for p in PRESETS if getattr(card, p) is not None],
         "variants": {key: plain(dict(changes)) for key, changes in card.variants.items()},
+        "on_corpus": {key: plain(dict(changes)) for key, changes in card.on_corpus.items()},
         "config": {phase: sourced(values, f"preset {preset}") for phase, values in phases(config).items()},
     }
 

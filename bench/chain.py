@@ -168,17 +168,16 @@ def blueprint(spec: RunSpec) -> Blueprint:
 
 
 def chosen_preset(method: MethodCard, spec: RunSpec) -> Any:
-    """The preset's config with the variant's changes; SpecError where the method has none."""
+    """The preset's config with what the paper sets for the corpus, then the variant's changes; SpecError where there is none."""
     preset = getattr(method, spec.preset)
     if preset is None:
         raise SpecError(
             f"The method '{spec.method}' has no preset '{spec.preset}'.", case=spec.method, remedy="Take --preset full."
         )
-    if not spec.variant:
-        return preset
-    if spec.variant not in method.variants:
+    if spec.variant and spec.variant not in method.variants:
         raise _no_variant(spec, tuple(method.variants))
-    changes = method.variants[spec.variant]
+    on_corpus = method.on_corpus.get(corpus_word(spec), {}) if spec.preset == "full" else {}
+    changes = {**on_corpus, **method.variants.get(spec.variant, {})}
     configs = phases(preset)
     changed = {
         name: dataclasses.replace(

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import methods
+from bench import registry
 from bench.contracts.cards import Intensity, MethodCard, MethodConfig, PhaseConfig, Shape3, Sight, phases
 from bench.contracts.method import Batch, Encoder, Method, Phase
 from bench.nets.decoders import build_decoder
@@ -201,6 +202,8 @@ def test_variants_and_recipes_change_fields_that_exist(name: str) -> None:
             assert set(changes) - fields or changes == {} or dataclasses.replace(card.full, **of_phase) != card.full, (
                 variant
             )
+    assert set(card.on_corpus) <= set(registry.names(registry.CORPORA))
+    assert all(set(changes) <= fields for changes in card.on_corpus.values())
     assert set(card.finetune) <= set(PRESETS)
     for preset, changes in card.finetune.items():
         assert set(changes) <= recipe, preset

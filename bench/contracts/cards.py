@@ -424,7 +424,8 @@ class MethodCard:
     """A method's card. `build(config, sight)` gives the pre-training `Method`, `encoder(config, sight)` what fine-tuning sees.
 
     `build` None means no pre-training. Presets are configs, or a mapping of phase name to config where a method has
-    several phases. `variants` maps a name to the fields it changes. `decoder` names the segmentation decoder in
+    several phases. `variants` maps a name to the fields it changes; `on_corpus` a corpus to those that its paper sets
+    otherwise on it, at preset full alone: the other presets size the length. `decoder` names the segmentation decoder in
     `bench.nets.decoders`. `finetune` maps a preset to the recipe fields that this method needs otherwise than its tasks say.
     `offers` says what its encoder gives besides features of volumes: `text` means `Encoder.describe` and `image_vector`.
     """
@@ -445,6 +446,7 @@ class MethodCard:
     offers: frozenset[str] | set[str] = frozenset()
     corpus: str = "none"
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    on_corpus: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     finetune: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     licence: str = ""
 

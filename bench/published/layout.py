@@ -42,20 +42,15 @@ class PaperTask:
 
 @dataclass(frozen=True)
 class PaperRun:
-    """A printed method on a network or corpus for which its card has a variant -> our method@variant.
-
-    Empty `network` or `pretrain_data` (corpora as printed) stand for any.
-    """
+    """A printed method on a network for which its card has a variant -> our method@variant."""
 
     method: str
+    network: str
     run: str
-    network: str = ""
-    pretrain_data: tuple[str, ...] = ()
 
     def holds(self, cell: Printed) -> bool:
-        """True when the printed cell is of this method, network and corpus."""
-        network, corpora = self.network or cell.network, self.pretrain_data or (cell.pretrain_data,)
-        return cell.method_slug == self.method and cell.network == network and cell.pretrain_data in corpora
+        """True when the printed cell is of this method and network."""
+        return (cell.method_slug, cell.network) == (self.method, self.network)
 
 
 @dataclass(frozen=True)
@@ -195,9 +190,7 @@ def _toml() -> dict[str, Any]:
 
 def _paper(key: str, words: Mapping[str, Any]) -> Paper:
     tasks = {name: PaperTask(**{**told, "notes": tuple(told["notes"])}) for name, told in words["task"].items()}
-    runs = tuple(
-        PaperRun(**{**told, "pretrain_data": tuple(told.get("pretrain_data", ()))}) for told in words.get("run", ())
-    )
+    runs = tuple(PaperRun(**told) for told in words.get("run", ()))
     return Paper(key, words["short"], words["title"], tuple(words["notes"]), tasks, words.get("corpora", {}), runs)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bench import registry
+from bench.chain import blueprint
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Encoder
 from bench.data.listings import listed
@@ -23,11 +24,12 @@ from bench.metrics.ranking import auc
 from bench.metrics.retrieval import recall_at
 from bench.metrics.text import bleu, tokenise
 from bench.pretrain import pretrain, trained
+from bench.spec import make_spec
 from bench.train import schedule
 from bench.train.checkpoint import load_weights, sha256_of_weights
 from bench.train.loader import batches
 from bench.train.loop import Hardware
-from methods.mg3d import METHOD, REF_CODE, TERMS, build_encoder
+from methods.mg3d import CT_RATE, METHOD, REF_CODE, TERMS, build_encoder
 from methods.parts.alignment import batch_contrast
 from methods.parts.fusion import FusionStack
 from methods.parts.losses import hidden_voxel_error, reconstruction_gap
@@ -389,6 +391,19 @@ def test_the_rows_of_tables_3_and_4_turn_terms_off() -> None:
         "no_dfa": {"dfa"},
         "no_ssm": {"ssm"},
     }
+
+
+def test_full_trains_100_000_steps_on_ct_rate_and_other_presets_and_corpora_keep_their_length() -> None:
+    def steps(method: str, preset: str, corpus: str = "") -> int:
+        return blueprint(make_spec(method=method, task="acdc", preset=preset, corpus=corpus)).phases["pretrain"].steps
+
+    for method in ("mg3d", "mg3d@swin_l"):
+        assert {steps(method, "full", pool) for pool in CT_RATE} == {100_000}
+        assert {steps(method, "full", corpus) for corpus in ("", "ctrg-chest-1.4k", "own")} == {300_000}
+        assert steps(method, "ref_code", "ct-rate-47.1k") == 300_000
+        for preset in ("small", "tiny"):
+            assert steps(method, preset, "ct-rate-47.1k") == steps(method, preset) == getattr(METHOD, preset).steps
+    assert steps("mg3d@scratch", "full", "ct-rate-47.1k") == 0
 
 
 def test_the_rows_of_table_3_differ_in_guide_and_attention() -> None:
