@@ -11,6 +11,8 @@ from tasks.layouts.brats23 import Brats23
 from tasks.layouts.deeplesion import DeepLesion
 from tasks.layouts.image_tree import Images, ImageTree
 from tasks.layouts.phantom_case import Look
+from tasks.layouts.series_tree import SeriesTree
+from tasks.recipes import dicom_sets
 
 BRAIN = Look(
     dataset="", view="glioma", modality="t1", smoke=(36, 40, 34), mini=(56, 64, 48), spacing_mm=(1.0, 1.0, 1.0)
@@ -39,12 +41,6 @@ SPATIAL = (
         Images("sub-*/**/*_[fF][lL][aA][iI][rR].nii.gz",
                "sub-strokecase{n:04d}/ses-0001/anat/sub-strokecase{n:04d}_ses-0001_flair.nii.gz", "MR", phantom="flair"),
     )),
-    ("rsna20-ped", ("RSNA-2020-PED", "rsna-str-pulmonary-embolism-detection"), CHEST, 7_929, (), (
-        Images("**/*.nii.gz", "train/{n:012x}.nii.gz", "CT"),
-    )),
-    ("rsna22-csfd", ("RSNA-2022-CSFD", "rsna-2022-cervical-spine-fracture-detection"), BODY, 2_022, (), (
-        Images("**/*.nii.gz", "train_images/1.2.826.0.1.3680043.{n}.nii.gz", "CT", skip="segmentations"),
-    )),
     ("tcia-covid19", ("CT-Images-in-COVID-19", "TCIA-Covid19", "TCIAcovid19"), CHEST, 771, ("covid1920",), (
         Images("**/volume-covid19-A-*.nii.gz", "volume-covid19-A-{n:04d}.nii.gz", "CT"),
     )),
@@ -53,7 +49,7 @@ SPATIAL = (
 
 CORPUS = CorpusCard(
     title="AR's twelve sets, BraTS 2023 and DeepLesion",
-    version=1,
+    version=2,  # both RSNA sets are read as DICOM series
     key="ar-corpus",
     modality="mixed",
     members=(
@@ -69,6 +65,17 @@ CORPUS = CorpusCard(
                 overlaps=overlaps,
             )
             for key, folders, look, printed, overlaps, images in SPATIAL
+        ),
+        *(
+            CorpusMember(
+                key=key,
+                files=SeriesTree(names=(f"{key}-ar-pool", *folders), series=series, look=replace(look, dataset=key)),
+                folders=(f"{key}-ar-pool", *folders),
+                printed=printed,
+                overlaps=overlaps,
+            )
+            for key, folders, look, printed, _, overlaps, series in dicom_sets.SETS
+            if key.startswith("rsna")
         ),
         *(
             CorpusMember(
@@ -109,7 +116,6 @@ CORPUS = CorpusCard(
         "The paper counts 23,287 volumes, 2,995 examinations and 10,594 scans; here every contrast of an examination and every "
         "lesion with a category is an image. It prints no count per set: those here are the owners' and sum to 23,311.",
         "Lesions without a category (DeepLesion's training part) are not drawn, as in the code: 9,816 of 32,735 remain.",
-        "Both RSNA sets are shipped as DICOM: convert each series to NIfTI under its own uid.",
         "A source is left out by a variant of the method (no_spatial, no_contrast, no_semantic: the paper's ar-corpus-subset), "
         "sets that hold images of tasks by no_downstream_overlap.",
     ),

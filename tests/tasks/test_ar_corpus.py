@@ -61,7 +61,7 @@ def test_sets_that_overlap_with_tasks_are_left_out_by_the_variant(pool: CachedCa
     whole, left = method.draw.offer(pool), clean.draw.offer(pool)
     names = {str(pool.fields(case)["dataset"]) for case in left.volumes}
     assert len(left.volumes) < len(whole.volumes) and len(left.groups) == 4  # without the glioma part
-    assert names == {"totalsegmentator", "verse", "isles22", "rsna20-ped", "rsna22-csfd"}
+    assert names == {"totalsegmentator", "verse", "isles22", "rsna-2020-ped", "rsna-2022-csfd"}
 
 
 def test_the_contrasts_of_an_examination_show_one_head(pool: CachedCases) -> None:
