@@ -14,7 +14,7 @@ from bench.nets.spad import MOST_ANISOTROPIC, crop_depth, degree_of_anisotropy
 from bench.nets.spad_vt import SpadTokenizer
 from methods.parts.equal_anisotropy import held_out
 from methods.parts.lie import lie_of_case
-from methods.parts.soft_tokens import entropy
+from methods.parts.soft_tokens import TokenUse, token_use
 from methods.parts.zoomed_crop import centred_crop
 
 IMAGES_MOST = 64  # ours, counted for the histogram
@@ -29,15 +29,15 @@ def tokenizer_pictures(
     """Middle crops of held-out images (of any, where none is held out) through the tokenizer.
 
     `side` and `depth` are those of a crop at anisotropy 0. Reconstructions show the middle slice of as many degrees of
-    anisotropy as there are. Titles name mean KL(q || uniform), the largest over the least use of a word, and L1 beside that
-    of each crop's mean.
+    anisotropy as there are. Titles name mean KL(q || uniform), the entropy of mean use, the largest over the least use of a
+    word, and L1 beside that of each crop's mean.
     """
     patch = tokenizer.token_side
     spared = held_out(corpus)
     cases = (spared or corpus.cases)[:IMAGES_MOST]
     device = tokenizer.codebook.device
-    usage = torch.zeros(len(tokenizer.codebook), dtype=torch.float64)
-    tokens, unsure = 0, 0.0
+    words = len(tokenizer.codebook)
+    use = TokenUse(torch.zeros(words, dtype=torch.float64), 0.0, 0)
     errors: list[tuple[float, float]] = []
     seen: list[tuple[int, str, tuple[NDArray[np.float32], ...]]] = []
     for case in cases:
@@ -47,21 +47,20 @@ def tokenizer_pictures(
         x = torch.from_numpy(crop).to(device)[None].expand(-1, 3, -1, -1, -1)
         made, q = tokenizer(x * 2 - 1, da)
         made = ((made.float() + 1) / 2).clamp(0, 1)
-        usage += q.reshape(-1, q.shape[-1]).sum(0).double().cpu()
-        tokens += q[..., 0].numel()
-        unsure += float(entropy(q).sum())
+        use += token_use(q)
         errors.append((float((made - x).abs().mean()), float((x - x.mean()).abs().mean())))
         seen.append((da, case, _middle(x, made, upright=da < MOST_ANISOTROPIC)))
-    kl = math.log(len(usage)) - unsure / tokens
     off, flat = (float(np.mean(column)) for column in zip(*errors, strict=True))
-    spread = float(usage.max() / usage.min().clamp_min(1e-12))
     which = "held out" if spared else "of the pool, of which it saw all"
     told = f"Tokenizer on {len(cases)} image{'s' * (len(cases) > 1)} {which}: L1 {off:.3g} (the crop's mean {flat:.3g})"
-    use = f"KL(q || uniform) {kl:.3g} of {math.log(len(usage)):.3g} nats; largest use over least {spread:.3g}"
+    used = (
+        f"KL(q || uniform) {use.divergence:.3g} and H(mean q) {use.breadth:.3g} of {math.log(words):.3g} nats; "
+        f"largest use over least {use.spread:.3g}"
+    )
     rows = tuple((f"DA {da}: {case}", images) for da, case, images in _spread(seen))
     return (
         ImageRows("reconstructions", told, COLUMNS, rows),
-        Histogram("token_use", use, "words, most used first", "sum of q", usage.numpy(), tokens / len(usage)),
+        Histogram("token_use", used, "words, most used first", "sum of q", use.usage.numpy(), use.tokens / words),
     )
 
 

@@ -20,7 +20,7 @@ from bench.train.schedule import even_groups, learning_rate
 from methods.parts.adversary import Gate, Rebuilt, hinge
 from methods.parts.foreign import read_foreign
 from methods.parts.perceptual import LAYERS, MEAN, SD, Perceptual, as_slices, some_slices
-from methods.parts.soft_tokens import dual_prior, entropy, mean_usage, soft_cross_entropy
+from methods.parts.soft_tokens import dual_prior, entropy, mean_usage, soft_cross_entropy, token_use
 from methods.spad import METHOD, PredictConfig, Spad, TokenizerConfig, degrees_by_depth, visible_count
 from tests.methods.spad_pool import Pool, mixed
 
@@ -73,6 +73,32 @@ def test_the_dual_prior_tells_even_sure_use_from_even_doubt_and_from_collapse() 
     q = torch.randn(7, 1024).softmax(-1)
     kl = (q * (q * 1024).log()).sum(-1)
     torch.testing.assert_close(kl + entropy(q), torch.full((7,), math.log(1024)), atol=1e-5, rtol=0)
+
+
+def test_the_health_of_tokens_tells_sure_and_even_use_from_doubt_and_from_collapse() -> None:
+    """Check 16: a healthy tokenizer is sure (E[H] small) of many words (H(mean q) near ln V); a collapsed one of one word."""
+    full, words = math.log(64), torch.eye(64)
+    sure, doubt, collapse = words.repeat(3, 1), torch.full((5, 64), 1 / 64), words[:1].expand(64, -1)
+    for q, unsure, breadth, spread in (
+        (sure, 0.0, full, 1.0),
+        (doubt, full, full, 1.0),
+        (collapse, 0.0, 0.0, math.inf),
+    ):
+        use = token_use(q)
+        assert use.doubt == pytest.approx(unsure, abs=1e-5) and use.divergence == pytest.approx(full - unsure, abs=1e-5)
+        assert use.breadth == pytest.approx(breadth, abs=1e-5) and use.spread == pytest.approx(spread)
+    assert token_use(torch.cat([sure, collapse])).spread == pytest.approx((3 + 64) / 3)
+
+
+def test_tokens_counted_in_parts_are_those_counted_together_and_their_kl_is_the_divergence_from_even_words() -> None:
+    q = (3 * torch.randn(2, 4, 5, 16, generator=torch.Generator().manual_seed(0))).softmax(-1)
+    whole, parts = token_use(q), token_use(q[0]) + token_use(q[1, :3]) + token_use(q[1, 3:])
+    assert whole.tokens == parts.tokens == 40 and parts.unsure == pytest.approx(whole.unsure)
+    torch.testing.assert_close(parts.usage, whole.usage, rtol=1e-6, atol=0)
+    assert whole.divergence == pytest.approx((q * (q * 16).log()).sum(-1).mean().item(), abs=1e-5)
+    mean = q.reshape(40, 16).mean(0)
+    assert whole.breadth == pytest.approx(-(mean * mean.log()).sum().item(), abs=1e-5)
+    assert whole.spread == pytest.approx((mean.max() / mean.min()).item(), rel=1e-5)
 
 
 def test_several_devices_together_have_the_gradient_of_one_that_holds_the_whole_batch(
