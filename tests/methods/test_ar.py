@@ -162,6 +162,13 @@ def test_the_loss_is_equation_2_restated_in_slow_lines(order: str, reduction: st
     torch.testing.assert_close(net.loss(given)["next_token"], wanted)
 
 
+@pytest.mark.parametrize("reduction", ["per_sequence", "pooled"])
+def test_the_loss_does_not_depend_on_the_order_of_the_sequences(reduction: str) -> None:
+    net, given, order = reduced(reduction=reduction), batch((3, 50, 20)), [2, 0, 1]
+    turned = {name: values[order] for name, values in given.items()}
+    torch.testing.assert_close(net.loss(turned)["next_token"], net.loss(given)["next_token"])
+
+
 def test_a_pooled_batch_weighs_tokens_and_a_batch_per_sequence_weighs_sequences() -> None:
     """Check 12: P = 0 with losses 1 and P = 511 with losses 3 are 515/513 = 1.0039 pooled and 2.0 per sequence."""
     error = torch.tensor([[1.0], [3.0]]).expand(2, 512)

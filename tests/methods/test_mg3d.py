@@ -79,6 +79,17 @@ def test_the_whole_volume_is_encoded_once_for_all_terms_that_need_it() -> None:
     assert len(calls) == 2  # with hidden blocks, and whole
 
 
+@torch.no_grad()
+def test_no_term_depends_on_the_order_of_the_patients(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, order = made(), [2, 0, 3, 1]
+    batch, hidden = batch_of(method), method.hide(4, torch.device("cpu"))
+    monkeypatch.setattr(method, "hide", lambda *_: hidden)
+    first = method.loss(batch)
+    monkeypatch.setattr(method, "hide", lambda *_: hidden[order])
+    second = method.loss({name: values[order] for name, values in batch.items()})
+    assert {n: float(v) for n, v in second.items()} == pytest.approx({n: float(v) for n, v in first.items()}, abs=1e-5)
+
+
 @pytest.mark.parametrize(("patients", "floor"), [(4, 1.3863), (16, 2.7726)])
 def test_equal_features_leave_a_contrast_at_the_logarithm_of_the_batch(patients: int, floor: float) -> None:
     same = torch.ones(patients, 8)

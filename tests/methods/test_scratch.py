@@ -9,9 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from bench import registry
+from bench.chain import blueprint
 from bench.contracts.cards import Intensity, Shape3, Sight
 from bench.contracts.method import Encoder
+from bench.finetune import build_model
 from bench.nets.decoders import build_decoder
+from bench.spec import make_spec
 from methods import swin_unetr_scratch, unet3d_scratch, unetr_scratch
 
 MODULES = (unetr_scratch, swin_unetr_scratch, unet3d_scratch)
@@ -74,6 +78,25 @@ def test_a_step_on_a_fixed_batch_lowers_a_segmentation_loss(module: ModuleType) 
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("task", ["msd04", "nodulemnist3d"])
+def test_scratch_and_pre_trained_runs_of_one_seed_start_alike_outside_the_encoder(task: str) -> None:
+    """The baselines' invariant: what pre-training does not bring is drawn from the task and the seed, not from the method."""
+
+    def beside_the_encoder(method: str, seed: int) -> dict[str, torch.Tensor]:
+        corpus = "own" if method == "mae3d" else ""
+        plan = blueprint(make_spec(method=method, task=task, preset="tiny", corpus=corpus, seed=seed))
+        kind = registry.kind(registry.task(task).kind)
+        model = build_model(plan.method, method, plan.architecture, plan.setup, kind, plan.setup.recipe.seed)  # type: ignore[arg-type]
+        return {name: value for name, value in model.state_dict().items() if not name.startswith("encoder.")}
+
+    scratch, pretrained, other = (
+        beside_the_encoder(*words) for words in (("unetr_scratch", 3), ("mae3d", 3), ("mae3d", 4))
+    )
+    assert scratch and scratch.keys() == pretrained.keys()
+    assert all(torch.equal(scratch[name], pretrained[name]) for name in scratch)
+    assert not all(torch.equal(other[name], pretrained[name]) for name in other)
 
 
 def test_unetrs_reference_code_reads_one_block_later_than_the_paper_counts() -> None:

@@ -308,7 +308,34 @@ def test_the_predictors_loss_is_equation_three_over_masked_tokens(depth: int) ->
     torch.testing.assert_close(found, torch.stack(terms).mean(), atol=1e-5, rtol=1e-5)
 
 
-def test_targets_of_visible_tokens_and_the_tokenizer_get_no_gradient() -> None:
+@pytest.mark.parametrize("which", ["visible", "masked"])
+def test_the_targets_of_masked_tokens_alone_decide_the_loss(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check 9: a visible token's target may say anything."""
+    net, batch = method(), crops()
+    masked = net.masked(2, 48, torch.device("cpu"))
+    monkeypatch.setattr(net, "masked", lambda *_: masked)
+    before = net.loss(batch)["predict"]
+    q = net.tokenizer.soft_tokens(batch["volume"] * 2 - 1, 0)
+    hidden = torch.zeros(2, 48, dtype=torch.bool).scatter(1, masked, True)
+    changed = torch.where((hidden if which == "masked" else ~hidden)[..., None], q.roll(1, -1), q)
+    monkeypatch.setattr(net.tokenizer, "soft_tokens", lambda *_: changed)
+    assert torch.equal(net.loss(batch)["predict"], before) == (which == "visible")
+
+
+def test_no_loss_depends_on_the_order_of_the_crops(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, batch, order = method(), crops(batch=3), torch.tensor([2, 0, 1])
+    turned = {"volume": batch["volume"][order]}
+    first, second = net.generator_loss(batch), net.generator_loss(turned)
+    for name in first:
+        torch.testing.assert_close(second[name], first[name])
+    masked = net.masked(3, 48, torch.device("cpu"))
+    monkeypatch.setattr(net, "masked", lambda *_: masked)
+    whole = net.loss(batch)["predict"]
+    monkeypatch.setattr(net, "masked", lambda *_: masked[order])
+    torch.testing.assert_close(net.loss(turned)["predict"], whole)
+
+
+def test_the_tokenizer_and_the_discriminator_get_no_gradient_from_prediction() -> None:
     net, batch = method(), crops()
     net.loss(batch)["predict"].backward()
     assert all(p.grad is None for p in (*net.tokenizer.parameters(), *net.discriminator.parameters()))

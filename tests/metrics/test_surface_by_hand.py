@@ -31,6 +31,19 @@ def test_two_voxels_three_apart_along_two_millimetres_have_hd_six() -> None:
     assert hd(mask_of((1, 4, 4)), mask_of((4, 4, 4)), spacing_mm=(2.0, 1.0, 1.0)) == 6.0
 
 
+@pytest.mark.parametrize(
+    ("spacing_mm", "far", "mean"), [(MM1, 3.0, 1.44), ((3.0, 0.75, 0.75), 9.0, 1.98)], ids=["voxels", "mm"]
+)
+def test_a_ball_moved_by_three_slices_is_three_voxels_or_nine_millimetres_off(
+    spacing_mm: tuple[float, float, float], far: float, mean: float
+) -> None:
+    """SPAD's check 15: radius 6 voxels, surfaces by six neighbours."""
+    z, y, x = np.indices((23, 17, 17)) - 8
+    here, there = (((z - moved) ** 2 + y**2 + x**2) <= 36 for moved in (0, 3))
+    assert hd(there, here, spacing_mm=spacing_mm) == far
+    assert assd(there, here, spacing_mm=spacing_mm) == pytest.approx(mean, abs=5e-3)
+
+
 def test_a_diagonal_step_is_measured_with_each_axis_own_spacing() -> None:
     found = hd(mask_of((1, 1, 1)), mask_of((2, 3, 4)), spacing_mm=(3.0, 2.0, 4.0))
     assert found == pytest.approx(math.sqrt(3**2 + 4**2 + 12**2)) == pytest.approx(13.0)

@@ -87,6 +87,7 @@ def test_hidden_voxels_never_reach_visible_tokens_at_full_size(
     full_pair: tuple[MaskedConvEncoder, HybridEncoder],
 ) -> None:
     encoder, _ = full_pair
+    torch.manual_seed(0)
     keep = keep_some(1, 216, 86)
     volume = torch.rand(1, 1, 96, 96, 96)
     with FlopCounterMode(display=False) as counter:
@@ -96,7 +97,7 @@ def test_hidden_voxels_never_reach_visible_tokens_at_full_size(
     noise = torch.rand_like(volume) * inside(~keep, volume)
     assert (encoder.tokens(volume + noise, keep) - seen).abs().max() == 0.0
     shaken = 0.1 * torch.randn_like(volume) * inside(keep, volume)
-    assert 0.05 < (encoder.tokens(volume + shaken, keep) - seen).abs().max() < 2.0
+    assert 0.2 < (encoder.tokens(volume + shaken, keep) - seen).abs().max() < 0.4  # at random weights
 
 
 @torch.no_grad()

@@ -64,7 +64,9 @@ def test_halvings_are_pending_exactly_while_slices_are_at_least_twice_as_thick_a
     ("layer", "base", "shape"),
     [
         (SpadConv(3, 5), nn.Conv3d(3, 5, 3, padding=1), (2, 3, 6, 8, 8)),
+        (SpadDown(3, 5, 2), nn.Conv3d(3, 5, 2, stride=2), (2, 3, 8, 8, 8)),
         (SpadDown(3, 5, 4), nn.Conv3d(3, 5, 4, stride=4), (2, 3, 8, 8, 8)),
+        (SpadDown(3, 5, 16), nn.Conv3d(3, 5, 16, stride=16), (2, 3, 32, 16, 16)),
         (SpadDown(3, 5, 2, kernel=3), nn.Conv3d(3, 5, 3, stride=2, padding=1), (2, 3, 7, 8, 8)),
     ],
 )
@@ -76,8 +78,9 @@ def test_isotropic_input_gets_the_plain_convolution_bit_for_bit(
     assert torch.equal(layer(x, Grid(0))[0], base(x))
 
 
-def test_isotropic_input_gets_the_plain_transposed_convolution_bit_for_bit() -> None:
-    layer, base = SpadUp(5, 3, 4), nn.ConvTranspose3d(5, 3, 4, stride=4)
+@pytest.mark.parametrize("factor", [2, 4])
+def test_isotropic_input_gets_the_plain_transposed_convolution_bit_for_bit(factor: int) -> None:
+    layer, base = SpadUp(5, 3, factor), nn.ConvTranspose3d(5, 3, factor, stride=factor)
     base.load_state_dict(layer.state_dict())
     x = torch.randn(2, 5, 2, 3, 3)
     assert torch.equal(layer(x, Grid(0, halvings=4))[0], base(x))
