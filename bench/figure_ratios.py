@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK, "#8C564B", "#6A51A3", "#5A7D2A")
 LONGEST_LABEL = 64
+TICK_PT, ROW_PT = 18, 9  # from the axis to the first line of counts, and from line to line
 CORE = ("ar", "spad", "mim", "mg3d")
 
 
@@ -120,6 +121,8 @@ def draw_ratios(found: RatioCurves, out: Path) -> Path:
                 [p.ratio for p in curve.points], line, color=FAINT, linewidth=0.8, alpha=0.55, label=label, zorder=1
             )
         _dress(figure, panel, found)
+        if not crowded:
+            _count_below(panel, measured, shades)
         figure.legend(loc="outside right upper", fontsize=8)
         save(figure, out)
     return out
@@ -192,10 +195,10 @@ def _one_task(asked: str, known: Sequence[str]) -> str:
 
 
 def _draw_measured(panel: Axes, curve: Curve, colour: str, shift: float, *, told: bool) -> None:
-    """`told` True writes runs and n beside each point, else into the legend."""
+    """`told` True leaves runs and n to the axis, else they stand in the legend."""
     ratios = [point.ratio * shift for point in curve.points]
     means = [point.mean for point in curve.points]
-    label = curve.label if told else f"{curve.label}: {_counts(curve.points, ', ')}"
+    label = curve.label if told else f"{curve.label}: {_counts(curve.points)}"
     panel.plot(ratios, means, color=colour, linewidth=1.8, marker="o", markersize=5.5, label=label, zorder=4)
     for x, point in zip(ratios, curve.points, strict=True):
         if not math.isnan(point.low):
@@ -203,17 +206,24 @@ def _draw_measured(panel: Axes, curve: Curve, colour: str, shift: float, *, told
             panel.hlines([point.low, point.high], x * 0.988, x * 1.012, color=colour, linewidth=1.3, zorder=3)
         runs = [x * 1.03] * len(point.runs)
         panel.plot(runs, point.runs, color=colour, linestyle="none", marker=".", markersize=4, alpha=0.6, zorder=2)
-        if told:
-            foot = point.mean if math.isnan(point.low) else point.low
-            style: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 7, "color": colour}
-            panel.annotate(_counts([point], "\n"), (x, foot), (0, -5), textcoords="offset points", **style)
 
 
-def _counts(points: Sequence[Point], between: str) -> str:
+def _count_below(panel: Axes, curves: Sequence[Curve], shades: Mapping[str, str]) -> None:
+    """Runs and n of every measured point below its place on the axis, a line a curve in its colour."""
+    for row, curve in enumerate(curves):
+        style: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 7, "color": shades[curve.key]}
+        for point in curve.points:
+            at, below = (point.ratio, 0), (0, -(TICK_PT + ROW_PT * row))
+            words = _counts([point])
+            panel.annotate(words, at, below, xycoords=panel.get_xaxis_transform(), textcoords="offset points", **style)
+    panel.xaxis.labelpad += ROW_PT * len(curves)
+
+
+def _counts(points: Sequence[Point]) -> str:
     """Runs and test cases of some points. Example: `2-3 runs, n = 40`."""
     runs, cases = (sorted(set(found)) for found in ([len(p.runs) for p in points], [p.n for p in points]))
     words = ["-".join(map(str, dict.fromkeys((found[0], found[-1])))) for found in (runs, cases)]
-    return f"{words[0]} run{'' if words[0] == '1' else 's'}{between}n = {words[1]}"
+    return f"{words[0]} run{'' if words[0] == '1' else 's'}, n = {words[1]}"
 
 
 def _draw_printed(panel: Axes, curve: Curve, colour: str) -> None:

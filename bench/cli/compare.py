@@ -123,7 +123,8 @@ def _notes(sides: Sequence[Side], lines: Sequence[Line]) -> list[str]:
     undefined = sum(line.paired.undefined for line in lines)
     if undefined:
         notes.append(f"{undefined} pairs are undefined in one of the two and left out.")
-    notes.append(f"Holm p: p corrected for the {len(lines)} lines. Intervals: BCa over cases, DeLong for an AUC.")
+    count = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
+    notes.append(f"Holm p: p corrected for {count}. Intervals: BCa over cases, DeLong for an AUC.")
     for word, side in zip("AB", sides, strict=True):
         notes += _spread_words(word, side, metric)
     return notes
