@@ -62,7 +62,8 @@ def printed_results() -> tuple[PrintedResult, ...]:
                 asked = asked_for(table.paper, column, cell) if cell else None
                 if cell is None or asked is None:
                     continue
-                key = (table.name, at, asked.task, asked.target, asked.protocol, asked.ratio, cell.network)
+                target = table.paper.tasks[cell.task_slug].target  # one board, whatever our run has to be called
+                key = (table.name, at, asked.task, target, asked.protocol, asked.ratio, cell.network)
                 made = found.get(key)
                 if made is None:
                     known = exposure(asked.corpus, asked.task)
@@ -74,7 +75,7 @@ def printed_results() -> tuple[PrintedResult, ...]:
                         family=families.get(asked.method, ""),
                         corpus=cell.pretrain_data,
                         setting=_setting(cell),
-                        task=f"{asked.task}@{asked.target}" if asked.target else asked.task,
+                        task=f"{asked.task}@{target}" if target else asked.task,
                         protocol=asked.protocol,
                         ratio=asked.ratio,
                         command=command(asked),
