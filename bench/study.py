@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,24 +39,24 @@ WAYS: Mapping[Way, tuple[str, ...]] = {"fine-tuning": (), "linear probe": ("fine
 
 @dataclass(frozen=True)
 class Pool:
-    """Where a study pre-trains and tests: a task, the corpus ('' is each method's own) and the metric that is compared."""
+    """Where a study pre-trains and tests: a task, the corpus ('' is each method's own), the metric that is compared, and how its
+    runs start. Labels can be permuted where one belongs to a case as a whole."""
 
     name: str
     task: str
     corpus: str
     metric: str
     phantom: bool
-
-    @property
-    def starts(self) -> tuple[Start, ...]:
-        """Labels can be permuted where one belongs to a case as a whole."""
-        whole = registry.task(self.task).kind == "classification"
-        return tuple(start for start in STARTS if whole or start != "permuted labels")
+    starts: tuple[Start, ...]
 
 
-HIPPOCAMPUS = Pool("real hippocampus", "msd04", "own", "dice", phantom=False)
-NODULES = Pool("phantom nodules", "nodulemnist3d", "", "auc", phantom=True)
-ABDOMEN = Pool("phantom abdomen", "btcv", "", "dice", phantom=True)
+MASKS: tuple[Start, ...] = ("scratch", "pre-trained", "shuffled voxels")
+HIPPOCAMPUS = Pool("real hippocampus", "msd04", "own", "dice", False, MASKS)
+ABDOMEN = Pool("phantom abdomen", "btcv", "", "dice", True, MASKS)
+NODULES = Pool("phantom nodules", "nodulemnist3d", "", "auc", True, tuple(STARTS))
+FEWER_NODULES = replace(
+    NODULES, starts=("scratch", "pre-trained", "permuted labels")
+)  # shuffled volumes take a training
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Size:
 
 SIZES: Mapping[str, Size] = {
     "short": Size(
-        (HIPPOCAMPUS, NODULES),
+        (HIPPOCAMPUS, FEWER_NODULES),
         (0.1,),
         (0,),
         ("finetune.steps=40", "finetune.evaluate_every=20", "finetune.warmup_steps=5"),
