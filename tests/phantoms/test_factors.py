@@ -36,6 +36,9 @@ def test_one_case_in_twenty_bears_a_wrong_label_and_no_factor_decides_alone(clas
     factors, truth = np.asarray([who.factors for who in people]), np.asarray([who.label for who in people])
     known = LogisticRegression(max_iter=2000).fit(factors[:400], truth[:400]).predict_proba(factors[400:])
     assert auc(known, truth[400:]) > 0.9
+    shown = np.asarray([who.shown for who in people])  # before labels went wrong
+    known = LogisticRegression(max_iter=2000).fit(factors[:400], shown[:400]).predict_proba(factors[400:])
+    assert auc(known, shown[400:]) > 0.96
     if classes == 2:
         alone = [abs(roc_auc_score(truth, factors[:, k]) - 0.5) + 0.5 for k in range(FACTORS)]
         assert max(alone) < 0.8

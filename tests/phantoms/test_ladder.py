@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
+from bench.phantoms import GENERATOR_VERSION
+from bench.phantoms.body import stream
+from bench.phantoms.factors import even_label, latent
+from bench.phantoms.specimen import Style, specimen
 from tests.benchmarks.described import description
 from tests.benchmarks.intensity_alone import Case, best_interval, interval_dice, kmeans_dice
 from tests.benchmarks.labelled_phantoms import classification_tasks, drawn, header_columns
+from tests.benchmarks.ladder import earlier, with_networks
 from tests.benchmarks.probes import HEADER, cross_validated, header_model, permuted, voxel_model
 
 ALLOWED_SE = 3.0
@@ -86,3 +95,26 @@ def test_a_description_by_hand_stays_the_same_when_a_cube_is_turned_or_brighter(
     np.testing.assert_allclose(description(5 * long + 3), told, atol=1e-9)
     shortest, _, longest = description(long)[32:35]
     assert longest - shortest > 1.0 and np.ptp(description(round_)[32:35]) < 1e-6
+
+
+def test_what_sets_nodules_apart_stands_in_the_voxels_for_a_linear_model_to_read() -> None:
+    """The set that networks are asked: were its class not visible here, no recipe could learn it."""
+    family = "nodulemnist3d"
+    labels = np.asarray([even_label(2, i, "test", family) for i in range(300)])
+    people = [latent(family, 2, int(label), "test", family, str(i)) for i, label in enumerate(labels)]
+    cubes = (specimen(who, Style(), (28, 28, 28), stream("test", family, str(i))) for i, who in enumerate(people))
+    told = np.stack([description(cube) for cube in cubes])
+    scores = header_model().fit(told[:200], labels[:200]).decision_function(told[200:])
+    assert roc_auc_score(labels[200:], scores) > 0.7
+
+
+def test_rungs_of_another_generator_are_forgotten_and_a_network_takes_the_place_of_its_elder(tmp_path: Path) -> None:
+    out = tmp_path / "ladder.json"
+    assert earlier(None) == {} and earlier(out) == {}
+    out.write_text(json.dumps({"generator": GENERATOR_VERSION, "oracle": [1]}))
+    assert earlier(out)["oracle"] == [1]
+    out.write_text(json.dumps({"generator": "an older one", "oracle": [1]}))
+    assert earlier(out) == {}
+    before = [{"task": "btcv", "steps": 80}, {"task": "nodulemnist3d", "steps": 600}]
+    after = with_networks(before, [{"task": "btcv", "steps": 600}])
+    assert after == [{"task": "btcv", "steps": 600}, before[1]]
