@@ -26,7 +26,9 @@ class UNet3D(Encoder):
     `stem_stride` is the step of the very first convolution: 1 in the paper, 2 where a CPU must be spared full resolution.
 
     `norm`: `batch` keeps running statistics; `batch_statistics` takes those of the batch in evaluation too, as the
-    released code does; `instance` knows no batch. `pooled` is the mean of the deepest map.
+    released code does; `instance` knows no batch. `pooled` is the mean of the deepest map, or with `instance` its maximum:
+    there each channel of each case was brought to mean 0 and deviation 1, and the mean over space of what is left says next
+    to nothing of the case (measured on phantom nodules: 0.40, and 0.01 from case to case; the maximum 2.4 and 0.4).
     """
 
     def __init__(
@@ -54,7 +56,8 @@ class UNet3D(Encoder):
         maps: list[Tensor] = []
         for pair in self.pairs:
             maps.append(pair(self.pool(maps[-1]) if maps else volume))
-        return Features(maps, maps[-1].mean((2, 3, 4)))
+        deepest = maps[-1]
+        return Features(maps, deepest.amax((2, 3, 4)) if self.norm == "instance" else deepest.mean((2, 3, 4)))
 
     def layers(self) -> list[nn.Module]:
         return list(self.pairs)

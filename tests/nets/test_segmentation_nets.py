@@ -241,6 +241,20 @@ def test_batch_statistics_ignore_what_training_saw_and_running_ones_do_not() -> 
         assert torch.allclose(encoder.eval()(volume).maps[0], trained) is same
 
 
+def test_what_is_pooled_from_an_instance_normed_map_differs_from_case_to_case() -> None:
+    """Its mean over space would not: every channel of every case has mean 0 and deviation 1 before the ReLU."""
+    torch.manual_seed(0)
+    encoder = UNet3D(sight((32, 32, 32)), widths=(4, 8, 16), norm="instance")
+    smooth = nn.functional.interpolate(torch.randn(6, 1, 4, 4, 4), (32, 32, 32), mode="trilinear")
+    features = encoder(smooth + torch.linspace(0, 1, 6).view(-1, 1, 1, 1, 1) * torch.randn(6, 1, 32, 32, 32))
+    deepest = features.maps[-1]
+    torch.testing.assert_close(features.pooled, deepest.amax((2, 3, 4)))
+    spread, of_mean = ((x.std(0) / x.mean(0)).mean() for x in (features.pooled, deepest.mean((2, 3, 4))))
+    assert spread > 2 * of_mean
+    batch = UNet3D(sight((32, 32, 32)), widths=(4, 8, 16))(smooth)
+    torch.testing.assert_close(batch.pooled, batch.maps[-1].mean((2, 3, 4)))
+
+
 def test_first_layers_repeat_their_channels() -> None:
     for small, large, name in (
         (UNet3D(sight((8, 8, 8)), widths=(4, 8)), UNet3D(sight((8, 8, 8), 4), widths=(4, 8)), "pairs.0.0.weight"),
