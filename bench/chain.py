@@ -137,8 +137,8 @@ def blueprint(spec: RunSpec) -> Blueprint:
     protocol = protocol_of(task, spec.task, spec.protocol)
     target = target_of(task, spec.task, spec.target, protocol)
     trained = phases(chosen_preset(method, spec))
-    recipe = protocol.recipe.sized(spec.preset)
-    told = {**method.finetune.get(spec.preset, {}), **_of_finetuning(method, spec, trained)}
+    recipe = protocol.recipe.sized(spec.preset, task.kind)
+    told = {**method.recipe_changes(spec.preset, task.kind), **_of_finetuning(method, spec, trained)}
     recipe = dataclasses.replace(recipe, **{"seed": spec.seed, **told})
     word = inference_word(trained)
     configs: dict[str, Any] = {**trained, "finetune": recipe, word: protocol.inference.sized(spec.preset)}

@@ -204,7 +204,8 @@ def test_variants_and_recipes_change_fields_that_exist(name: str) -> None:
             )
     assert set(card.on_corpus) <= set(registry.names(registry.CORPORA))
     assert all(set(changes) <= fields for changes in card.on_corpus.values())
-    assert set(card.finetune) <= set(PRESETS)
+    kinds = {registry.task(task).kind for task in registry.names(registry.TASKS)}
+    assert set(card.finetune) <= {*PRESETS, *(f"{preset} {kind}" for preset in PRESETS for kind in kinds)}
     for preset, changes in card.finetune.items():
         assert set(changes) <= recipe, preset
 

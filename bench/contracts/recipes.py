@@ -44,8 +44,8 @@ class ReportRecipe(WholeViewRecipe):
     memory_slots: int = 0  # ours; MG-3D's generator has 60 learnt vectors beside the visual ones
     dropout: float = 0.1  # ours
 
-    def sized(self, preset: str) -> ReportRecipe:
-        sized = super().sized(preset)
+    def sized(self, preset: str, kind: str) -> ReportRecipe:
+        sized = super().sized(preset, kind)
         assert isinstance(sized, ReportRecipe)
         if preset == "small":
             return dataclasses.replace(

@@ -403,6 +403,6 @@ def test_the_pool_of_mim_holds_no_test_scan_of_btcv() -> None:
 def test_every_recipe_has_a_length_at_every_preset(preset: str) -> None:
     for task in OFFERED:
         for chosen in registry.task(task).protocols.values():
-            recipe = chosen.recipe.sized(preset)
+            recipe = chosen.recipe.sized(preset, registry.task(task).kind)
             assert recipe.warmup_steps < recipe.steps and 0 < recipe.evaluate_every <= recipe.steps
             assert math.isfinite(recipe.lr) and recipe.crops_per_volume <= recipe.batch_size

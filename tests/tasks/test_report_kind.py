@@ -305,7 +305,7 @@ def test_mg3d_on_reports_is_as_its_paper_and_code_do_it() -> None:
 @pytest.mark.parametrize("preset", ["full", "small", "tiny"])
 def test_recipe_and_inference_keep_their_kind_at_every_preset(preset: str) -> None:
     for protocol in TASK.protocols.values():
-        recipe, inference = protocol.recipe.sized(preset), protocol.inference.sized(preset)
+        recipe, inference = protocol.recipe.sized(preset, TASK.kind), protocol.inference.sized(preset)
         assert isinstance(recipe, ReportRecipe) and isinstance(inference, ReportInference | Inference)
         assert recipe.decoder_width % recipe.decoder_heads == 0 and recipe.flip_axes == ()
         assert math.isfinite(recipe.lr) and tokenise("a", recipe.tokenisation)
