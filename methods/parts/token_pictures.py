@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bench.contracts.method import Corpus
 from bench.contracts.pictures import Histogram, ImageRows, Picture
@@ -22,37 +25,57 @@ SHOWN = 6  # ours, rows of the picture
 COLUMNS = ("input", "rebuilt", "difference")
 
 
+@dataclass(frozen=True)
+class Tried:
+    """A crop (1, 3, d, S, S) in [0, 1] of a case, what the tokenizer made of it, and its soft tokens (1, ..., V)."""
+
+    case: str
+    da: int
+    crop: Tensor
+    made: Tensor
+    q: Tensor
+
+    def errors(self) -> tuple[float, float]:
+        """L1 of what was made, and of the crop's mean colour everywhere."""
+        flat = self.crop.mean((2, 3, 4), keepdim=True)
+        return float((self.made - self.crop).abs().mean()), float((flat - self.crop).abs().mean())
+
+
 @torch.no_grad()
-def tokenizer_pictures(
-    tokenizer: SpadTokenizer, corpus: Corpus, side: int, depth: int, even_axis: int
-) -> tuple[Picture, ...]:
+def tried(tokenizer: SpadTokenizer, corpus: Corpus, side: int, depth: int, even_axis: int) -> Iterator[Tried]:
     """Middle crops of held-out images (of any, where none is held out) through the tokenizer.
 
-    `side` and `depth` are those of a crop at anisotropy 0. Reconstructions show the middle slice of as many degrees of
-    anisotropy as there are. Titles name mean KL(q || uniform), the entropy of mean use, the largest over the least use of a
-    word, and L1 beside that of each crop's mean.
+    `side` and `depth` are those of a crop at anisotropy 0.
     """
-    patch = tokenizer.token_side
-    spared = held_out(corpus)
-    cases = (spared or corpus.cases)[:IMAGES_MOST]
-    device = tokenizer.codebook.device
-    words = len(tokenizer.codebook)
-    use = TokenUse(torch.zeros(words, dtype=torch.float64), 0.0, 0)
-    errors: list[tuple[float, float]] = []
-    seen: list[tuple[int, str, tuple[NDArray[np.float32], ...]]] = []
-    for case in cases:
+    patch, device = tokenizer.token_side, tokenizer.codebook.device
+    for case in (held_out(corpus) or corpus.cases)[:IMAGES_MOST]:
         lie = lie_of_case(corpus, case, even_axis)
         da = degree_of_anisotropy(lie.ratio)
         crop = centred_crop(corpus, case, lie, (crop_depth(da, depth // patch, patch), side, side))
         x = torch.from_numpy(crop).to(device)[None].expand(-1, 3, -1, -1, -1)
         made, q = tokenizer(x * 2 - 1, da)
-        made = ((made.float() + 1) / 2).clamp(0, 1)
-        use += token_use(q)
-        errors.append((float((made - x).abs().mean()), float((x - x.mean()).abs().mean())))
-        seen.append((da, case, _middle(x, made, upright=da < MOST_ANISOTROPIC)))
+        yield Tried(case, da, x, ((made.float() + 1) / 2).clamp(0, 1), q)
+
+
+def tokenizer_pictures(
+    tokenizer: SpadTokenizer, corpus: Corpus, side: int, depth: int, even_axis: int
+) -> tuple[Picture, ...]:
+    """Reconstructions of what is `tried`, the middle slice of as many degrees of anisotropy as there are, and use of words.
+
+    Titles name mean KL(q || uniform), the entropy of mean use, the largest over the least use of a word, and L1 beside that
+    of each crop's mean colour.
+    """
+    words = len(tokenizer.codebook)
+    use = TokenUse(torch.zeros(words, dtype=torch.float64), 0.0, 0)
+    errors: list[tuple[float, float]] = []
+    seen: list[tuple[int, str, tuple[NDArray[np.float32], ...]]] = []
+    for one in tried(tokenizer, corpus, side, depth, even_axis):
+        use += token_use(one.q)
+        errors.append(one.errors())
+        seen.append((one.da, one.case, _middle(one.crop, one.made, upright=one.da < MOST_ANISOTROPIC)))
     off, flat = (float(np.mean(column)) for column in zip(*errors, strict=True))
-    which = "held out" if spared else "of the pool, of which it saw all"
-    told = f"Tokenizer on {len(cases)} image{'s' * (len(cases) > 1)} {which}: L1 {off:.3g} (the crop's mean {flat:.3g})"
+    which = "held out" if held_out(corpus) else "of the pool, of which it saw all"
+    told = f"Tokenizer on {len(seen)} image{'s' * (len(seen) > 1)} {which}: L1 {off:.3g} (the crop's mean {flat:.3g})"
     used = (
         f"KL(q || uniform) {use.divergence:.3g} and H(mean q) {use.breadth:.3g} of {math.log(words):.3g} nats; "
         f"largest use over least {use.spread:.3g}"
@@ -64,7 +87,7 @@ def tokenizer_pictures(
     )
 
 
-def _middle(x: torch.Tensor, made: torch.Tensor, *, upright: bool) -> tuple[NDArray[np.float32], ...]:
+def _middle(x: Tensor, made: Tensor, *, upright: bool) -> tuple[NDArray[np.float32], ...]:
     """The middle slice of input, reconstruction and their distance, averaged over channels; `upright` shows the first
     in-plane axis from left to right and the second upwards, as volumes count them, otherwise rows as pictures have them."""
     before, after = (t[0, :, t.shape[2] // 2].mean(0).float().cpu().numpy() for t in (x, made))
