@@ -69,7 +69,7 @@ def cost_of_sample(method: Any, phase: Any) -> Cost:
         batch = method.blank(phase.name)
         for turn in phase.turns:
             method.begin_turn(turn.name)
-            loss = torch.stack(list(turn.loss(batch).values())).sum()
+            loss = torch.stack(list(turn.counted(turn.loss(batch)).values())).sum()
             moved = turn.parameters() if turn.parameters else method.parameters()
             torch.autograd.grad(loss, [p for p in moved if p.requires_grad], allow_unused=True)
 

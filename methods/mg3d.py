@@ -37,7 +37,7 @@ from methods.parts.heads import AttentionPool, ContrastHead, MeanPool, TokenPool
 from methods.parts.language import ReportTokens, VolumeAndReport, fragment_means, membership, report_of
 from methods.parts.losses import hidden_voxel_error, reconstruction_gap, token_mean
 from methods.parts.masks import random_hidden
-from methods.parts.sentence_views import Form, SentenceViews, similarity_gap
+from methods.parts.sentence_views import WATCHED, Form, SentenceViews, similarity_gap, watched_similarities
 from methods.parts.views import WholeVolume
 from methods.parts.vision_language import STRIDE, Report, VisionLanguageEncoder, places
 
@@ -247,7 +247,9 @@ class MG3D(Method):
         if self.wanted & {"ssm", "dfa"}:
             views = self.sentence_views(report.sentences, report.sentence_shown, image, volume_feature)  # H_S
             if "ssm" in self.wanted:
-                losses["ssm"] = config.inter_weight * self.match_similarities(views, report.sentence_shown, batch)
+                seen, said = self.ssm_project(views), self.separate_sentences(batch)
+                losses["ssm"] = config.inter_weight * self.match_similarities(seen, said, report.sentence_shown)
+                losses |= watched_similarities(seen, said, report.sentence_shown)
             if "dfa" in self.wanted:
                 side = volume_feature if config.dfa_image == "volume" else informed_feature
                 gathered = self.views_pool(views, report.sentence_shown)
@@ -265,11 +267,11 @@ class MG3D(Method):
         total = contrast(anchors[0], candidates[0]) + contrast(anchors[1], candidates[1])
         return total + self._both_ways(*anchors) if self.config.cml_direct else total
 
-    def match_similarities(self, views: Tensor, shown: Tensor, batch: Batch) -> Tensor:
+    def match_similarities(self, seen: Tensor, said: Tensor, shown: Tensor) -> Tensor:
         """L_SSM (Eq. 12): cosines between two patients' sentences, as seen in their volumes and as the text encoder has them."""
         return similarity_gap(
-            self.ssm_project(views),
-            self.separate_sentences(batch),
+            seen,
+            said,
             shown,
             thresholded=self.config.ssm_target == "thresholded",
             reduction=self.config.ssm_reduction,
@@ -307,7 +309,9 @@ class MG3D(Method):
         views = VolumeAndReport(WholeVolume(config.crop, config.middle_share), self._report_tokens())
         names = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
         there = [part for part in config.slow_parts if any(name.startswith(part) for name in names)]
-        turn = Turn("all", self.loss, rates=dict.fromkeys(there, config.slow_lr / config.lr))
+        turn = Turn(
+            "all", self.loss, rates=dict.fromkeys(there, config.slow_lr / config.lr), watched=frozenset(WATCHED)
+        )
         return Phase("pretrain", config, epochs, views, (turn,), splits_batch=False)
 
     def _report_tokens(self) -> ReportTokens:

@@ -52,12 +52,18 @@ class Turn:
     """One optimiser's part of a step: its loss and the parameters it moves (None: all that require gradients).
 
     `rates` maps the beginning of a parameter's name (`encoder.`) to a factor on the config's learning rate; others take 1.
+    `watched` names the scalars that `loss` returns to be looked at: they stand in the log and count nothing.
     """
 
     name: str
     loss: Callable[[Batch], Losses]
     parameters: Callable[[], Iterable[nn.Parameter]] | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
+    watched: frozenset[str] = frozenset()
+
+    def counted(self, losses: Losses) -> Losses:
+        """The losses that are summed and trained on."""
+        return {name: value for name, value in losses.items() if name not in self.watched}
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class Update:
         fits = named is not None
         total = torch.zeros((), dtype=torch.float64, device=self._machine.device)
         if named is not None:
-            total = torch.stack(list(named.values())).sum()
+            total = torch.stack(list(self.turn.counted(named).values())).sum()
         flags: list[float] = []
         if self._machine.world > 1:
             values = torch.stack([total.new_tensor(float(not fits)), total])
@@ -233,11 +233,12 @@ def _total(losses: Losses, turn: Turn) -> Tensor:
                 f"loss '{name}' of turn '{turn.name}' has shape {tuple(value.shape)}, asked for a scalar.",
                 remedy="Return the mean over the batch.",
             )
-    wide = [value.to(torch.promote_types(value.dtype, torch.float32)) for value in losses.values()]
+    counted = turn.counted(losses)
+    wide = [value.to(torch.promote_types(value.dtype, torch.float32)) for value in counted.values()]
     total = torch.stack(wide).sum() if wide else torch.zeros(())
     if not total.requires_grad:
         raise PluginBroken(
-            f"the losses of turn '{turn.name}' ({', '.join(losses) or 'none'}) do not depend on any trained parameter.",
+            f"the losses of turn '{turn.name}' ({', '.join(counted) or 'none'}) do not depend on any trained parameter.",
             remedy="`loss` must return at least one scalar that gradients can flow through.",
         )
     return total

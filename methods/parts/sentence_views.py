@@ -23,6 +23,7 @@ from methods.parts.fusion import masked_mean
 Form = Literal["tokens", "gate", "eq11", "eq11_gate"]
 LAYERS: dict[Form, int] = {"tokens": 2, "gate": 2, "eq11": 1, "eq11_gate": 1}
 ALIKE, UNLIKE = 0.9, 0.6  # released code's thresholds on cosines of texts
+WATCHED = ("mean_v", "mean_t")
 
 
 class Ask(nn.Module):
@@ -106,6 +107,18 @@ def similarity_gap(
     each = summed if reduction == "sum" else summed / counted.clamp(min=1)
     pairs = patients * (patients - 1) / 2
     return each.triu(diagonal=1).sum() / max(pairs, 1)
+
+
+@torch.no_grad()
+def watched_similarities(views: Tensor, texts: Tensor, shown: Tensor) -> dict[str, Tensor]:
+    """The means of V and T over the sentences of two patients each, by the names in `WATCHED`; 0 for one patient alone.
+
+    V near 0 or near 1 for all pairs tells that the views have collapsed.
+    """
+    patients = torch.arange(len(shown), device=shown.device)
+    both = (patients[:, None] < patients)[:, None, :, None] & shown[:, :, None, None] & shown[None, None]
+    means = [(_cosines(x) * both).sum() / both.sum().clamp(min=1) for x in (views, texts)]
+    return dict(zip(WATCHED, means, strict=True))
 
 
 def _cosines(x: Tensor) -> Tensor:

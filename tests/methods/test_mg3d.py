@@ -33,7 +33,7 @@ from methods.mg3d import CT_RATE, METHOD, REF_CODE, TERMS, build_encoder
 from methods.parts.alignment import batch_contrast
 from methods.parts.fusion import FusionStack
 from methods.parts.losses import hidden_voxel_error, reconstruction_gap
-from methods.parts.sentence_views import similarity_gap
+from methods.parts.sentence_views import similarity_gap, watched_similarities
 from methods.parts.views import WholeVolume
 from tasks.kinds.vocabulary import decoded
 from tests.methods.volumes_with_reports import REPORTS, Reported, batch_of, made, sight
@@ -121,6 +121,22 @@ def test_ssm_is_zero_only_where_both_similarities_agree_and_knows_no_order_of_pa
     assert float(gap) > 0.1
     order = [2, 0, 1]
     assert float(similarity_gap(views[order], texts[order], shown[order])) == pytest.approx(float(gap), abs=1e-6)
+
+
+def test_the_mean_similarities_of_two_patients_sentences_are_watched_and_no_loss() -> None:
+    torch.manual_seed(0)
+    shown = torch.arange(5)[None] < torch.tensor([5, 3, 4])[:, None]
+    views, texts = torch.randn(3, 5, 6, requires_grad=True), torch.randn(3, 5, 6)
+    found = watched_similarities(views, texts, shown)
+    for name, features in (("mean_v", views), ("mean_t", texts)):
+        cosines = [
+            float(torch.cosine_similarity(features[i, a], features[j, b], dim=0).detach())
+            for i in range(3) for j in range(i + 1, 3) for a in range(5) for b in range(5) if shown[i, a] and shown[j, b]
+        ]  # fmt: skip
+        assert float(found[name]) == pytest.approx(sum(cosines) / len(cosines), abs=1e-6)
+        assert not found[name].requires_grad
+    alone = watched_similarities(views[:1], texts[:1], shown[:1])
+    assert [float(value) for value in alone.values()] == [0.0, 0.0]
 
 
 def test_one_patient_has_nobody_to_be_compared_with() -> None:
@@ -381,7 +397,7 @@ BUILT_OTHERWISE = (
 def test_a_variant_computes_its_terms_and_trains_all_that_it_builds(variant: str) -> None:
     changes = {name: value for name, value in METHOD.variants[variant].items() if name != "decoder"}
     method = made(**changes)
-    losses = method.loss(batch_of(method, size=2))
+    losses = method.phases[0].turns[0].counted(method.loss(batch_of(method, size=2)))
     assert tuple(losses) == tuple(term for term in TERMS if term in method.config.terms)
     torch.stack(list(losses.values())).sum().backward()
     contrasted = "cml" in losses and method.config.cml == "paper"  # else the encoder's heads for prompts learn nothing
@@ -436,7 +452,7 @@ def test_the_released_code_trains_whole_at_a_small_size() -> None:
     for sized in ("batch_size", "lr", "slow_lr", "betas", "weight_decay"):
         changes.pop(sized)
     method = made(**changes, width=96)
-    losses = method.loss(batch_of(method, size=2))
+    losses = method.phases[0].turns[0].counted(method.loss(batch_of(method, size=2)))
     assert tuple(losses) == TERMS
     torch.stack(list(losses.values())).sum().backward()
     assert all(bool(p.grad.isfinite().all()) for p in method.parameters() if p.grad is not None)

@@ -46,6 +46,23 @@ def test_a_line_is_the_mean_over_its_interval(tmp_path: Path) -> None:
             assert line[name] == pytest.approx(sum(one[name] for one in part) / 3, rel=1e-6)
 
 
+def test_what_is_watched_stands_in_the_log_and_moves_nothing(tmp_path: Path) -> None:
+    def told(model: Toy, *, more: bool) -> Turn:
+        def loss(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            return model.loss(batch) | ({"mean": torch.tensor(7.0)} if more else {})
+
+        return Turn("all", loss, watched=frozenset({"mean"}))
+
+    ends = []
+    for more in (False, True):
+        model = Toy()
+        trained(tmp_path / str(more), model, phase=phase(SETTINGS, model, turns=(told(model, more=more),)))
+        ends.append(weights(model))
+    assert all(torch.equal(ends[0][name], value) for name, value in ends[1].items())
+    bare, watched = (lines(tmp_path / str(more), timed=False) for more in (False, True))
+    assert [line.pop("mean") for line in watched] == [7.0] * len(bare) and watched == bare
+
+
 def test_undefined_losses_leave_the_step_out_and_training_goes_on(tmp_path: Path) -> None:
     model, after = Toy(), []
     turns = (Turn("all", undefined_at(model, {0, 1, 2, 4, 5})),)
