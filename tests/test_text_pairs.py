@@ -37,6 +37,5 @@ def test_a_refusal_names_no_way_out_where_there_is_none() -> None:
 
 
 def test_a_method_that_offers_text_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = [{"name": "mae3d", "dims": [3], "offers": ["text"]}]
-    monkeypatch.setattr(registry, "describe", lambda shelf: told)
+    monkeypatch.setattr(registry, "offers", lambda name: frozenset({"text"}))
     _check_pair(SPEC, card("", "tuned"), "")

@@ -215,7 +215,8 @@ def test_the_total_weighs_its_six_terms_as_equations_10_14_and_15_say() -> None:
     for method, losses in ((plain, found), (scaled, raw)):
         torch.manual_seed(3)
         with torch.no_grad():
-            losses |= {name: float(value) for name, value in method.loss(batch).items()}
+            counted = method.phases[0].turns[0].counted(method.loss(batch))
+            losses |= {name: float(value) for name, value in counted.items()}
     assert list(found) == ["mim", "mlm", "sfr", "cml", "ssm", "dfa"]
     weights = {"mim": 1.0, "mlm": 1.0, "sfr": 0.1, "cml": 0.1, "ssm": 0.1, "dfa": 0.1}
     assert found == pytest.approx({name: weights[name] * raw[name] for name in raw}, abs=1e-6)
