@@ -226,7 +226,12 @@ def rows_of(lines: Sequence[Line]) -> list[tuple[str, ...]]:
 
 def _compared(found: Paired) -> tuple[str, str, str, str]:
     change = found.difference
-    return (f"{change.mean:+.4f}", f"{change.low:+.4f} to {change.high:+.4f}", f"{found.p:.3f}", str(found.n))
+    return (
+        f"{change.mean:+.4f}",
+        f"{change.low:+.4f} to {change.high:+.4f}",
+        "< 0.001" if found.p < 0.001 else f"{found.p:.3f}",
+        str(found.n),
+    )
 
 
 def write_report(
