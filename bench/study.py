@@ -54,9 +54,8 @@ MASKS: tuple[Start, ...] = ("scratch", "pre-trained", "shuffled voxels")
 HIPPOCAMPUS = Pool("real hippocampus", "msd04", "own", "dice", False, MASKS)
 ABDOMEN = Pool("phantom abdomen", "btcv", "", "dice", True, MASKS)
 NODULES = Pool("phantom nodules", "nodulemnist3d", "", "auc", True, tuple(STARTS))
-FEWER_NODULES = replace(
-    NODULES, starts=("scratch", "pre-trained", "permuted labels")
-)  # shuffled volumes take a training
+# shuffled volumes would take one more pre-training a method
+FEWER_NODULES = replace(NODULES, starts=("scratch", "pre-trained", "permuted labels"))
 
 
 @dataclass(frozen=True)
