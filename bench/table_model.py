@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,6 +28,12 @@ _WITHOUT_EFFECT = {"seed", "fold", "pretrain_seed"} | {
     for config in (MethodConfig, FineTuneConfig, Inference)
     for field in dataclasses.fields(config)
     if not field.metadata.get("decides", True)
+}
+_BEFORE = {  # what a record from before a field was means by its absence
+    field.name: json.dumps(field.default)
+    for config in (MethodConfig, FineTuneConfig)
+    for field in dataclasses.fields(config)
+    if "since" in field.metadata
 }
 Item = TypeVar("Item")
 Group = TypeVar("Group", bound=Hashable)
@@ -201,12 +207,17 @@ def with_settings(cells: Sequence[Cell]) -> list[tuple[RowKey, Cell]]:
     for (method, variant, corpus, partial, asked, _), group in groups.items():
         configs = [_flat(cell.config) for cell in group]
         names = sorted({name for config in configs for name in config})
-        differing = [name for name in names if len({config.get(name, "absent") for config in configs}) > 1]
+        differing = [name for name in names if len({_value(config, name) for config in configs}) > 1]
         for cell, config in zip(group, configs, strict=True):
-            unasked = [f"{name}={config.get(name, 'absent')}" for name in differing]
+            unasked = [f"{name}={_value(config, name)}" for name in differing]
             setting = ", ".join([*([f"partial: {partial}"] if partial else []), *asked, *unasked])
             placed.append(((_at(method, variant), corpus, setting), cell))
     return placed
+
+
+def _value(config: Mapping[str, str], name: str) -> str:
+    """A value of `_flat`; a record from before a field was has that field's default."""
+    return config[name] if name in config else _BEFORE.get(name.rpartition(".")[2], "absent")
 
 
 def _asked(cell: Cell) -> tuple[str, ...]:

@@ -143,6 +143,15 @@ def test_configs_that_differ_are_parted_by_what_differs_and_by_nothing_that_deci
     assert [row.entries[0].runs for row in rows if row.entries[0]] == [2, 1]
 
 
+def test_a_record_from_before_a_field_was_stands_with_those_that_hold_its_default() -> None:
+    configs = [{"finetune": {"steps": 500, **more}} for more in ({}, {"lora_rank": 0}, {"lora_rank": 4})]
+    rows = table([make_cell(seed=i, config=config) for i, config in enumerate(configs)]).sections[0].rows
+    assert [(row.setting, row.entries[0].runs if row.entries[0] else 0) for row in rows] == [
+        ("finetune.lora_rank=0", 2),
+        ("finetune.lora_rank=4", 1),
+    ]
+
+
 def test_a_part_of_the_test_cases_is_shown_as_n_of_n_and_wins_nothing() -> None:
     model = table([make_cell(n=4, dice=0.99), make_cell(method="ar", dice=0.8), make_cell(method="spad", dice=0.7)])
     ar, mim, spad = entries(model)
