@@ -9,6 +9,8 @@ Changes  any grid instead of 6^3: positions and relative-position tables follow 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,9 +19,9 @@ from bench.contracts.cards import Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Encoder, Features
 from bench.nets.input_channels import repeat_conv_channels
-from bench.nets.masked_conv import Embed, MaskedConvBlock, stage_masks
+from bench.nets.masked_conv import Embed, MaskedConvBlock, Surroundings, visible_cubes
 from bench.nets.patches import grid_of
-from bench.nets.visible import gather_visible, visible_places
+from bench.nets.visible import visible_places
 from bench.nets.vit3d import Block, init_transformer_, sincos_positions
 
 PATCH: Shape3 = (16, 16, 16)
@@ -85,37 +87,33 @@ class HybridTrunk(Encoder):
         self.stage3 = nn.ModuleList(MaskedConvBlock(c3, next(rate)) for _ in range(depths[2]))
         self.block_rates = tuple(rate)
 
-    def local_maps(self, volume: Tensor, keep: Tensor | None = None) -> list[Tensor]:
-        """(B, C, D, H, W) -> the outputs of S1, S2, S3 and PE4 (strides 2, 4, 8, 16); `keep` (B, N), True = visible."""
-        x, maps = volume, []
-        masks = self.masks(volume, keep)
+    def local_maps(self, x: Tensor, near: Sequence[Surroundings | None] = (None, None, None)) -> list[Tensor]:
+        """(B, C, D, H, W) -> the outputs of S1, S2, S3 and PE4 (strides 2, 4, 8, 16); the same of visible cubes
+        (B * V, C, 16, 16, 16) with what is `near` them at S1, S2 and S3."""
+        maps = []
         embeds, stages = (self.embed1, self.embed2, self.embed3), (self.stage1, self.stage2, self.stage3)
-        for embed, stage, mask in zip(embeds, stages, masks, strict=True):
+        for embed, stage, around in zip(embeds, stages, near, strict=True):
             x = embed(x)
             for block in stage:
-                x = block(x, mask)
+                x = block(x, around)
             maps.append(x)
         return [*maps, self.embed4(x)]
 
-    def masks(self, volume: Tensor, keep: Tensor | None) -> list[Tensor] | list[None]:
-        """The keep mask at S1, S2, S3 (8, 4, 2 voxels per token); three None where everything is visible."""
-        return [None] * 3 if keep is None else stage_masks(keep, grid_of(shape_of(volume), PATCH), (8, 4, 2))
+    def placed(self, tokens: Tensor, grid: Shape3, places: Tensor | None = None) -> Tensor:
+        """PE5: PE4's output (B, N, c4) on `grid`, or that of the tokens at `places` (B, V), projected, its positions added."""
+        positions = interpolate_positions(self.positions, grid).flatten(1).T
+        return self.embed5(tokens) + (positions if places is None else positions[places])
 
-    def placed(self, map4: Tensor) -> Tensor:
-        """PE5: the map of PE4 as tokens (B, N, c4), projected, with positions of its grid added."""
-        places = interpolate_positions(self.positions, shape_of(map4))
-        return self.embed5(map4.flatten(2).transpose(1, 2)) + places.flatten(1).T
+    def spine(self, volume: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The maps of S1, S2, S3 and the tokens that leave S4, (B, N, c4), of volumes that are all visible."""
+        *maps, map4 = self.local_maps(volume)
+        return maps, self.transformed(self.placed(as_tokens(map4), shape_of(map4)))
 
-    def spine(
-        self, volume: Tensor, keep: Tensor | None = None, places: Tensor | None = None
-    ) -> tuple[list[Tensor], Tensor]:
-        """S1, S2, S3 maps and the tokens that leave S4: (B, N, c4), or those at `places` (B, V) where `keep` hides some."""
-        *maps, map4 = self.local_maps(volume, keep)
-        tokens = self.placed(map4)
-        tokens = tokens if places is None else gather_visible(tokens, places)
+    def transformed(self, tokens: Tensor) -> Tensor:
+        """S4: (B, N or V, c4) -> the same."""
         for block in self.stage4:
             tokens = block(tokens)
-        return maps, tokens
+        return tokens
 
     def handed_over(self) -> frozenset[str]:
         """Names of the tensors that both forms have."""
@@ -152,16 +150,18 @@ class MaskedConvEncoder(HybridTrunk):
         self.register_buffer("positions", sincos_map(self.grid, c4))
         init_hybrid_(self)
 
-    def tokens(self, volume: Tensor, keep: Tensor | None = None, visible: int | None = None) -> Tensor:
+    def tokens(self, volume: Tensor, keep: Tensor, visible: int | None = None) -> Tensor:
         """Visible tokens (B, V, c4) after fusion and norm; keep (B, N), True = visible, the same count in each row.
 
-        `visible` is that count; where it is not given the host waits to find it.
+        `visible` is that count; where it is not given the host waits to find it. Nothing is computed of hidden voxels.
         """
-        places = None if keep is None else visible_places(keep, visible)
-        maps, tokens = self.spine(volume, keep, places)
+        grid = grid_of(shape_of(volume), PATCH)
+        places = visible_places(keep, visible)
+        near = [Surroundings.of(places, grid, side) for side in (8, 4, 2)]
+        *maps, map4 = self.local_maps(visible_cubes(volume, places, PATCH[0]), near)
+        tokens = self.transformed(self.placed(map4.reshape(*places.shape, -1), grid, places))
         for fuse, fine in zip((self.fuse1, self.fuse2, self.fuse3), maps, strict=True):
-            brought = fuse(fine).flatten(2).transpose(1, 2)
-            tokens = tokens + (brought if places is None else gather_visible(brought, places))
+            tokens = tokens + fuse(fine).reshape_as(tokens)
         return self.norm(tokens)
 
     def forward(self, volume: Tensor) -> Features:
@@ -245,6 +245,11 @@ def norm_channels(x: Tensor) -> Tensor:
 def pool(tokens: Tensor) -> Tensor:
     """(B, N, C) -> (B, C): mean over tokens, then LayerNorm without weights."""
     return functional.layer_norm(tokens.mean(1), (tokens.shape[-1],))
+
+
+def as_tokens(features: Tensor) -> Tensor:
+    """(B, C, D, H, W) -> (B, D * H * W, C), row-major."""
+    return features.flatten(2).transpose(1, 2)
 
 
 def as_map(tokens: Tensor, grid: Shape3) -> Tensor:

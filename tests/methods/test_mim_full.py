@@ -40,7 +40,7 @@ def test_the_fine_tuning_network_adds_the_decoder_of_swin_unetr_48() -> None:
 
 
 @torch.no_grad()
-def test_first_losses_are_1_25_and_one_pass_costs_32_and_15_gflop() -> None:
+def test_first_losses_are_1_25_and_a_pass_through_the_decoder_costs_15_gflop() -> None:
     """At random weights L_R = 1 + 2 * 576 / (576 + 4096): the Xavier head alone sets the excess."""
     torch.manual_seed(0)
     small_heads = dataclasses.replace(FULL, projection_hidden=6, projection_out=6)  # heads take no part here
@@ -51,9 +51,7 @@ def test_first_losses_are_1_25_and_one_pass_costs_32_and_15_gflop() -> None:
         level = method.see(volume, number=3)
         assert level.features.shape == (1, 216, 576) and level.rebuilt.shape == (1, 216, 4096)
         assert float(method.rebuild_error(level)) == pytest.approx(1 + 2 * 576 / (576 + 4096), abs=0.01)
-    with FlopCounterMode(display=False) as encoding:
-        seen = method.encoder.tokens(noise, keep=~level.hidden)
+    seen = method.encoder.tokens(noise, keep=~level.hidden)
     with FlopCounterMode(display=False) as decoding:
         method.decoder(seen, level.hidden)
-    assert round(encoding.get_total_flops() / 1e9) == 32  # attention's own products are not counted on a CPU
-    assert round(decoding.get_total_flops() / 1e9) == 15
+    assert round(decoding.get_total_flops() / 1e9) == 15  # attention's own products are not counted on a CPU

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from bench.contracts.errors import SpecError
-from bench.nets.masked_conv import stage_masks
 from bench.nets.patches import patchify
 from bench.nets.vit3d import sincos_positions
 from methods.parts.levels import (
@@ -21,6 +20,7 @@ from methods.parts.levels import (
     resize,
 )
 from methods.parts.masks import kept_count, random_hidden
+from tests.nets.masked_maps import lit
 
 
 def test_ratio_0_6_keeps_86_of_216_and_ratio_0_5_keeps_108() -> None:
@@ -64,9 +64,9 @@ def test_mask_positions_sampling_and_patches_count_tokens_alike() -> None:
     for token in range(24):
         i, j, k = token // 12, token // 4 % 3, token % 4
         keep = torch.arange(24)[None] == token
-        lit = stage_masks(keep, (2, 3, 4), (16,))[0].float()
-        assert patchify(lit, (16, 16, 16)).mean(2)[0].nonzero().tolist() == [[token]]
-        assert bool((cut(lit, (2, 3, 4), torch.tensor([[token]])) == 1).all())
+        shown = lit(keep, (2, 3, 4), 16).float()
+        assert patchify(shown, (16, 16, 16)).mean(2)[0].nonzero().tolist() == [[token]]
+        assert bool((cut(shown, (2, 3, 4), torch.tensor([[token]])) == 1).all())
         assert torch.allclose(positions[token, [0, 4, 8]], torch.tensor([i, j, k]).float().sin(), atol=1e-6)
 
 

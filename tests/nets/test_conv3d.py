@@ -11,10 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.contracts.cards import Intensity, Sight
 from bench.contracts.errors import EncoderMismatch, SpecError
-from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, relative_offsets
+from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, as_tokens, relative_offsets
 from bench.nets.decoders import build_decoder
-from bench.nets.masked_conv import MaskedConvBlock, stage_masks
+from bench.nets.masked_conv import MaskedConvBlock, Surroundings, visible_cubes
 from bench.nets.visible import gather_visible, visible_places
+from tests.nets.masked_maps import block_over_all, lit, tokens_over_all
 
 FULL = {"widths": (48, 96, 192, 384), "depths": (2, 2, 2, 11), "heads": 12}
 LITTLE = {"widths": (6, 12, 24, 48), "depths": (2, 1, 1, 2), "heads": 4}
@@ -36,7 +37,11 @@ def keep_some(batch: int, tokens: int, kept: int) -> Tensor:
 def inside(keep: Tensor, volume: Tensor) -> Tensor:
     """1 in the voxels of kept tokens, 0 elsewhere, like the volume."""
     d, h, w = (s // 16 for s in volume.shape[2:])
-    return stage_masks(keep, (d, h, w), (16,))[0].to(volume.dtype)
+    return lit(keep, (d, h, w), 16).to(volume.dtype)
+
+
+def stage_masks(keep: Tensor, grid: tuple[int, int, int]) -> list[Tensor]:
+    return [lit(keep, grid, side) for side in (8, 4, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +95,7 @@ def test_hidden_voxels_never_reach_visible_tokens_at_full_size(
     torch.manual_seed(0)
     keep = keep_some(1, 216, 86)
     volume = torch.rand(1, 1, 96, 96, 96)
-    with FlopCounterMode(display=False) as counter:
-        seen = encoder.tokens(volume, keep)
-    assert round(counter.get_total_flops() / 1e9) == 32  # 2 per multiply-add, the spec's 32 G at mask ratio 0.6
+    seen = encoder.tokens(volume, keep)
     assert seen.shape == (1, 86, 384)
     noise = torch.rand_like(volume) * inside(~keep, volume)
     assert (encoder.tokens(volume + noise, keep) - seen).abs().max() == 0.0
@@ -101,39 +104,90 @@ def test_hidden_voxels_never_reach_visible_tokens_at_full_size(
 
 
 @torch.no_grad()
-def test_without_the_mask_hidden_voxels_do_leak(little: MaskedConvEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_mask_hidden_voxels_would_leak(little: MaskedConvEncoder) -> None:
     keep, volume = keep_some(2, 12, 5), torch.rand(2, 1, 32, 48, 32)
     noise = torch.rand_like(volume) * inside(~keep, volume)
+    masks = stage_masks(keep, (2, 3, 2))
 
-    def change() -> float:
-        return float((little.tokens(volume + noise, keep) - little.tokens(volume, keep)).abs().max())
+    def change(masks: list[Tensor]) -> float:
+        before, after = (tokens_over_all(little, v, keep, masks) for v in (volume, volume + noise))
+        return float((after - before).abs().max())
 
-    assert change() == 0.0
-    monkeypatch.setattr(little, "masks", lambda _volume, _keep: [None] * 3)
-    assert change() > 1e-4
+    assert (little.tokens(volume + noise, keep) - little.tokens(volume, keep)).abs().max() == 0.0
+    assert change(masks) == 0.0
+    assert change([torch.ones_like(mask) for mask in masks]) > 1e-4
 
 
-def test_one_kept_token_opens_its_own_cube_at_every_stage() -> None:
-    for token in (0, 1, 6, 36, 215):
-        keep = torch.arange(216)[None] == token
-        i, j, k = token // 36, token // 6 % 6, token % 6
-        for mask, side in zip(stage_masks(keep, (6, 6, 6), (8, 4, 2)), (8, 4, 2), strict=True):
-            expected = torch.zeros(1, 1, 6 * side, 6 * side, 6 * side, dtype=torch.bool)
-            expected[..., i * side : (i + 1) * side, j * side : (j + 1) * side, k * side : (k + 1) * side] = True
-            assert torch.equal(mask, expected)
+def test_leaving_hidden_voxels_out_gives_the_tokens_and_gradients_of_a_pass_over_all(little: MaskedConvEncoder) -> None:
+    little = little.double()
+    keep, volume = keep_some(3, 12, 5), torch.randn(3, 1, 32, 48, 32, dtype=torch.float64)
+    over_all = tokens_over_all(little, volume, keep, stage_masks(keep, (2, 3, 2)))
+    found = little.tokens(volume, keep)
+    torch.testing.assert_close(found, over_all, rtol=0, atol=1e-10)
+    pull = torch.randn_like(found)
+    weights = [p for p in little.parameters() if p.requires_grad]
+    ours, theirs = (torch.autograd.grad((t * pull).sum(), weights) for t in (found, over_all))
+    assert all((a - b).abs().max() < 1e-9 for a, b in zip(ours, theirs, strict=True))
+    assert all(float(g.abs().max()) > 0 for g in ours)
 
 
 @torch.no_grad()
-def test_a_masked_block_is_its_equation(little: MaskedConvEncoder) -> None:
-    block, x = MaskedConvBlock(6), torch.randn(1, 6, 4, 5, 6)
-    visible = torch.rand(1, 1, 4, 5, 6) > 0.5
+def test_a_pass_over_all_voxels_costs_the_specs_32_gflop_and_ours_the_visible_share_of_its_local_stages(
+    full_pair: tuple[MaskedConvEncoder, HybridEncoder],
+) -> None:
+    encoder, _ = full_pair
+    volume, keep = torch.rand(1, 1, 96, 96, 96), keep_some(1, 216, 86)
+    with FlopCounterMode(display=False) as over_all:
+        tokens_over_all(encoder, volume, keep, stage_masks(keep, (6, 6, 6)))
+    with FlopCounterMode(display=False) as visible:
+        encoder.tokens(volume, keep)
+    assert round(over_all.get_total_flops() / 1e9) == 32  # 2 per multiply-add; attention's products are not counted
+    transformer = 11 * 24 * 86 * 384**2
+    local = over_all.get_total_flops() - transformer
+    assert visible.get_total_flops() == pytest.approx(transformer + local * 86 / 216, rel=1e-6)
+
+
+def test_one_kept_token_opens_its_own_cube_at_every_stage() -> None:
+    grid = (6, 6, 6)
+    for token in (0, 1, 6, 36, 215):
+        places = torch.tensor([[token]])
+        i, j, k = token // 36, token // 6 % 6, token % 6
+        for side in (8, 4, 2):
+            near = Surroundings.of(places, grid, side)
+            table = torch.zeros(near.rows).index_fill(0, near.own, 1.0).view(*(6 * side + 4,) * 3)
+            expected = torch.zeros(6 * side, 6 * side, 6 * side)
+            expected[i * side : (i + 1) * side, j * side : (j + 1) * side, k * side : (k + 1) * side] = 1
+            assert torch.equal(table[2:-2, 2:-2, 2:-2], expected)
+            assert torch.equal(lit(torch.arange(216)[None] == token, grid, side)[0, 0].float(), expected)
+            assert table.sum() == side**3  # nothing in the border
+
+
+@torch.no_grad()
+def test_a_cube_is_widened_by_its_visible_neighbours_and_zeros() -> None:
+    volume, keep = torch.randn(2, 3, 4, 6, 4), keep_some(2, 12, 5)
+    places = visible_places(keep)
+    wide = Surroundings.of(places, (2, 3, 2), 2).widened(visible_cubes(volume, places, 2))
+    padded = torch.nn.functional.pad(volume * lit(keep, (2, 3, 2), 2), (2,) * 6)
+    for number, cube in enumerate(wide):
+        volume_number, token = number // 5, int(places.flatten()[number])
+        i, j, k = 2 * (token // 6), 2 * (token // 2 % 3), 2 * (token % 2)
+        assert torch.equal(cube, padded[volume_number, :, i : i + 6, j : j + 6, k : k + 6])
+
+
+@torch.no_grad()
+def test_a_masked_block_is_its_equation() -> None:
+    block, volume, keep = MaskedConvBlock(6), torch.randn(2, 6, 4, 6, 4), keep_some(2, 12, 5)
+    places, visible = visible_places(keep), lit(keep, (2, 3, 2), 2)
 
     def norm(x: Tensor) -> Tensor:
         return (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, unbiased=False) + 1e-5).sqrt()
 
-    middle = x + block.conv2(block.mix(visible * block.conv1(norm(x))))
+    middle = volume + block.conv2(block.mix(visible * block.conv1(norm(volume))))
     first, act, second = block.mlp
-    assert torch.allclose(block(x, visible), middle + second(act(first(norm(middle)))), atol=1e-5)
+    expected = middle + second(act(first(norm(middle))))
+    assert torch.allclose(block_over_all(block, volume, visible), expected, atol=1e-5)
+    found = block(visible_cubes(volume, places, 2), Surroundings.of(places, (2, 3, 2), 2))
+    assert torch.allclose(found, visible_cubes(expected, places, 2), atol=1e-5)
 
 
 @torch.no_grad()
@@ -142,12 +196,16 @@ def test_token_order_is_row_major_from_voxels_to_tokens(little: MaskedConvEncode
         for block in stage:
             block.conv2.weight.zero_()  # no spatial mixing: a change stays in its own token
     volume = torch.rand(1, 1, 32, 48, 32)
-    plain = little.placed(little.local_maps(volume)[-1])
+
+    def placed(x: Tensor) -> Tensor:
+        return little.placed(as_tokens(little.local_maps(x)[-1]), (2, 3, 2))
+
+    plain = placed(volume)
     for token in range(12):
         i, j, k = token // 6, token // 2 % 3, token % 2
         marked = volume.clone()
         marked[..., 16 * i : 16 * i + 16, 16 * j : 16 * j + 16, 16 * k : 16 * k + 16] += 1
-        changed = (little.placed(little.local_maps(marked)[-1]) - plain).abs().sum(2)[0] > 0
+        changed = (placed(marked) - plain).abs().sum(2)[0] > 0
         assert changed.nonzero().tolist() == [[token]]
 
 
