@@ -20,6 +20,7 @@ AR = Protocol(
     intensity=Intensity("u8"),
     spacing_mm=None,
     patch_voxels=(128, 128, 128),
+    image_voxels=(28, 28, 28),
     whole_volume=True,
     recipe=FineTuneConfig(
         steps=7_300,

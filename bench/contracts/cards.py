@@ -256,8 +256,9 @@ class Protocol:
     What classification needs besides: `box_voxels` cuts or pads each volume (after `spacing_mm`; an axis of 0 stays) to a
     box in the middle, or with `box_at_top` to one that ends where the volume ends along z; `box_share` keeps the middle
     share of each axis instead; `stored_voxels` then resizes it, so that a step reads few voxels. The device resizes what is
-    stored to what the network sees. `stored_values` takes DICOM pixels without rescale, slices by their number. `files` reads
-    another table of the same dataset than the card's.
+    stored to what the network sees. `image_voxels` is the size that all images of a set have, which presets `small` and `tiny`
+    do not enlarge. `stored_values` takes DICOM pixels without rescale, slices by their number. `files` reads another table of
+    the same dataset than the card's.
     """
 
     split: SplitRule
@@ -279,6 +280,7 @@ class Protocol:
     box_at_top: bool = False
     box_share: tuple[float, float, float] | None = None
     stored_voxels: Shape3 | None = None
+    image_voxels: Shape3 | None = None
     stored_values: bool = False
     files: Layout | None = None
 

@@ -111,15 +111,20 @@ def make_setup(
     )
 
 
+MOST_VOXELS = {"small": 64, "tiny": 32}
+"""Voxels a side that a network sees at the presets for a CPU."""
+
+
 def network_shape(protocol: Protocol, preset: str, multiple: Sequence[int], *, resizes: bool = False) -> Shape3:
     """Voxels per axis that the network sees.
 
     Whole volumes keep the protocol's shape, unless they can be resized: then, as crops, they are at most 64 voxels a side at
-    preset `small` and 32 at `tiny`. Each side is then rounded up to a multiple of what the encoder needs; the one slice of a
-    2-D image stays one.
+    preset `small` and 32 at `tiny`, and no more than the images of a set have. Each side is then rounded up to a multiple of
+    what the encoder needs; the one slice of a 2-D image stays one.
     """
-    most = {"small": 64, "tiny": 32}.get(preset, max(protocol.patch_voxels))
-    kept = protocol.whole_volume and not resizes
-    wanted = [side if kept else min(side, most) for side in protocol.patch_voxels]
+    wanted = list(protocol.patch_voxels)
+    if preset in MOST_VOXELS and (resizes or not protocol.whole_volume):
+        held = protocol.image_voxels or protocol.patch_voxels
+        wanted = [min(side, image, MOST_VOXELS[preset]) for side, image in zip(wanted, held, strict=True)]
     d, h, w = (side if side == 1 else -(-side // step) * step for side, step in zip(wanted, multiple, strict=True))
     return d, h, w

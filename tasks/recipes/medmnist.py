@@ -32,6 +32,7 @@ def bench_protocol(
         intensity=Intensity("u8"),
         spacing_mm=_spacing_mm(dims),
         patch_voxels=_side(64, dims),
+        image_voxels=_side(28, dims),
         whole_volume=True,
         recipe=FineTuneConfig(
             steps=steps,
@@ -66,6 +67,7 @@ def spad_protocol(
         intensity=Intensity("u8"),
         spacing_mm=_spacing_mm(dims),
         patch_voxels=_side(160, dims),
+        image_voxels=_side(28, dims),
         whole_volume=True,
         recipe=FineTuneConfig(
             steps=steps,

@@ -328,3 +328,7 @@ def test_the_network_of_a_small_preset_sees_small_volumes_and_a_picture_stays_on
     assert network_shape(large, "tiny", (8, 8, 8)) == (160, 160, 160)
     flat = dataclasses.replace(PROTOCOL, patch_voxels=(160, 150, 1))
     assert network_shape(flat, "full", (16, 16, 16), resizes=True) == (160, 160, 1)
+    cubes = dataclasses.replace(large, image_voxels=(28, 28, 28))  # enlarged at full size alone
+    assert network_shape(cubes, "small", (16, 16, 16), resizes=True) == (32, 32, 32)
+    assert network_shape(cubes, "full", (16, 16, 16), resizes=True) == (160, 160, 160)
+    assert network_shape(large, "small", (16, 16, 16), resizes=True) == (64, 64, 64)
