@@ -24,6 +24,7 @@ from bench.run import Place, resolve_at, run
 from bench.spec import RunSpec, make_spec
 from bench.stats.paired import Paired
 from bench.store import Store
+from bench.train.log import evaluations
 
 Start = Literal["scratch", "pre-trained", "shuffled voxels", "permuted labels"]
 Way = Literal["fine-tuning", "linear probe"]
@@ -39,8 +40,8 @@ WAYS: Mapping[Way, tuple[str, ...]] = {"fine-tuning": (), "linear probe": ("fine
 
 @dataclass(frozen=True)
 class Pool:
-    """Where a study pre-trains and tests: a task, the corpus ('' is each method's own), the metric that is compared, and how its
-    runs start. Labels can be permuted where one belongs to a case as a whole."""
+    """Where a study pre-trains and tests: a task, the corpus ('' is each method's own), the metric that is compared, how its
+    runs start, and what shortens all its fine-tunings alike. Labels can be permuted where one belongs to a case as a whole."""
 
     name: str
     task: str
@@ -48,34 +49,45 @@ class Pool:
     metric: str
     phantom: bool
     starts: tuple[Start, ...]
+    settings: tuple[str, ...] = ()
 
 
 MASKS: tuple[Start, ...] = ("scratch", "pre-trained", "shuffled voxels")
 HIPPOCAMPUS = Pool("real hippocampus", "msd04", "own", "dice", False, MASKS)
 ABDOMEN = Pool("phantom abdomen", "btcv", "", "dice", True, MASKS)
 NODULES = Pool("phantom nodules", "nodulemnist3d", "", "auc", True, tuple(STARTS))
-# shuffled volumes would take one more pre-training a method
-FEWER_NODULES = replace(NODULES, starts=("scratch", "pre-trained", "permuted labels"))
+
+
+def shortened(pool: Pool, updates: int, starts: tuple[Start, ...]) -> Pool:
+    """A pool with so many updates of fine-tuning, validated five times on the way, from some of its starts."""
+    settings = (
+        f"finetune.steps={updates}",
+        f"finetune.evaluate_every={updates // 5}",
+        f"finetune.warmup_steps={updates // 10}",
+    )
+    return replace(pool, starts=starts, settings=settings)
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much of a study is run; `settings` shorten every fine-tuning alike."""
+    """How much of a study is run."""
 
     pools: tuple[Pool, ...]
     ratios: tuple[float, ...]
     seeds: tuple[int, ...]
-    settings: tuple[str, ...]
 
 
 SIZES: Mapping[str, Size] = {
     "short": Size(
-        (HIPPOCAMPUS, FEWER_NODULES),
+        (
+            shortened(HIPPOCAMPUS, 100, MASKS),
+            # shuffled volumes would take one more pre-training a method
+            shortened(NODULES, 100, ("scratch", "pre-trained", "permuted labels")),
+        ),
         (0.1,),
         (0,),
-        ("finetune.steps=40", "finetune.evaluate_every=20", "finetune.warmup_steps=5"),
     ),
-    "full": Size((HIPPOCAMPUS, NODULES, ABDOMEN), (0.1, 0.25), (0, 1, 2), ()),
+    "full": Size((HIPPOCAMPUS, NODULES, ABDOMEN), (0.1, 0.25), (0, 1, 2)),
 }
 
 
@@ -88,6 +100,14 @@ class Arm:
     start: Start
     way: Way
     spec: RunSpec
+
+
+@dataclass(frozen=True)
+class Course:
+    """How one run fared on the validation part: (updates, score) at each evaluation."""
+
+    arm: Arm
+    scores: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)
@@ -111,7 +131,7 @@ def arms(size: str, methods: Sequence[str], *, root: str = "") -> list[Arm]:
         raise SpecError(f"No study '{size}'. Possible: {', '.join(SIZES)}.", case=size)
     chosen = SIZES[size]
     return [
-        Arm(pool, method, start, way, _spec(pool, method, start, way, ratio, seed, chosen.settings, root))
+        Arm(pool, method, start, way, _spec(pool, method, start, way, ratio, seed, root))
         for pool in chosen.pools
         for method in methods
         for start in pool.starts
@@ -121,9 +141,7 @@ def arms(size: str, methods: Sequence[str], *, root: str = "") -> list[Arm]:
     ]
 
 
-def _spec(
-    pool: Pool, method: str, start: Start, way: Way, ratio: float, seed: int, settings: tuple[str, ...], root: str
-) -> RunSpec:
+def _spec(pool: Pool, method: str, start: Start, way: Way, ratio: float, seed: int, root: str) -> RunSpec:
     corpus, control = STARTS[start]
     return make_spec(
         method=method,
@@ -132,7 +150,7 @@ def _spec(
         seed=seed,
         preset="small",
         corpus=corpus or pool.corpus,
-        settings=(*settings, *control, *WAYS[way]),
+        settings=(*pool.settings, *control, *WAYS[way]),
         phantom=pool.phantom,
         partial=not pool.phantom,
         root="" if pool.phantom else root,
@@ -201,6 +219,13 @@ def report(kept: Sequence[Arm], place: Place) -> list[Line]:
         mean = statistics.fmean(scores) if scores else math.nan
         lines.append(Line(pool.name, pool.metric, method, start, way, ratio, len(side.cells), mean, both))
     return lines
+
+
+def courses(kept: Sequence[Arm], place: Place) -> list[Course]:
+    """How the arms that were run fared while they were fine-tuned."""
+    logs = ((arm, place.folder("finetune", resolve_at(arm.spec, place).keys["finetune"]) / "log.jsonl") for arm in kept)
+    found = ((arm, evaluations(log)) for arm, log in logs)
+    return [Course(arm, tuple(sorted(scores.items()))) for arm, scores in found if scores]
 
 
 COLUMNS = ("pool", "method", "way", "ratio", "start", "mean", "less scratch", "95 % interval", "p", "cases", "seeds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
@@ -13,9 +14,10 @@ from bench import study
 from bench.case_rows import CaseRow
 from bench.chain import blueprint
 from bench.contracts.errors import SpecError
+from bench.figure_study import draw_courses
 from bench.run import Place
 from bench.store import Store
-from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, possible, report, rows_of, write_report
+from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, courses, possible, report, rows_of, write_report
 from bench.train.hardware import Hardware
 from tests.cells import make_cell
 from tests.command_line import bench
@@ -46,7 +48,9 @@ def test_labels_are_permuted_only_where_one_belongs_to_a_whole_case() -> None:
 
 
 def test_scratch_is_the_same_network_without_pre_training_and_the_control_differs_in_its_views_alone() -> None:
-    arms_of_one_task = [arm for arm in arms("short", ["mae3d"]) if arm.pool is HIPPOCAMPUS and arm.way == "fine-tuning"]
+    arms_of_one_task = [
+        arm for arm in arms("short", ["mae3d"]) if arm.pool.name == HIPPOCAMPUS.name and arm.way == "fine-tuning"
+    ]
     plans = {arm.start: blueprint(arm.spec) for arm in arms_of_one_task}
     assert len({plan.setup.recipe for plan in plans.values()}) == 1
     assert plans["shuffled voxels"].phases["pretrain"].shuffled_voxels
@@ -98,6 +102,34 @@ def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
     )
     assert "| real hippocampus | mae3d | fine-tuning | 0.1 | pre-trained | 0.5650 | +0.0550 |" in path.read_text()
     assert json.loads((tmp_path / "study" / "full.json").read_text())["machine"] == {"cores": 2}
+
+
+def test_short_fine_tunings_are_validated_five_times_and_full_ones_keep_the_presets_length() -> None:
+    for arm in arms("short", ["mae3d"]):
+        recipe = blueprint(arm.spec).setup.recipe
+        assert recipe.steps == 5 * recipe.evaluate_every and recipe.warmup_steps < recipe.evaluate_every
+    assert all(not pool.settings for pool in SIZES["full"].pools)
+
+
+def test_the_course_of_each_run_is_read_from_its_log_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = [arm for arm in arms("short", ["mae3d"]) if arm.pool.name == HIPPOCAMPUS.name]
+    keys = {arm.spec: f"{number:016x}{0:048x}" for number, arm in enumerate(kept)}
+    here = place(tmp_path)
+    for arm in kept[1:]:  # the first was not run
+        folder = here.folder("finetune", keys[arm.spec])
+        folder.mkdir(parents=True)
+        lines = [{"step": 20, "evaluation": 0.2}, {"step": 20, "loss": 1.0}, {"step": 40, "evaluation": None}]
+        text = "".join(json.dumps(line) + "\n" for line in [*lines, {"step": 20, "evaluation": 0.25}])
+        (folder / "log.jsonl").write_text(text + '{"step": 60, "eval')
+    monkeypatch.setattr(study, "resolve_at", lambda spec, _: SimpleNamespace(keys={"finetune": keys[spec]}))
+    found = courses(kept, here)
+    assert [course.arm for course in found] == kept[1:]
+    assert [step for step, _ in found[0].scores] == [20, 40]
+    assert found[0].scores[0][1] == 0.25 and math.isnan(found[0].scores[1][1])
+    for suffix in (".svg", ".png"):
+        assert draw_courses(found, tmp_path / f"short{suffix}").stat().st_size > 1_000
+    drawn = (tmp_path / "short.svg").read_text()
+    assert all(word in drawn for word in ("mae3d", "shuffled voxels", "linear probe", "10% of labels"))
 
 
 @pytest.mark.slow

@@ -35,6 +35,7 @@ def study(
     from bench import study as s
     from bench.cli.console import print_table
     from bench.cli.running import place_of
+    from bench.figure_study import draw_courses
     from bench.provenance import provenance
 
     place = place_of(results, device, True)
@@ -56,4 +57,6 @@ def study(
     lines = s.report(kept, place)
     path = s.write_report(out, size, lines, refused, provenance())
     print_table("Against the same network from scratch, on the same cases", s.COLUMNS, s.rows_of(lines))
-    print(f"Written to {path}")
+    courses = s.courses(kept, place)
+    picture = draw_courses(courses, path.with_suffix(".svg")) if courses else None
+    print(f"Written to {path}" + (f"; how fine-tuning went: {picture}" if picture else ""))

@@ -44,6 +44,19 @@ def cut(path: Path, step: int) -> None:
             partial.write_text("".join(kept), encoding="utf-8")
 
 
+def evaluations(path: Path) -> dict[int, float]:
+    """Finished steps -> score of each evaluation of a log; the later of two lines of one step holds, {} without a log."""
+    found = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue  # a last line that a kill left unfinished
+        if "evaluation" in told:
+            found[int(told["step"])] = math.nan if told["evaluation"] is None else float(told["evaluation"])
+    return found
+
+
 def defined(value: Any) -> Any:
     """The value with every NaN and infinity replaced by None, as JSON has no word for them."""
     if isinstance(value, Mapping):

@@ -1,0 +1,57 @@
+"""How the runs of a study fared while they were fine-tuned: a row per pool, way and ratio, a column per method, a line per run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.figure_canvas import BLUE, FAINT, ORANGE, VERMILION, new_figure, save
+from bench.study import Course, Start
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS: Mapping[Start, str] = {
+    "scratch": FAINT,
+    "pre-trained": BLUE,
+    "shuffled voxels": ORANGE,
+    "permuted labels": VERMILION,
+}
+DASHED = ("shuffled voxels", "permuted labels")
+"""The controls."""
+
+
+def draw_courses(courses: Sequence[Course], out: Path) -> Path:
+    """Scores on the validation part over updates, in panels that share their axes by row; written as the suffix of `out` says."""
+    rows: dict[tuple[str, str, float], list[Course]] = {}
+    for course in courses:
+        rows.setdefault((course.arm.pool.name, course.arm.way, course.arm.spec.ratio), []).append(course)
+    methods = sorted({course.arm.method for course in courses})
+    with new_figure((2.3 * len(methods) + 0.9, 1.9 * len(rows) + 0.9)) as figure:
+        panels = figure.subplots(len(rows), len(methods), sharex="row", sharey="row", squeeze=False)
+        for line, ((pool, way, ratio), here) in zip(panels, rows.items(), strict=True):
+            for panel, method in zip(line, methods, strict=True):
+                _draw(panel, [course for course in here if course.arm.method == method])
+            line[0].set_ylabel(f"{here[0].arm.pool.metric}, {ratio:.0%} of labels\n{pool}\n{way}", fontsize=8)
+        for panel, method in zip(panels[0], methods, strict=True):
+            panel.set_title(method, loc="left", fontweight="bold")
+        for panel in panels[-1]:
+            panel.set_xlabel("updates of fine-tuning")
+        known = {course.arm.start: course for course in courses}
+        handles = [figure.gca().plot([], [], **_look(start), label=start)[0] for start in COLOURS if start in known]
+        figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=8)
+        figure.suptitle("On validation cases, while fine-tuning", x=0.008, ha="left", fontweight="bold", fontsize=11)
+        save(figure, out)
+    return out
+
+
+def _draw(panel: Axes, courses: Sequence[Course]) -> None:
+    if not courses:
+        panel.text(0.5, 0.5, "not run", transform=panel.transAxes, ha="center", color=FAINT)
+    for course in courses:
+        panel.plot(*zip(*course.scores, strict=True), marker=".", **_look(course.arm.start))
+
+
+def _look(start: Start) -> dict[str, Any]:
+    return {"color": COLOURS[start], "linewidth": 1.5, "linestyle": "--" if start in DASHED else "-"}
