@@ -1,6 +1,7 @@
 """How hard the phantoms are, rung by rung: from what must tell nothing up to what tells nearly all. `make bench-ladder`.
 
-    python -m tests.benchmarks.ladder [--rungs RUNG ...] [--networks TASK[:STEPS] ...] [--results DIR] [--out FILE]
+    python -m tests.benchmarks.ladder [--rungs RUNG ...] [--networks TASK[:STEPS] ...] [--pretrained TASK[:STEPS] ...]
+                                      [--results DIR] [--out FILE]
 
 Rungs and the bands in which the phantoms' plan wants them:
   header      logistic regression on shape, spacing, axes, bytes, files, mean, variance, place: at most 3 SE above chance
@@ -8,6 +9,8 @@ Rungs and the bands in which the phantoms' plan wants them:
   ridge       ridge on raw voxels: AUC below 0.65
   intensity   BTCV by the best interval of HU per class, and by k-means: Dice below 0.45
   network     unet3d_scratch, preset small, all labels: Dice 0.75 to 0.88, AUC 0.80 to 0.92; with 25 % at least 0.06 lower
+  pretrained  mae3d, preset small, 25 % of the labels, 5 seeds: pre-trained on its pool it beats scratch by more than 2 SE of
+              the mean difference, pre-trained on shuffled voxels it does not
   described   logistic regression on 37 numbers that describe a cube by hand: no band, but what it reads is visible
   oracle      logistic regression on the latent factors: AUC above 0.97 for the class that is shown; that of the label beside it
 
@@ -16,16 +19,19 @@ with an AUC of 0.95 only. So the oracle's band holds before that noise, where it
 factors make the class. A network is asked for labels as they stand, and its band ends below what the noise allows.
 
 Samples are `smoke` phantoms of the training part, BTCV's and the networks' are `mini`. The first four rungs and the oracle take
-minutes; a network takes hours on a busy pair of cores, so it is trained only for the tasks that are named, and a finished one
-in --results is read. Rungs that are not asked for, and networks that are not named, stay in FILE as they were measured, if
-the generator is the same. A band that is missed fails nothing: the JSON says which.
+minutes; networks take up to hours, so they are trained only for the tasks that are named, and a finished one in --results is
+read. Rungs that are not asked for, and tasks that are not named, stay in FILE as they were measured, if the generator is the
+same. A band that is missed fails nothing: the JSON says which.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +47,7 @@ from bench.phantoms import GENERATOR_VERSION
 from bench.phantoms.factors import latent
 from bench.run import Place, run
 from bench.spec import make_spec
+from bench.study import STARTS
 from tasks.layouts.medmnist import MedMnist
 from tests.benchmarks.described import description
 from tests.benchmarks.intensity_alone import Case, blurred, interval_dice, kmeans_dice
@@ -61,7 +68,8 @@ RIDGE_AUC, INTENSITY_DICE, ORACLE_AUC, FEWER_LABELS = 0.65, 0.45, 0.97, 0.06
 NETWORK: Mapping[str, tuple[float, float]] = {"dice": (0.75, 0.88), "auc": (0.80, 0.92)}
 DESCRIBED = ("nodulemnist3d",)
 RATIOS = (0.25, 1.0)
-RUNGS = ("intensity", "questions", "oracle", "described", "networks")
+RUNGS = ("intensity", "questions", "oracle", "described", "networks", "pretrained")
+SEEDS, FEW, HELPS_SE = range(5), 0.25, 2.0
 
 
 def told(found: Probed) -> dict[str, Any]:
@@ -150,8 +158,7 @@ def described(task: str, results: Path) -> dict[str, Any]:
 def network(task: str, steps: int, place: Place) -> dict[str, Any]:
     """The small network from scratch at both ratios; `steps` 0 keeps the preset's."""
     settings = (f"finetune.steps={steps}",) if steps else ()
-    metric = "dice" if registry.task(task).kind == "segmentation" else "auc"
-    scores, length = {}, {}
+    metric, scores, length = _metric(task), {}, {}
     for ratio in RATIOS:
         words = {"method": "unet3d_scratch", "task": task, "ratio": ratio, "preset": "small", "settings": settings}
         cell = run(make_spec(**words, phantom=True), place)
@@ -168,6 +175,40 @@ def network(task: str, steps: int, place: Place) -> dict[str, Any]:
             "a quarter is lower": scores[0.25] <= scores[1.0] - FEWER_LABELS,
         },
     }
+
+
+def pretrained(task: str, steps: int, place: Place) -> dict[str, Any]:
+    """The reference masked autoencoder at few labels, from each start; the gain over scratch is paired by seed."""
+    metric, scores = _metric(task), {}
+    length = (f"finetune.steps={steps}",) if steps else ()
+    for start in ("scratch", "pre-trained", "shuffled voxels"):
+        corpus, changes = STARTS[start]
+        words = {"method": "mae3d", "task": task, "ratio": FEW, "preset": "small", "corpus": corpus}
+        specs = [make_spec(**words, seed=seed, settings=(*length, *changes), phantom=True) for seed in SEEDS]
+        cells = [cell for spec in specs if (cell := run(spec, place))]
+        scores[start] = [cell.scores[metric] or math.nan for cell in cells]
+    gains = {start: _gain(found, scores["scratch"]) for start, found in scores.items() if start != "scratch"}
+    return {
+        "task": task,
+        "metric": metric,
+        "steps": cells[-1].training["finetune"]["steps"],
+        "scores": {start: [round(value, 4) for value in found] for start, found in scores.items()},
+        "gain": gains,
+        "in_band": {
+            "pre-trained helps": gains["pre-trained"]["in_se"] > HELPS_SE,
+            "shuffled voxels do not": gains["shuffled voxels"]["in_se"] <= HELPS_SE,
+        },
+    }
+
+
+def _gain(found: Sequence[float], scratch: Sequence[float]) -> dict[str, float]:
+    differences = [ours - theirs for ours, theirs in zip(found, scratch, strict=True)]
+    mean, se = statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(len(differences))
+    return {"mean": round(mean, 4), "se": round(se, 4), "in_se": round(mean / se, 2) if se else math.nan}
+
+
+def _metric(task: str) -> str:
+    return "dice" if registry.task(task).kind == "segmentation" else "auc"
 
 
 def questions(images: int, chests: int) -> list[dict[str, Any]]:
@@ -187,9 +228,21 @@ def earlier(out: Path | None) -> dict[str, Any]:
     return found if found.get("generator") == GENERATOR_VERSION else {}
 
 
-def with_networks(before: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Networks by task, each as it was found last."""
+def with_earlier(before: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was trained, by task, each as it was found last."""
     return list({one["task"]: one for one in (*before, *found)}.values())
+
+
+TRAIN: Mapping[str, Callable[[str, int, Place], dict[str, Any]]] = {"networks": network, "pretrained": pretrained}
+
+
+def _trained(
+    train: Callable[[str, int, Place], dict[str, Any]],
+    named: Sequence[tuple[str, str, str]],
+    before: list[dict[str, Any]],
+    results: Path,
+) -> list[dict[str, Any]]:
+    return with_earlier(before, [train(task, int(steps or 0), Place.at(results)) for task, _, steps in named])
 
 
 def main() -> None:
@@ -198,24 +251,26 @@ def main() -> None:
     parser.add_argument("--rungs", nargs="*", default=RUNGS, choices=RUNGS, help="which to measure; all by default")
     parser.add_argument("--images", type=int, default=300, help="MedMNIST images of each set")
     parser.add_argument("--chests", type=int, default=100, help="scans of each other set")
-    parser.add_argument("--networks", nargs="*", default=(), metavar="TASK[:STEPS]", help="tasks on which to train")
+    for trained in TRAIN:
+        parser.add_argument(
+            f"--{trained}", nargs="*", default=(), metavar="TASK[:STEPS]", help="tasks on which to train"
+        )
     parser.add_argument("--results", type=Path, default=Path("results/runs/ladder"))
     parser.add_argument("--out", type=Path, help="JSON file to write")
     asked = parser.parse_args()
     report: dict[str, Any] = {"machine": {}, **earlier(asked.out), "generator": GENERATOR_VERSION}
-    words = [word.partition(":") for word in asked.networks]
+    named = {rung: [word.partition(":") for word in getattr(asked, rung)] for rung in TRAIN}
     climb: Mapping[str, Callable[[], Any]] = {
         "intensity": lambda: intensity(asked.results),
         "questions": lambda: questions(asked.images, asked.chests),
         "oracle": lambda: [found for task in classification_tasks() if (found := oracle(task, 1_000))],
         "described": lambda: [described(task, asked.results) for task in DESCRIBED],
-        "networks": lambda: with_networks(
-            report.get("networks", []),
-            [network(task, int(steps or 0), Place.at(asked.results)) for task, _, steps in words],
-        ),
+    } | {
+        rung: partial(_trained, train, named[rung], report.get(rung, []), asked.results)
+        for rung, train in TRAIN.items()
     }
     for rung in asked.rungs:
-        if rung != "networks" or words:
+        if rung not in TRAIN or named[rung]:
             report["machine"][rung] = machine(["torch", "scikit-learn", "numpy"])
         report[rung] = climb[rung]()
         print(report[rung], flush=True)

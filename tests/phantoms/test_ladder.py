@@ -16,7 +16,7 @@ from bench.phantoms.specimen import Style, specimen
 from tests.benchmarks.described import description
 from tests.benchmarks.intensity_alone import Case, best_interval, interval_dice, kmeans_dice
 from tests.benchmarks.labelled_phantoms import classification_tasks, drawn, header_columns
-from tests.benchmarks.ladder import earlier, with_networks
+from tests.benchmarks.ladder import earlier, with_earlier
 from tests.benchmarks.probes import HEADER, cross_validated, header_model, permuted, voxel_model
 
 ALLOWED_SE = 3.0
@@ -116,5 +116,5 @@ def test_rungs_of_another_generator_are_forgotten_and_a_network_takes_the_place_
     out.write_text(json.dumps({"generator": "an older one", "oracle": [1]}))
     assert earlier(out) == {}
     before = [{"task": "btcv", "steps": 80}, {"task": "nodulemnist3d", "steps": 600}]
-    after = with_networks(before, [{"task": "btcv", "steps": 600}])
+    after = with_earlier(before, [{"task": "btcv", "steps": 600}])
     assert after == [{"task": "btcv", "steps": 600}, before[1]]
