@@ -182,3 +182,12 @@ def test_hostile_words_are_drawn_as_they_are(tmp_path: Path) -> None:
 
 def test_a_figure_in_no_known_format_is_refused(tmp_path: Path) -> None:
     assert "png, svg" in bench("figure", "radar", "--results", tmp_path, "--format", "pgn", "--json").error["message"]
+
+
+def test_a_figure_can_be_asked_for_as_one_file_and_another_kind_of_file_is_refused(tmp_path: Path) -> None:
+    words = ("figure", "scaling", "--results", tmp_path, "--json")
+    assert bench(*words, "--out", tmp_path / "mine.svg").value["files"] == [str(tmp_path / "mine.svg")]
+    (tmp_path / "notes.txt").write_text("kept")
+    refused = bench(*words, "--out", tmp_path / "notes.txt").error
+    assert "notes.txt" in refused["message"] and "folder" in refused["remedy"]
+    assert (tmp_path / "notes.txt").read_text() == "kept"

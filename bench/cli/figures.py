@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 FORMS = ("png", "svg")
 Out = Annotated[
-    Path | None, typer.Option(help="The folder that gets the files. Default: figures/ in the results folder.")
+    Path | None,
+    typer.Option(
+        help="The folder that gets the files, or one file (.png, .svg). Default: figures/ in the results folder."
+    ),
 ]
 Form = Annotated[str, typer.Option("--format", help="png, svg, or both joined by a comma.")]
 Phantom = Annotated[bool, typer.Option("--phantom", help="Phantom data, which never stand beside real ones.")]
@@ -149,13 +152,21 @@ def _boards(results: Path) -> tuple[tuple[Board, ...], CaseColumns]:
 
 
 def _drawn(name: str, results: Path, out: Path | None, forms: str, draw: Callable[[Path], Path]) -> list[Path]:
+    """The files: one where `out` names a figure, else one per form in the folder."""
     from bench.contracts.errors import SpecError, nearest
 
     asked = [word.strip() for word in forms.split(",") if word.strip()]
     for form in asked or [""]:
         if form not in FORMS:
             raise SpecError(f"No format '{form}'. {nearest(form, FORMS)}Possible: {', '.join(FORMS)}.", case=form)
-    return [draw((out or results / "figures") / f"{name}.{form}") for form in asked]
+    if out is not None and out.suffix.removeprefix(".") in FORMS and not out.is_dir():
+        return [draw(out)]
+    folder = out or results / "figures"
+    if folder.is_file():
+        raise SpecError(
+            f"--out '{folder}' is a file of another kind.", case=str(folder), remedy="Name a folder, or a .png or .svg."
+        )
+    return [draw(folder / f"{name}.{form}") for form in asked]
 
 
 def _tell(files: list[Path], found: Any, json: bool) -> None:
