@@ -9,10 +9,10 @@ from bench.contracts.cards import CorpusCard, CorpusMember, Intensity
 from tasks.corpora.spad_55 import BODY, CHEST, SETS
 from tasks.layouts.brats23 import Brats23
 from tasks.layouts.deeplesion import DeepLesion
-from tasks.layouts.image_tree import Images, ImageTree
+from tasks.layouts.image_tree import Images
 from tasks.layouts.phantom_case import Look
-from tasks.layouts.series_tree import SeriesTree
 from tasks.recipes import dicom_sets
+from tasks.recipes.pool_sets import PoolSet, pool_member
 
 BRAIN = Look(
     dataset="", view="glioma", modality="t1", smoke=(36, 40, 34), mini=(56, 64, 48), spacing_mm=(1.0, 1.0, 1.0)
@@ -26,24 +26,24 @@ LITS = ("msd03", "msd07", "msd09")  # AbdomenCT-1K gathers their volumes, test p
 
 # fmt: off
 SPATIAL = (
-    *((key, folders, look, printed, overlaps, images) for key, folders, look, printed, _, overlaps, images in SETS
-      if key in ("amos22", "flare22", "ribfrac", "stoic", "totalsegmentator", "verse")),
-    ("abdomenct-1k", ("AbdomenCT-1K",), BODY, 1_062, LITS, (
+    *(one for one in SETS if one[0] in ("amos22", "flare22", "ribfrac", "stoic", "totalsegmentator", "verse")),
+    ("abdomenct-1k", ("AbdomenCT-1K",), BODY, 1_062, 1, LITS, (
         Images("**/Case_*_0000.nii.gz", "Image/Case_{n:05d}_0000.nii.gz", "CT"),
     )),
-    ("flare23", ("FLARE23", "imagesTr2200"), BODY, 4_000, ("flare22",), (
+    ("flare23", ("FLARE23", "imagesTr2200"), BODY, 4_000, 1, ("flare22",), (
         Images("**/FLARE23_*_0000.nii.gz", "imagesTr2200/FLARE23_{n:04d}_0000.nii.gz", "CT"),
     )),
-    ("isles22", ("ISLES-2022", "ISLES22"), BRAIN, 750, (), (
+    ("isles22", ("ISLES-2022", "ISLES22"), BRAIN, 750, 1, (), (
         Images("sub-*/**/*_dwi.nii.gz", "sub-strokecase{n:04d}/ses-0001/dwi/sub-strokecase{n:04d}_ses-0001_dwi.nii.gz", "MR",
                phantom="t2"),
         Images("sub-*/**/*_adc.nii.gz", "sub-strokecase{n:04d}/ses-0001/dwi/sub-strokecase{n:04d}_ses-0001_adc.nii.gz", "MR"),
         Images("sub-*/**/*_[fF][lL][aA][iI][rR].nii.gz",
                "sub-strokecase{n:04d}/ses-0001/anat/sub-strokecase{n:04d}_ses-0001_flair.nii.gz", "MR", phantom="flair"),
     )),
-    ("tcia-covid19", ("CT-Images-in-COVID-19", "TCIA-Covid19", "TCIAcovid19"), CHEST, 771, ("covid1920",), (
+    ("tcia-covid19", ("CT-Images-in-COVID-19", "TCIA-Covid19", "TCIAcovid19"), CHEST, 771, 1, ("covid1920",), (
         Images("**/volume-covid19-A-*.nii.gz", "volume-covid19-A-{n:04d}.nii.gz", "CT"),
     )),
+    *(one for one in dicom_sets.SETS if one[0].startswith("rsna")),
 )
 # fmt: on
 
@@ -53,30 +53,7 @@ CORPUS = CorpusCard(
     key="ar-corpus",
     modality="mixed",
     members=(
-        *(
-            CorpusMember(
-                key=key,
-                files=ImageTree(names=(f"{key}-ar-pool", *folders), images=images, look=replace(look, dataset=key)),
-                folders=(
-                    f"{key}-ar-pool",
-                    *folders,
-                ),  # the first is where phantoms go: none may stand in for a task's data
-                printed=printed,
-                overlaps=overlaps,
-            )
-            for key, folders, look, printed, overlaps, images in SPATIAL
-        ),
-        *(
-            CorpusMember(
-                key=key,
-                files=SeriesTree(names=(f"{key}-ar-pool", *folders), series=series, look=replace(look, dataset=key)),
-                folders=(f"{key}-ar-pool", *folders),
-                printed=printed,
-                overlaps=overlaps,
-            )
-            for key, folders, look, printed, _, overlaps, series in dicom_sets.SETS
-            if key.startswith("rsna")
-        ),
+        *(pool_member(PoolSet(*one)._replace(weight=1.0), "ar-pool") for one in SPATIAL),
         *(
             CorpusMember(
                 key=f"brats23-{part.lower()}",

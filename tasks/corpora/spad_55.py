@@ -5,13 +5,13 @@ Source   arXiv 2312.07630, Sec. 4.1 and Table 7; how the sets lie on disk and ho
 
 from dataclasses import replace
 
-from bench.contracts.cards import CorpusCard, CorpusMember, Intensity
-from tasks.layouts.image_tree import Images, ImageTree
+from bench.contracts.cards import CorpusCard, Intensity
+from tasks.layouts.image_tree import Images
 from tasks.layouts.phantom_case import Look
-from tasks.layouts.series_tree import SeriesTree
 from tasks.recipes import dicom_sets
+from tasks.recipes.pool_sets import PoolSet, pool_member
 
-CHEST = Look(dataset="", view="chest", modality="ct", smoke=(40, 40, 24), mini=(80, 80, 40), spacing_mm=(0.8, 0.8, 2.5))
+CHEST, PELVIS = dicom_sets.CHEST, dicom_sets.PROSTATE
 THICK = Look(
     dataset="", view="abdomen", modality="ct", smoke=(40, 40, 16), mini=(80, 80, 24), spacing_mm=(0.75, 0.75, 5.0)
 )
@@ -23,9 +23,6 @@ HEAD = Look(
 )
 HEART = Look(
     dataset="", view="ventricles", modality="mr", smoke=(40, 40, 10), mini=(80, 80, 12), spacing_mm=(1.5, 1.5, 10.0)
-)
-PELVIS = Look(
-    dataset="", view="abdomen", modality="t2", smoke=(40, 40, 16), mini=(80, 80, 20), spacing_mm=(0.6, 0.6, 3.6)
 )
 SPINE = Look(
     dataset="", view="abdomen", modality="t2", smoke=(12, 40, 40), mini=(16, 80, 80), spacing_mm=(4.9, 0.6, 0.6)
@@ -201,33 +198,7 @@ CORPUS = CorpusCard(
     version=2,  # nine sets of DICOM series are read
     key="spad-55",
     modality="mixed",
-    members=(
-        *(
-            CorpusMember(
-                key=key,
-                files=ImageTree(names=(f"{key}-pool", *folders), images=images, look=replace(look, dataset=key)),
-                folders=(
-                    f"{key}-pool",
-                    *folders,
-                ),  # the first is where phantoms go: none may stand in for a task's data
-                printed=printed,
-                weight=weight,
-                overlaps=overlaps,
-            )
-            for key, folders, look, printed, weight, overlaps, images in SETS
-        ),
-        *(
-            CorpusMember(
-                key=key,
-                files=SeriesTree(names=(f"{key}-pool", *folders), series=series, look=replace(look, dataset=key)),
-                folders=(f"{key}-pool", *folders),
-                printed=printed,
-                weight=weight,
-                overlaps=overlaps,
-            )
-            for key, folders, look, printed, weight, overlaps, series in dicom_sets.SETS
-        ),
-    ),
+    members=tuple(pool_member(PoolSet(*one), "pool") for one in (*SETS, *dicom_sets.SETS)),
     printed=397_335,
     intensity=Intensity("percentile"),
     exposes={

@@ -1,0 +1,40 @@
+"""One public set of a pre-training pool, in a line, and the member of a corpus that it makes."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from bench.contracts.cards import CorpusMember
+from tasks.layouts.image_tree import Images, ImageTree
+from tasks.layouts.phantom_case import Look
+from tasks.layouts.series_tree import Series, SeriesTree
+
+
+class PoolSet(NamedTuple):
+    """A set as its owners ship it. `printed` is how many images the paper counts, `weight` how often one is drawn,
+    `overlaps` names the tasks that know its images; `files` tells images by pattern, or series of DICOM."""
+
+    key: str
+    folders: tuple[str, ...]
+    look: Look
+    printed: int
+    weight: float
+    overlaps: tuple[str, ...]
+    files: tuple[Images, ...] | tuple[Series, ...]
+
+
+def pool_member(one: PoolSet, pool: str) -> CorpusMember:
+    """The set in a pool; `pool` ends the name of the folder where its phantoms go, for none may stand in for a task's data."""
+    folders = (f"{one.key}-{pool}", *one.folders)
+    look = replace(one.look, dataset=one.key)
+    images = tuple(part for part in one.files if isinstance(part, Images))
+    series = tuple(part for part in one.files if isinstance(part, Series))
+    return CorpusMember(
+        key=one.key,
+        files=ImageTree(names=folders, images=images, look=look)
+        if images
+        else SeriesTree(names=folders, series=series, look=look),
+        folders=folders,
+        printed=one.printed,
+        weight=one.weight,
+        overlaps=one.overlaps,
+    )
