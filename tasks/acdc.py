@@ -1,7 +1,7 @@
 """ACDC: right ventricle, myocardium and left ventricle in cine MR, 100 labelled patients of two frames each.
 
 Source   Bernard et al., IEEE TMI 2018; humanheart-project.creatis.insa-lyon.fr
-Split    `bench` 72/8/20 patients, fold 0 of five patient-level folds of ours; `mg3d` 160/40 frames in three published folds that
+Split    `bench` 72/8/20 patients, five patient-level folds of ours; `mg3d` 160/40 frames in three published folds that
          put frames of one patient on both sides
 """
 
@@ -22,10 +22,12 @@ LOOK = Look(
 
 BENCH = Protocol(
     split=SplitRule(
-        file="bench_proposed.json",
-        key="acdc",
-        origin="ours: patients by sha256('split-v1|acdc|patientNNN'), test = fold 0 of five, val = 8 of the other 80",
+        file="acdc_patient_proposed.json",
+        key="folds_test",
+        origin="ours: patients by sha256('split-v1|acdc|patientNNN'), five folds of 20 to test on, val = 8 of the other 80",
+        by_fold=True,
         unit="group",
+        divides="others",
     ),
     label_ratios=(0.1, 0.25, 0.5, 1.0),
     intensity=Intensity("zscore"),

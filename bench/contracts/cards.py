@@ -227,7 +227,8 @@ class SplitRule:
     `count` turns a ratio into units: ceil (ours) or the paper's int. `unit` group: the file lists groups (patients, scans)
     whose cases only the data tell. `stratified`: the hash order interleaves classes, so that every prefix has their shares.
     `divides`: the file lists all units and our rule divides them (`all`), or divides each stratum of them (`strata`);
-    fold k then salts the hash with the k-th of `bench.data.splits.SALTS`. `with_val` False leaves the val part in train and
+    fold k then salts the hash with the k-th of `bench.data.splits.SALTS`. `others`: the file lists what each fold tests, and
+    our rule takes the val part from the others. `with_val` False leaves the val part in train and
     selects on the test part.
     """
 
@@ -241,7 +242,7 @@ class SplitRule:
     unit: Literal["case", "group"] = "case"
     straddles: bool = False  # the authors' list puts cases of one group in train and test: their number, and a leak
     stratified: bool = False
-    divides: Literal["", "all", "strata"] = ""
+    divides: Literal["", "all", "strata", "others"] = ""
     with_val: bool = True
 
 

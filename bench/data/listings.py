@@ -29,7 +29,7 @@ class Listing:
 
 def listed(rule: SplitRule, folder: Path, fold: int) -> Listing:
     """The parts that a rule's file names; everything is `train` where our own rule divides the list."""
-    if rule.divides:
+    if rule.divides in ("all", "strata"):
         return Listing(read_list(folder, rule.file, rule.key))
     if rule.file == "ccccii_folds.csv":
         return _ccccii(_list_file(folder, rule.file), rule.key, fold)

@@ -84,7 +84,7 @@ def every_fold(rule: SplitRule, splits_folder: Path, roster: Roster | None = Non
     """The parts of each fold that the rule's list holds, fold 0 first; one entry where there are no folds."""
     if not rule.by_fold:
         return [lists(rule, splits_folder, 0, roster)]
-    count = len(SALTS) if rule.divides else fold_count(rule, splits_folder)
+    count = len(SALTS) if rule.divides in ("all", "strata") else fold_count(rule, splits_folder)
     return [lists(rule, splits_folder, fold, roster) for fold in range(count)]
 
 
@@ -98,6 +98,8 @@ def _of_owners(rule: SplitRule, roster: Roster) -> Listing:
 
 
 def _divided(rule: SplitRule, found: Listing, roster: Roster, fold: int) -> Parts:
+    if rule.divides == "others":
+        return beside_published_test(_task_of(rule), found.train, found.test)
     if fold >= len(SALTS):
         raise SpecError(
             f"No repeat {fold} of our rule; there are {len(SALTS)}.", remedy=f"Say --fold 0 to {len(SALTS) - 1}."

@@ -10,8 +10,9 @@ import pytest
 
 from bench import registry
 from bench.contracts.cards import Protocol
+from bench.contracts.errors import SpecError
 from bench.contracts.kind import make_setup
-from bench.data.splits import beside_published_test, lists, nested, read_list
+from bench.data.splits import beside_published_test, every_fold, lists, nested, read_list
 from bench.data.volumes import label_map
 from bench.phantoms import VIEWS
 
@@ -50,6 +51,7 @@ def protocol(task: str, name: str) -> Protocol:
         ("msd01", "mim", 0, (387, 97, 97), {1.0: 387}),
         ("brats21", "bench", 0, (900, 100, 251), {0.1: 90, 0.25: 225, 0.5: 450, 1.0: 900}),
         ("acdc", "bench", 0, (72, 8, 20), {0.1: 8, 0.25: 18, 0.5: 36, 1.0: 72}),
+        ("acdc", "bench", 4, (72, 8, 20), {0.1: 8, 0.25: 18, 0.5: 36, 1.0: 72}),
         ("acdc", "mg3d", 2, (160, 40, 40), {1.0: 160}),
         ("chaos", "bench", 0, (14, 2, 4), {0.1: 2, 0.25: 4, 0.5: 7, 1.0: 14}),
         ("chaos", "spad", 4, (16, 4, 4), {1.0: 16}),
@@ -70,6 +72,19 @@ def test_parts_and_label_ratios_have_the_published_sizes(
     parts = lists(chosen.split, SPLITS, fold)
     assert (len(parts.train), len(parts.val), len(parts.test)) == sizes
     assert {r: len(nested(parts.train, r, chosen.split.count, parts.subsets)) for r in chosen.label_ratios} == at_ratios
+
+
+def test_the_five_folds_of_acdc_test_each_patient_once_and_the_first_is_the_proposed_split() -> None:
+    rule = protocol("acdc", "bench").split
+    folds = every_fold(rule, SPLITS)
+    assert sorted(case for parts in folds for case in parts.test) == [f"patient{n:03d}" for n in range(1, 101)]
+    for part in ("train", "val", "test"):
+        proposed = read_list(SPLITS, "bench_proposed.json", f"acdc/{part}")
+        assert sorted(getattr(folds[0], part)) == sorted(proposed)
+    assert folds[0].train == read_list(SPLITS, "bench_proposed.json", "acdc/train")
+    assert all(len(set(parts.everything())) == 100 for parts in folds)
+    with pytest.raises(SpecError, match="No fold 5"):
+        lists(rule, SPLITS, 5)
 
 
 OFFERED = {
