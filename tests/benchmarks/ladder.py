@@ -187,7 +187,7 @@ def pretrained(task: str, steps: int, place: Place) -> dict[str, Any]:
         specs = [make_spec(**words, seed=seed, settings=(*length, *changes), phantom=True) for seed in SEEDS]
         cells = [cell for spec in specs if (cell := run(spec, place))]
         scores[start] = [cell.scores[metric] or math.nan for cell in cells]
-    gains = {start: _gain(found, scores["scratch"]) for start, found in scores.items() if start != "scratch"}
+    gains = {start: gain(found, scores["scratch"]) for start, found in scores.items() if start != "scratch"}
     return {
         "task": task,
         "metric": metric,
@@ -201,7 +201,8 @@ def pretrained(task: str, steps: int, place: Place) -> dict[str, Any]:
     }
 
 
-def _gain(found: Sequence[float], scratch: Sequence[float]) -> dict[str, float]:
+def gain(found: Sequence[float], scratch: Sequence[float]) -> dict[str, float]:
+    """Mean of the differences by seed, its standard error, and the one in units of the other (NaN where that is 0)."""
     differences = [ours - theirs for ours, theirs in zip(found, scratch, strict=True)]
     mean, se = statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(len(differences))
     return {"mean": round(mean, 4), "se": round(se, 4), "in_se": round(mean / se, 2) if se else math.nan}

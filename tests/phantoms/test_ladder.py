@@ -16,7 +16,7 @@ from bench.phantoms.specimen import Style, specimen
 from tests.benchmarks.described import description
 from tests.benchmarks.intensity_alone import Case, best_interval, interval_dice, kmeans_dice
 from tests.benchmarks.labelled_phantoms import classification_tasks, drawn, header_columns
-from tests.benchmarks.ladder import earlier, with_earlier
+from tests.benchmarks.ladder import earlier, gain, with_earlier
 from tests.benchmarks.probes import HEADER, cross_validated, header_model, permuted, voxel_model
 
 ALLOWED_SE = 3.0
@@ -118,3 +118,13 @@ def test_rungs_of_another_generator_are_forgotten_and_a_network_takes_the_place_
     before = [{"task": "btcv", "steps": 80}, {"task": "nodulemnist3d", "steps": 600}]
     after = with_earlier(before, [{"task": "btcv", "steps": 600}])
     assert after == [{"task": "btcv", "steps": 600}, before[1]]
+
+
+def test_a_gain_is_paired_by_seed_and_told_in_standard_errors_of_its_mean() -> None:
+    scratch = [0.50, 0.60, 0.70, 0.80, 0.90]  # seeds differ far more than starts
+    found = gain([0.52, 0.61, 0.72, 0.81, 0.92], scratch)
+    differences = np.asarray([0.02, 0.01, 0.02, 0.01, 0.02])
+    se = differences.std(ddof=1) / np.sqrt(5)
+    assert found == {"mean": 0.016, "se": round(se, 4), "in_se": round(0.016 / se, 2)}
+    assert gain([0.5, 0.5], [0.4, 0.6])["in_se"] == 0.0
+    assert np.isnan(gain([0.5, 0.5], [0.4, 0.4])["in_se"])  # no spread: nothing to measure against
