@@ -80,9 +80,9 @@ class Size:
 SIZES: Mapping[str, Size] = {
     "short": Size(
         (
-            shortened(HIPPOCAMPUS, 100, MASKS),
+            shortened(HIPPOCAMPUS, 60, MASKS),
             # shuffled volumes would take one more pre-training a method
-            shortened(NODULES, 100, ("scratch", "pre-trained", "permuted labels")),
+            shortened(NODULES, 200, ("scratch", "pre-trained", "permuted labels")),
         ),
         (0.1,),
         (0,),
