@@ -246,6 +246,12 @@ def test_a_training_that_was_interrupted_is_planned_from_its_own_log(done: Done,
     assert jobs[1]["forecast"]["hours"] == pytest.approx(2 / 4 / 3600)  # one step of two samples
 
 
+def test_a_norm_over_the_batch_is_forecast_where_the_deepest_map_is_one_voxel(tmp_path: Path) -> None:
+    words = ("--method", "mim", "--task", "nodulemnist3d", "--phantom", "--preset", "tiny", "--corpus", "none")
+    jobs = bench("plan", *words, "--results", tmp_path, "--json").value
+    assert jobs[0]["room"] == "finetune" and jobs[0]["forecast"]["hours"] > 0
+
+
 def test_a_plan_for_a_person_is_a_table_with_the_next_command(done: Done, tmp_path: Path) -> None:
     out = tmp_path / "plan.json"
     answer = bench("plan", *OWN_MAE, *SHORT, "--results", done.results, "--out", out)
