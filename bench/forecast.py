@@ -43,7 +43,7 @@ def forecast(chain: Chain, room: str, state: str, place: Any) -> Forecast:
     if speed:
         left = max(0, config.steps - step)
         return Forecast(left * config.batch_size / speed / 3600, memory, disk, f"its own log, {left:,} steps left")
-    rate = _rate(torch_device(place.hardware).type) * SHARE_OF_PEAK
+    rate = _rate(torch_device(place.hardware).type, config.precision != "fp32") * SHARE_OF_PEAK
     return Forecast(
         flops * config.steps * config.batch_size / rate / 3600,
         memory,
@@ -53,13 +53,13 @@ def forecast(chain: Chain, room: str, state: str, place: Any) -> Forecast:
 
 
 @cache
-def _rate(device: str) -> float:
-    """FLOP/s of a large matrix product on this machine, the best of a moment."""
+def _rate(device: str, short: bool) -> float:
+    """FLOP/s of a large matrix product on this machine, in 16 bits or 32, the best of a moment."""
     import time
 
     import torch
 
-    dtype, side = (torch.bfloat16, 8192) if device == "cuda" else (torch.float32, 1024)
+    dtype, side = torch.bfloat16 if short else torch.float32, 8192 if device == "cuda" else 1024
     a = torch.ones(side, side, device=device, dtype=dtype)
     float((a @ a)[0, 0])
     fastest = math.inf  # of several rounds: others on the machine only ever slow one down
