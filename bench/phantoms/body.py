@@ -15,33 +15,33 @@ from types import MappingProxyType
 
 import numpy as np
 
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 
 Point = tuple[float, float, float]
 Rotation = tuple[Point, Point, Point]
 
 SHAPE_COEFFICIENTS = 12
 GALLBLADDER_ABSENT_RATIO = 0.08
-WARP_LEVELS = ((300.0, 5.0), (180.0, 3.0), (110.0, 1.5))  # wavelength and largest amplitude, mm
+WARP_LEVELS = ((300.0, 12.0), (180.0, 7.0), (110.0, 3.0))  # wavelength and largest amplitude, mm
 POSE_LIMIT_DEG = 8.0
 
 # organ: relative spread of its size, spread of its place in mm
 ORGAN_SPREAD: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
-        "torso": (0.04, 0.0),
-        "liver": (0.06, 4.0),
-        "spleen": (0.10, 5.0),
-        "right-kidney": (0.08, 4.0),
-        "left-kidney": (0.08, 4.0),
-        "adrenals": (0.06, 1.5),
-        "gallbladder": (0.12, 4.0),
-        "stomach": (0.09, 5.0),
-        "pancreas": (0.07, 3.0),
-        "oesophagus": (0.07, 2.0),
-        "aorta": (0.08, 2.0),
-        "inferior-vena-cava": (0.08, 2.0),
-        "portal-vein": (0.06, 2.0),
-        "bowel": (0.10, 6.0),
+        "torso": (0.06, 0.0),
+        "liver": (0.10, 8.0),
+        "spleen": (0.14, 8.0),
+        "right-kidney": (0.12, 8.0),
+        "left-kidney": (0.12, 8.0),
+        "adrenals": (0.11, 4.0),
+        "gallbladder": (0.18, 8.0),
+        "stomach": (0.14, 9.5),
+        "pancreas": (0.12, 6.5),
+        "oesophagus": (0.11, 3.0),
+        "aorta": (0.11, 3.5),
+        "inferior-vena-cava": (0.11, 3.5),
+        "portal-vein": (0.09, 3.0),
+        "bowel": (0.13, 11.0),
         "lungs": (0.05, 4.0),
         "heart": (0.06, 4.0),
         "left-atrium": (0.10, 2.5),

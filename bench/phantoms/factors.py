@@ -15,7 +15,9 @@ from bench.phantoms.body import stream
 
 FACTORS = 6
 LABEL_NOISE_RATIO = 0.05
-MARGIN = 0.35  # by how much the winning class leads, so that factors near a border do not drown what can be learnt
+MARGIN, MARGIN_OF_TWO = 0.12, 0.5
+"""By how much the winning class leads, so that factors near a border do not drown what can be learnt: two classes lie opposite
+each other and can lead by more."""
 _TRIES = 10_000
 
 
@@ -63,7 +65,7 @@ def latent(family: str, classes: int, label: int, *key: str) -> Latent:
         factors = np.clip(random.standard_normal(FACTORS), -2, 2)
         scores = towards @ factors
         ahead = scores[shown] - max(float(scores[k]) for k in range(classes) if k != shown)
-        if ahead > (MARGIN if classes == 2 else MARGIN / 3):
+        if ahead > (MARGIN_OF_TWO if classes == 2 else MARGIN):
             return Latent(tuple(round(float(f), 6) for f in factors), label, shown)
     raise AssertionError(f"class {shown} of {family} was never drawn")
 

@@ -94,7 +94,7 @@ def test_the_warp_never_folds() -> None:
 @pytest.mark.parametrize("shape", [(40, 40, 20), (96, 96, 48)])
 def test_every_btcv_organ_has_a_plausible_volume(shape: tuple[int, int, int]) -> None:
     plausible_ml = {
-        "spleen": (70, 260), "right-kidney": (60, 260), "left-kidney": (60, 260), "gallbladder": (8, 60),
+        "spleen": (40, 260), "right-kidney": (45, 260), "left-kidney": (45, 260), "gallbladder": (8, 60),
         "esophagus": (10, 40), "liver": (850, 1900), "stomach": (130, 600), "aorta": (45, 180), "ivc": (50, 170),
         "portal-splenic-veins": (15, 60), "pancreas": (40, 130), "right-adrenal-gland": (2, 14),
         "left-adrenal-gland": (2, 16),
