@@ -22,7 +22,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight, from_disk
+from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight, from_disk, later
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Corpus, Losses, Method, Phase, Turn
 from bench.nets.intensity import to_network_range
@@ -49,7 +49,8 @@ class MG3DConfig(MethodConfig):
     crop: Shape3 = (128, 96, 128)  # Sec. IV, voxels (x, y, z) that the middle of a volume is resized to
     middle_share: tuple[float, float, float] = (0.875, 0.65625, 0.88)  # released code, share of each axis that is kept
     encoder: Literal["swin", "unet3d"] = "swin"  # Tab. I
-    feature: int = 48  # Sec. IV, Swin-B; 96 is Swin-L
+    feature: int = 48  # Sec. IV, Swin-B
+    doubled: bool = later(False)  # Sec. IV, Swin-L: twice the features of Swin-B
     depths: tuple[int, int, int, int] = (2, 2, 2, 2)  # released code, Swin blocks per stage
     heads: tuple[int, int, int, int] = (3, 6, 12, 24)  # released code, per stage
     window: Shape3 = (7, 7, 7)  # released code, tokens
@@ -106,6 +107,10 @@ class MG3DConfig(MethodConfig):
     def multiple(self) -> Shape3:
         """A token stands for 32 x 32 x 32 voxels."""
         return (STRIDE, STRIDE, STRIDE)
+
+    def features(self) -> int:
+        """Of the first stage of Swin."""
+        return 2 * self.feature if self.doubled else self.feature
 
     def grid(self) -> Shape3:
         """Tokens per axis."""
@@ -395,9 +400,9 @@ def check(config: MG3DConfig) -> None:
             f"A crop of {config.crop} voxels is no whole number of tokens of {STRIDE} and of blocks of {config.block}.",
             remedy="Choose multiples of both.",
         )
-    if config.projected_twice and config.encoder == "swin" and 16 * config.feature != config.width:
+    if config.projected_twice and config.encoder == "swin" and 16 * config.features() != config.width:
         raise SpecError(
-            f"The image can be projected twice only where the encoder's {16 * config.feature} features are the width's "
+            f"The image can be projected twice only where the encoder's {16 * config.features()} features are the width's "
             f"{config.width}.",
             remedy="Set projected_twice=false.",
         )
@@ -428,7 +433,7 @@ def build_vision(config: MG3DConfig, sight: Sight) -> Swin3D | UNet3D:
         return UNet3D(sight, widths=config.unet_widths)
     return Swin3D(
         sight,
-        feature=config.feature,
+        feature=config.features(),
         depths=config.depths,
         heads=config.heads,
         window=config.window,
@@ -549,7 +554,7 @@ METHOD = MethodCard(
         "no_sfr": {"terms": ("mim", "mlm", "cml", "ssm", "dfa")},
         "no_dfa": {"terms": ("mim", "mlm", "sfr", "cml", "ssm")},
         "no_ssm": {"terms": ("mim", "mlm", "sfr", "cml", "dfa")},
-        "swin_l": {"feature": 96},
+        "swin_l": {"doubled": True},
         "unet3d": {"encoder": "unet3d", "decoder": "unet"},
         "gate": {"volume_attention": "gate", "word_attention": "gate"},
         "ssm_thresholded": {"ssm_target": "thresholded"},

@@ -382,6 +382,7 @@ def test_a_hundred_steps_of_the_whole_loss_leave_the_text_encoders_checksum_as_i
 
 
 BUILT_OTHERWISE = (
+    "swin_l",
     "intra_word",
     "intra_no_cml",
     "no_ssm",

@@ -38,9 +38,9 @@ def test_parameter_counts_are_those_of_the_paper_s_networks() -> None:
 
 
 def test_a_volume_is_48_tokens_of_768_and_swin_l_s_1536_are_projected() -> None:
-    for feature in (48, 96):
+    for feature, doubled in ((48, False), (96, True)):
         with torch.device("meta"):
-            encoder = build_encoder(dataclasses.replace(FULL, feature=feature), SIGHT)
+            encoder = build_encoder(dataclasses.replace(FULL, doubled=doubled), SIGHT)
             volume = torch.zeros(1, 1, *FULL.crop)
             maps = encoder(volume).maps
             tokens = encoder.look(volume)
