@@ -24,10 +24,13 @@ DASHED = ("shuffled voxels", "permuted labels")
 
 def draw_courses(courses: Sequence[Course], out: Path) -> Path:
     """Scores on the validation part over updates, in panels that share their axes by row; written as the suffix of `out` says."""
+    from matplotlib.lines import Line2D
+
     rows: dict[tuple[str, str, float], list[Course]] = {}
     for course in courses:
         rows.setdefault((course.arm.pool.name, course.arm.way, course.arm.spec.ratio), []).append(course)
     methods = sorted({course.arm.method for course in courses})
+    starts = {course.arm.start for course in courses}
     with new_figure((2.3 * len(methods) + 0.9, 1.9 * len(rows) + 0.9)) as figure:
         panels = figure.subplots(len(rows), len(methods), sharex="row", sharey="row", squeeze=False)
         for line, ((pool, way, ratio), here) in zip(panels, rows.items(), strict=True):
@@ -38,8 +41,7 @@ def draw_courses(courses: Sequence[Course], out: Path) -> Path:
             panel.set_title(method, loc="left", fontweight="bold")
         for panel in panels[-1]:
             panel.set_xlabel("updates of fine-tuning")
-        known = {course.arm.start: course for course in courses}
-        handles = [figure.gca().plot([], [], **_look(start), label=start)[0] for start in COLOURS if start in known]
+        handles = [Line2D([], [], label=start, **_look(start)) for start in COLOURS if start in starts]
         figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=8)
         figure.suptitle("On validation cases, while fine-tuning", x=0.008, ha="left", fontweight="bold", fontsize=11)
         save(figure, out)

@@ -92,9 +92,8 @@ def _cost(chain: Chain, phase: str) -> tuple[int, float, float]:
         kind: Any = registry.kind(chain.words.task.kind)
         encoder = plan.method.encoder(plan.architecture, sight)
         net = encoder if phase else kind.build_net(plan.setup, encoder, plan.method.decoder, 0)
-        volumes = torch.empty(
-            2, sight.channels, *sight.shape
-        )  # a norm over the batch can't take one, where a map is a voxel
+        # two, for a norm over the batch can't take one where its map is a voxel
+        volumes = torch.empty(2, sight.channels, *sight.shape)
         both = cost_of(lambda: net(volumes))
     return _parameters(net), 3.0 * both.flops / 2, both.saved_bytes / 2
 
