@@ -25,7 +25,7 @@ def test_a_small_classifier_sees_eight_cases_at_a_low_rate_and_all_others_four(t
     card = registry.task(task)
     for protocol in card.protocols.values():
         recipe = protocol.recipe.sized("small", card.kind)
-        wanted = (8, 5e-4, 600) if card.kind == "classification" else (4, 2e-3, 600)
+        wanted = (8, 1e-4, 600) if card.kind == "classification" else (4, 2e-3, 600)
         assert (recipe.batch_size, recipe.lr, recipe.steps) == wanted
 
 

@@ -121,7 +121,7 @@ class MethodConfig(PhaseConfig):
 SMALL: Mapping[str, Any] = {"batch_size": 4, "lr": 2e-3}  # ours
 SMALL_CLASSIFIER: Mapping[str, Any] = {"batch_size": 8, "lr": 1e-4}
 """Ours. A case brings one label, not one per voxel, so that an update of four is mostly noise: twice the cases, a twentieth of
-the rate. At five times that rate the small U-Net forgets and finds the phantom nodules' classes again and again."""
+the rate."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-GENERATOR_VERSION = "2"
+GENERATOR_VERSION = "3"
 
 Point = tuple[float, float, float]
 Rotation = tuple[Point, Point, Point]
@@ -28,7 +28,7 @@ POSE_LIMIT_DEG = 8.0
 # organ: relative spread of its size, spread of its place in mm
 ORGAN_SPREAD: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
-        "torso": (0.06, 0.0),
+        "torso": (0.04, 0.0),
         "liver": (0.10, 8.0),
         "spleen": (0.14, 8.0),
         "right-kidney": (0.12, 8.0),
