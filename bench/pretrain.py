@@ -22,7 +22,7 @@ from bench.data.lock import only_one
 from bench.data.picture_file import write_pictures
 from bench.keys import plain
 from bench.train.checkpoint import load_weights, save_weights
-from bench.train.controls import ShuffledVoxels
+from bench.train.controls import controlled
 from bench.train.job import untrained
 from bench.train.loop import Hardware, Job, train
 from bench.train.progress import Progress
@@ -81,9 +81,7 @@ def _run_phase(
     hardware: Hardware,
     progress: Progress | None,
 ) -> None:
-    phase = next(phase for phase in method.phases if phase.name == phase_name)
-    if configs[phase_name].shuffled_voxels:
-        phase = dataclasses.replace(phase, views=ShuffledVoxels(phase.views))
+    phase = controlled(next(phase for phase in method.phases if phase.name == phase_name), configs[phase_name])
     folder.mkdir(parents=True, exist_ok=True)
     write_json(
         folder / "config.json",

@@ -108,6 +108,7 @@ class MethodConfig(PhaseConfig):
     crop: Shape3 = (96, 96, 96)  # baselines' common rule, voxels shown to the method per sample
     workers: int = recorded(4)  # loader processes
     shuffled_voxels: bool = later(False)  # ours, a control that must not help: the voxels of every view in random order
+    white_noise: bool = later(False)  # ours, a control that must not help: noise with the mean and spread of every view
 
     def multiple(self) -> Shape3:
         """Voxels per axis of which the encoder's input must be a whole multiple."""

@@ -16,8 +16,9 @@ from bench.phantoms.specimen import Style, specimen
 from tests.benchmarks.described import description
 from tests.benchmarks.intensity_alone import Case, best_interval, interval_dice, kmeans_dice
 from tests.benchmarks.labelled_phantoms import classification_tasks, drawn, header_columns
-from tests.benchmarks.ladder import earlier, gain, with_earlier
+from tests.benchmarks.ladder import earlier, with_earlier
 from tests.benchmarks.probes import HEADER, cross_validated, header_model, permuted, voxel_model
+from tests.benchmarks.trained_rungs import chance_se, gain, judged
 
 ALLOWED_SE = 3.0
 IMAGES = 60
@@ -128,3 +129,23 @@ def test_a_gain_is_paired_by_seed_and_told_in_standard_errors_of_its_mean() -> N
     assert found == {"mean": 0.016, "se": round(se, 4), "in_se": round(0.016 / se, 2)}
     assert gain([0.5, 0.5], [0.4, 0.6])["in_se"] == 0.0
     assert np.isnan(gain([0.5, 0.5], [0.4, 0.4])["in_se"])  # no spread: nothing to measure against
+
+
+def test_a_start_is_held_against_scratch_and_permuted_labels_against_chance() -> None:
+    scores = {
+        "scratch": [0.50, 0.55, 0.60, 0.52, 0.58],
+        "pre-trained": [0.60, 0.66, 0.69, 0.63, 0.68],
+        "white noise": [0.51, 0.54, 0.61, 0.51, 0.58],
+        "permuted labels": [0.45, 0.55, 0.50, 0.48, 0.52],
+    }
+    found = judged(scores, 300)["in_band"]
+    assert found == {"white noise helps not": True, "pre-trained helps": True, "permuted labels are chance": True}
+    leaking = {**scores, "pre-trained": scores["scratch"], "white noise": scores["pre-trained"]}
+    found = judged({**leaking, "permuted labels": [0.62] * 5}, 300)["in_band"]
+    assert found == {"white noise helps not": False, "pre-trained helps": False, "permuted labels are chance": False}
+
+
+def test_the_standard_error_of_chance_is_the_spread_of_scores_that_tell_nothing() -> None:
+    random, labels = np.random.default_rng(0), np.arange(100) % 2
+    aucs = [roc_auc_score(labels, random.standard_normal(100)) for _ in range(400)]
+    assert 0.9 < float(np.std(aucs)) / chance_se(100) < 1.1

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
-from bench.train.controls import ShuffledVoxels, others_label
+from bench import registry
+from bench.contracts.cards import MethodConfig
+from bench.contracts.errors import SpecError
+from bench.contracts.method import one_phase
+from bench.keys import key_of
+from bench.train.controls import ShuffledVoxels, WhiteNoise, controlled, others_label
 
 
 def views(corpus: Any, sample: tuple[str, ...], rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -30,6 +37,45 @@ def test_channels_of_a_voxel_stay_together_and_each_sample_has_its_own_order() -
     again = shuffle(None, (), np.random.default_rng(1))["volume"]  # type: ignore[arg-type]
     assert np.array_equal(one[1], one[0] + 120)  # the second channel is the first plus 4 * 5 * 6
     assert np.array_equal(one, again) and not np.array_equal(one, other)
+
+
+def test_noise_keeps_shape_mean_and_spread_of_each_channel_and_no_voxel_tells_of_its_neighbour() -> None:
+    def smooth(corpus: Any, sample: tuple[str, ...], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        ramp = np.linspace(0, 1, 16 * 16 * 16, dtype=np.float32).reshape(16, 16, 16)
+        return {
+            "volume": np.stack([ramp, 100 - 30 * ramp]),
+            "grey": (255 * ramp[None]).astype(np.uint8),
+            "tokens": np.arange(7),
+        }
+
+    plain = smooth(None, (), np.random.default_rng(0))
+    found = WhiteNoise(smooth)(None, (), np.random.default_rng(0))  # type: ignore[arg-type]
+    assert np.array_equal(found["tokens"], plain["tokens"])
+    assert found["grey"].dtype == np.uint8 and len(np.unique(found["grey"])) > 100
+    for ours, theirs in zip(found["volume"], plain["volume"], strict=True):
+        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
+        assert abs(ours.mean() - theirs.mean()) < 0.1 * theirs.std() and abs(ours.std() / theirs.std() - 1) < 0.1
+        assert (
+            abs(np.corrcoef(ours[:, :, 1:].ravel(), ours[:, :, :-1].ravel())[0, 1]) < 0.06
+        )  # 3,840 pairs: 3 SE are 0.05
+    again = WhiteNoise(smooth)(None, (), np.random.default_rng(0))  # type: ignore[arg-type]
+    assert np.array_equal(found["volume"], again["volume"])
+
+
+def test_a_phase_is_destroyed_in_the_one_way_its_config_asks_for() -> None:
+    config = MethodConfig()
+    phase = one_phase(config, draw=None, views=views, loss=None)[0]  # type: ignore[arg-type]
+    assert controlled(phase, config) is phase
+    assert isinstance(controlled(phase, replace(config, shuffled_voxels=True)).views, ShuffledVoxels)
+    assert isinstance(controlled(phase, replace(config, white_noise=True)).views, WhiteNoise)
+    with pytest.raises(SpecError, match="two controls"):
+        controlled(phase, replace(config, shuffled_voxels=True, white_noise=True))
+
+
+def test_a_control_is_a_pretraining_of_its_own() -> None:
+    small = registry.method("mae3d").small
+    configs = (small, replace(small, white_noise=True), replace(small, shuffled_voxels=True))
+    assert len({key_of(config=config) for config in configs}) == 3
 
 
 def test_permuted_labels_are_a_permutation_that_the_seed_decides() -> None:
