@@ -80,7 +80,7 @@ class Size:
 SIZES: Mapping[str, Size] = {
     "short": Size(
         (
-            shortened(HIPPOCAMPUS, 60, MASKS),
+            shortened(HIPPOCAMPUS, 40, MASKS),
             # shuffled volumes would take one more pre-training a method
             shortened(NODULES, 200, ("scratch", "pre-trained", "permuted labels")),
         ),

@@ -31,7 +31,7 @@ def test_a_small_classifier_sees_eight_cases_at_a_low_rate_and_all_others_four(t
 
 def test_a_method_may_want_another_rate_for_one_kind_of_task_alone() -> None:
     assert small("unet3d_scratch", "msd04").lr == 4e-3
-    assert small("unet3d_scratch", "nodulemnist3d").lr == 5e-4
+    assert small("unet3d_scratch", "nodulemnist3d").lr == small("mae3d", "nodulemnist3d").lr == 1e-4
     assert small("unet3d_scratch", "nodulemnist3d", settings=("finetune.lr=2e-3",)).lr == 2e-3
 
 
