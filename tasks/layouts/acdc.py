@@ -25,6 +25,7 @@ from tasks.layouts.phantom_case import SPLITS, Look, Size, claim, draw_number, s
 PARTS = ("training", "testing", "database/training", "database/testing", "")
 PATIENT = re.compile(r"patient(\d{3})")
 PHASES = ("ED", "ES")
+OFFICIAL_TRAINING = 100  # patients; higher numbers are those of the testing part
 EMPTIED = 0.78  # radii of both cavities at the end of contraction, relative to the end of filling
 GROUPS = ("NOR", "MINF", "DCM", "HCM", "RV")
 
@@ -59,17 +60,22 @@ class Acdc:
         )
 
     def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Size) -> None:
-        """Whole patients, whether a list names them or one of their frames; the frames are those of the published list."""
+        """Whole patients, whether a list names them or one of their frames; the frames are those of the published list, which
+        names none of the testing part."""
         claim(folder)
         frames: dict[str, list[int]] = {}
         for name in read_list(SPLITS, "acdc_mg3d.json", "all"):
             frames.setdefault(f"patient{name[:3]}", []).append(int(name[-2:]))
         patients = dict.fromkeys(name if PATIENT.fullmatch(name) else f"patient{name[:3]}" for name in case_ids)
-        written = [path for patient in patients for path in self._write(folder, patient, frames[patient], size)]
+        written = [
+            path
+            for patient in patients
+            for path in self._write(folder, patient, frames.get(patient) or _drawn_frames(patient), size)
+        ]
         seal(folder, size, case_ids, written)
 
     def _write(self, folder: Path, patient: str, frames: Sequence[int], size: Size) -> list[Path]:
-        home = folder / "training" / patient
+        home = folder / ("training" if int(patient[-3:]) <= OFFICIAL_TRAINING else "testing") / patient
         filled, empty = sorted(frames)
         count = empty + 3
         ((_, full),) = self.look.draw([patient], size)
@@ -110,6 +116,13 @@ class Acdc:
             source="phantom" if phantom else "real",
             meta={"phase": phase, "diagnosis": info.get("Group", "")},
         )
+
+
+def _drawn_frames(patient: str) -> list[int]:
+    """Two labelled frames of a patient that no list tells: the first is frame 1 in four patients of five."""
+    draw = draw_number(patient, "frames")
+    filled = 1 if draw % 5 else 4
+    return [filled, filled + 7 + draw % 6]
 
 
 def _patients(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from bench.contracts.record import Record
 from bench.data import manifest
 from bench.data.checks import check
 from bench.data.roster import roster_of
-from bench.data.splits import Parts, check_hygiene, lists, nested
+from bench.data.splits import Parts, check_hygiene, lists, nested, rank
 from bench.data.volumes import read_header, read_image, read_label, write_nifti
 from bench.phantom_data import task_ids
 from bench.spec import make_spec
@@ -80,16 +80,15 @@ def test_the_cine_series_holds_the_labelled_frames_and_the_heart_empties_between
         assert (empty == cavity).sum() < 0.8 * (full == cavity).sum()
 
 
-def test_the_testing_part_is_read_beside_the_training_part_and_other_nestings_are_found(copied: Path) -> None:
-    shutil.copytree(copied / "training" / "patient055", copied / "testing" / "patient101")
-    for path in (copied / "testing" / "patient101").iterdir():
-        path.rename(path.with_name(path.name.replace("patient055", "patient101")))
-    before = len(by_case(copied))
-    assert {"101_frame01"} <= set(by_case(copied)) and before == len(by_case(copied))
+def test_the_testing_part_lies_beside_the_training_part_and_other_nestings_are_found(copied: Path) -> None:
+    homes = {part: {path.name for path in (copied / part).iterdir()} for part in ("training", "testing")}
+    assert max(homes["training"]) <= "patient100" < min(homes["testing"])
+    cases = set(by_case(copied))
+    assert {case[:3] for case in cases} == {home.removeprefix("patient") for part in homes.values() for home in part}
     inner = copied.parent / "outer" / "database"
     inner.parent.mkdir()
     copied.rename(inner)
-    assert len(by_case(CARD.files.locate(inner.parent) or inner)) == before
+    assert set(by_case(CARD.files.locate(inner.parent) or inner)) == cases
 
 
 # Splits -----------------------------------------------------------------------------------------------
@@ -104,6 +103,17 @@ def test_a_ratio_takes_whole_patients_and_no_patient_straddles_ours(written: Pat
     patients = {case[:3] for case in taken if "_frame" in case}
     assert all(sum(case.startswith(p) for case in taken) == 2 for p in patients) and len(taken) <= len(here)
     check_hygiene(parts, {r.case_id: r.group for r in by_case(written).values()})
+
+
+def test_the_official_split_tests_on_the_owners_testing_part_alone(written: Path) -> None:
+    listed = lists(CARD.protocols["official"].split, SPLITS)
+    assert {f"patient{k:03d}" for k in range(101, 151)} == set(listed.test)
+    assert {f"patient{k:03d}" for k in range(1, 101)} == {*listed.train, *listed.val} and len(listed.val) == 10
+    assert listed.val == rank("acdc", {*listed.train, *listed.val})[:10]
+    parts, records = parts_of("official", written), by_case(written)
+    here = [records[case] for case in parts.test if case in records]
+    assert here and all(record.images[0].path.startswith("testing/") for record in here)
+    assert {record.meta["phase"] for record in here} == {"ED", "ES"}
 
 
 def test_the_published_folds_leak_patients_knowingly_and_run_all_the_same(written: Path) -> None:
