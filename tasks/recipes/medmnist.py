@@ -25,11 +25,12 @@ def bench_protocol(
 ) -> Protocol:
     """Our recipe on the official split of `flag`, at all label ratios; `notes` are the task's own."""
     points = "voxels" if dims == 3 else "pixels"
-    factor = ("Training shapes are multiplied by a factor in [0, 1), all others by 0.5, as the owners do.",)
+    factor = "Training shapes are multiplied by a factor in [0, 1), all others by 0.5, as the owners do."
+    centred = "Grey values are scaled to [-1, 1]: from 0 up, the brightness that all images share drowns a small transformer."
     return Protocol(
         split=SplitRule(file="medmnist.json", key=flag, origin="official, inside the file", stratified=True),
         label_ratios=(0.1, 0.25, 0.5, 1.0),
-        intensity=Intensity("u8"),
+        intensity=Intensity("u8") if random_factor else Intensity("u8", scaled_to=(-1.0, 1.0)),
         spacing_mm=_spacing_mm(dims),
         patch_voxels=_side(64, dims),
         image_voxels=_side(28, dims),
@@ -48,7 +49,7 @@ def bench_protocol(
         notes=(
             f"The recipe is ours: 28 {points} a side stretched to 64, {steps:,} updates.",
             "The split is inside the file; our hash orders the training images, classes interleaved.",
-            *(factor if random_factor else ()),
+            factor if random_factor else centred,
             *notes,
         ),
     )
