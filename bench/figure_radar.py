@@ -17,7 +17,7 @@ from bench.contracts.errors import SpecError, nearest
 from bench.figure_canvas import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, new_figure, save
 from bench.leaderboard import Board
 from bench.leaderboard_printed import PrintedResult
-from bench.table_entries import is_distance
+from bench.table_entries import is_error
 from bench.table_words import clean
 
 TABLES = ("mg3d:I", "mg3d:II")
@@ -70,7 +70,7 @@ def radar_of(
 def draw_radar(found: Radar, out: Path) -> Path:
     """Draw it: printed methods as solid lines, ours dashed."""
     table = np.array([*found.printed.values(), *found.measured.values()])
-    down = np.array([-1.0 if is_distance(metric) else 1.0 for _, metric in found.axes])
+    down = np.array([-1.0 if is_error(metric) else 1.0 for _, metric in found.axes])
     low, high = np.nanmin(table * down, axis=0), np.nanmax(table * down, axis=0)
     span = np.where(high > low, high - low, 1.0)
     angles = np.linspace(0, 2 * math.pi, len(found.axes), endpoint=False)
@@ -126,7 +126,7 @@ def _foremost(values: Mapping[str, Mapping[tuple[str, str], float]], axes: Seque
 
 
 def _better(one: float, other: float, metric: str) -> bool:
-    return one < other if is_distance(metric) else one > other
+    return one < other if is_error(metric) else one > other
 
 
 def _line(held: Mapping[tuple[str, str], float], axes: Sequence[tuple[str, str]]) -> tuple[float, ...]:

@@ -19,7 +19,7 @@ from bench.leaderboard import Board
 from bench.leaderboard_printed import PrintedResult
 from bench.published.layout import paper_table
 from bench.stats.friedman import Ranking, ranking
-from bench.table_entries import is_distance
+from bench.table_entries import is_error
 from bench.table_words import clean
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def measured_scores(boards: Sequence[Board], *, phantom: bool = False) -> Scores
                 continue
             inside = [w for w in ("" if result.corpus == "none" else result.corpus, result.setting) if w]
             name = clean(f"{result.method} ({', '.join(inside)})" if inside else result.method)
-            found.setdefault(place, {})[name] = entry.mean * (-1 if is_distance(board.metric) else 1)
+            found.setdefault(place, {})[name] = entry.mean * (-1 if is_error(board.metric) else 1)
     return found
 
 
@@ -68,15 +68,13 @@ def printed_scores(name: str, printed: Sequence[PrintedResult]) -> Scores:
         inside += [result.setting] if len(by_network[result.method]) > 1 and result.setting else []
         row = f"{result.method} ({', '.join(inside)})" if inside else result.method
         for metric in result.scores:
-            sign = -1 if is_distance(metric) else 1
+            sign = -1 if is_error(metric) else 1
             found.setdefault(f"{result.task} r{result.ratio:g} {metric}", {})[row] = sign * float(
                 result.shown(metric)[0]
             )
         for region, scores in result.regions.items():
             for metric, cell in scores.items():
-                regions.setdefault(f"{region} {metric}", {})[row] = float(cell.value) * (
-                    -1 if is_distance(metric) else 1
-                )
+                regions.setdefault(f"{region} {metric}", {})[row] = float(cell.value) * (-1 if is_error(metric) else 1)
     return regions if len(found) < 2 and len(regions) > 1 else found
 
 

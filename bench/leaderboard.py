@@ -21,7 +21,7 @@ from bench.metrics import METRICS
 from bench.metrics.pooled import is_pooled
 from bench.stats.all_pairs import board_letters
 from bench.stats.intervals import FEW
-from bench.table_entries import Entry, entry, is_distance, ranks
+from bench.table_entries import Entry, entry, is_error, ranks
 from bench.table_model import with_settings
 
 TIES = (
@@ -170,7 +170,7 @@ def _mean(values: Numbers) -> float:
 
 def _place(result: Result, metric: str) -> tuple[object, ...]:
     mean = result.entries[metric].mean if metric in result.entries else float("nan")
-    upward = 1.0 if is_distance(metric) else -1.0
+    upward = 1.0 if is_error(metric) else -1.0
     return (np.isnan(mean), upward * mean if not np.isnan(mean) else 0.0, result.method, result.corpus, result.setting)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bench.contracts.errors import SpecError, nearest
 from bench.leaderboard import FEW_NOTE, TIES, Board, Result
 from bench.leaderboard_printed import PrintedResult
-from bench.table_entries import DECIMALS, MARKS, is_distance
+from bench.table_entries import DECIMALS, MARKS, is_distance, is_error
 from bench.table_forms import FORMS, html_template
 from bench.table_words import clean, csv_word, md_word, tex_word
 
@@ -115,8 +115,8 @@ def notes(told: Sequence[Sheet]) -> list[str]:
 
 
 def _sheet(board: Board, metric: str, results: Sequence[Result], beside: Sequence[PrintedResult]) -> Sheet:
-    words, down = board.words, is_distance(metric)
-    unit = clean(words.unit) if down else "%"
+    words, down = board.words, is_error(metric)
+    unit = clean(words.unit) if is_distance(metric) else "%"
 
     def key(result: Result) -> tuple[bool, float, str]:
         mean = result.entries[metric].mean
@@ -174,7 +174,7 @@ def _line(at: int, result: Result, metric: str, board: Board) -> Line:
 
 
 def _printed_lines(found: Sequence[PrintedResult], metric: str) -> tuple[Line, ...]:
-    sign = 1 if is_distance(metric) else -1
+    sign = 1 if is_error(metric) else -1
     ranked = sorted(found, key=lambda result: (sign * float(result.shown(metric)[0]), result.table, result.method))
     lines = []
     for result in ranked:

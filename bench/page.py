@@ -27,7 +27,7 @@ from bench.metrics import METRICS
 from bench.page_shelves import PICTURES, as_script, find_pictures, shelves
 from bench.published.printed import Printed
 from bench.store import Store
-from bench.table_entries import MARKS, Entry, is_distance
+from bench.table_entries import MARKS, Entry, is_distance, is_error
 from bench.table_forms import html_template, template_text
 from bench.table_words import clean
 
@@ -179,9 +179,7 @@ def _metrics(found: Sequence[Board], printed: Sequence[PrintedResult]) -> list[l
     held = Counter(metric for board in found for result in board.results for metric in result.entries)
     told = Counter(metric for result in printed for metric in result.scores)
     every = sorted({*held, *told}, key=lambda metric: (-heads[metric], -held[metric], -told[metric], metric))
-    return [
-        [clean(m), _title(m), "mm" if is_distance(m) else "%", not is_distance(m), held[m] + told[m]] for m in every
-    ]
+    return [[clean(m), _title(m), "mm" if is_distance(m) else "%", not is_error(m), held[m] + told[m]] for m in every]
 
 
 def _title(metric: str) -> str:

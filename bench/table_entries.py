@@ -39,9 +39,15 @@ class Entry:
 
 
 def is_distance(metric: str) -> bool:
-    """True for metrics measured in mm or voxels, of which less is better; all others are fractions."""
+    """True for metrics measured in mm or voxels; all others are fractions."""
     known = METRICS.get(metric) or METRICS.get(metric.partition("@")[0])
     return known is not None and known.unit == "mm"
+
+
+def is_error(metric: str) -> bool:
+    """True for metrics of which less is better: distances, and errors that are fractions (`ravd`)."""
+    known = METRICS.get(metric) or METRICS.get(metric.partition("@")[0])
+    return known is not None and not known.higher_is_better
 
 
 def entry(cells: Sequence[Cell], metric: str) -> Entry:
@@ -78,7 +84,7 @@ def ranks(column: Mapping[Key, Sequence[Cell]], metric: str) -> dict[Key, int]:
     if is_distance(metric) and fair:
         least = min(_lost(column[key]) for key in fair)
         fair = [key for key in fair if _lost(column[key]) == least]
-    return best_two({key: round(made[key].mean, DECIMALS) for key in fair}, higher=not is_distance(metric))
+    return best_two({key: round(made[key].mean, DECIMALS) for key in fair}, higher=not is_error(metric))
 
 
 def best_two(shown: Mapping[Key, float], *, higher: bool) -> dict[Key, int]:

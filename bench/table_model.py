@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from bench.contracts.cards import PRESETS, FineTuneConfig, Inference, MethodConfig
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.record import Cell
-from bench.table_entries import MARKS, Entry, entry, is_distance, ranks, undefined
+from bench.table_entries import MARKS, Entry, entry, is_distance, is_error, ranks, undefined
 from bench.table_words import clean
 
 __all__ = ["MARKS", "Column", "Entry", "Row", "Section", "TableModel", "select", "table"]
@@ -122,7 +122,7 @@ def table(cells: Iterable[Cell], name: str = "all", metric: str = "dice") -> Tab
     groups = _grouped(sorted(held, key=lambda cell: cell.name), lambda cell: _section_key(cell, metric))
     sections = tuple(_section(groups[key], metric) for key in sorted(groups, key=_section_order))
     footnotes = tuple((m, text) for m, (_, text) in MARKS.items() if any(m in section.marks for section in sections))
-    return TableModel(clean(name), clean(metric), not is_distance(metric), sections, footnotes)
+    return TableModel(clean(name), clean(metric), not is_error(metric), sections, footnotes)
 
 
 def select(cells: Iterable[Cell], name: str) -> list[Cell]:

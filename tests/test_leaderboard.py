@@ -22,6 +22,7 @@ from bench.stats.all_pairs import board_letters, pairwise_p
 from bench.stats.letters import tie_letters
 from bench.store import Store
 from bench.table import render_table
+from tests.cells import make_cell
 from tests.command_line import bench
 from tests.pages import add, hostile_store, small_store
 
@@ -192,6 +193,15 @@ def test_the_leaderboard_is_printed_in_every_form_with_places_letters_and_marks(
     distances = bench("table", "leaderboard", "--results", tmp_path, "--metric", "hd95", "--json").value["boards"][0]
     assert [line["ties"] for line in distances["measured"]] == ["", "", "", ""]
     assert len(store.cells()) == 10
+
+
+def test_of_an_error_that_is_a_fraction_the_least_comes_first_in_percent(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for method, value in (("ar", 0.5), ("mim", 0.05), ("spad", 1.2)):
+        store.write(make_cell(method=method, metrics=("ravd",), scores={"ravd": value}, class_scores={}), [])
+    assert [result.method for result in made(store)[0].results] == ["mim", "ar", "spad"]
+    (sheet,) = bench("table", "leaderboard", "--results", tmp_path, "--metric", "ravd", "--json").value["boards"]
+    assert [line["method"] for line in sheet["measured"]] == ["mim", "ar", "spad"] and sheet["unit"] == "%"
 
 
 def test_printed_rows_follow_measured_ones_and_are_not_ranked(tmp_path: Path) -> None:

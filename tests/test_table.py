@@ -178,6 +178,13 @@ def test_folds_may_have_data_of_their_own() -> None:
 # --- ranks ---
 
 
+def test_of_an_error_that_is_a_fraction_less_is_better_and_the_table_says_so_in_percent() -> None:
+    cells = [make_cell(method=m, scores={"ravd": v}) for m, v in (("ar", 0.5), ("mim", 0.05), ("spad", 1.2))]
+    model = table(cells, metric="ravd")
+    assert [(made.mean, made.rank) for made in entries(model)] == [(50.0, 2), (5.0, 1), (120.0, 0)]
+    assert model.caption.startswith("ravd in % (lower is better)")
+
+
 def test_what_is_equal_as_shown_is_equal_in_rank() -> None:
     cells = [make_cell(method=m, dice=d) for m, d in (("a", 0.80001), ("b", 0.80002), ("c", 0.7), ("d", 0.6))]
     assert [made.rank for made in entries(table(cells))] == [1, 1, 2, 0]

@@ -65,6 +65,14 @@ METRICS: dict[str, Metric] = {
             "overlap",
         ),
         Metric(
+            "ravd",
+            "RAVD",
+            "Relative absolute volume difference: how far the volumes of both masks lie apart, over the true one (CHAOS).",
+            "fraction",
+            False,
+            "overlap",
+        ),
+        Metric(
             "hd", "HD", f"Hausdorff distance, the maximum of both directed lists. {_SURFACE}", "mm", False, "surface"
         ),
         Metric(
@@ -188,7 +196,8 @@ def value_if_empty(metric: MetricId, *, n_pred: int, n_truth: int) -> float | No
 
     Truth empty (prediction empty or not): NaN, since there is nothing to find; the case is counted and the volume of the
     prediction is reported as false positive. Prediction empty, truth not: Dice and NSD are 0 because nothing was found;
-    distances to nothing are NaN and the case is counted as failed. `n_pred` and `n_truth` are voxels.
+    distances to nothing are NaN and the case is counted as failed; of a volume that was missed RAVD is 1, its own formula's
+    value. `n_pred` and `n_truth` are voxels.
 
     `dice@brats` alone follows its challenge: truth empty gives 1 where the prediction is empty too, else 0.
 
@@ -198,6 +207,8 @@ def value_if_empty(metric: MetricId, *, n_pred: int, n_truth: int) -> float | No
     """
     if n_truth == 0:
         return float(n_pred == 0) if metric.variant == "brats" else math.nan
+    if n_pred == 0 and metric.name == "ravd":
+        return 1.0
     if n_pred == 0:
         return 0.0 if METRICS[metric.name].higher_is_better else math.nan
     return None

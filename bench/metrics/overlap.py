@@ -1,4 +1,4 @@
-"""Overlap of masks and of label maps: Dice, and the voxel counts of all classes from one pass over both maps."""
+"""Overlap and volumes of masks and of label maps: Dice, RAVD, and the voxel counts of all classes from one pass over both maps."""
 
 from __future__ import annotations
 
@@ -23,17 +23,43 @@ def dice(pred: Labels, truth: Labels) -> float:
 
     Example: two cubes of 8 voxels that share 4 have dice 2 * 4 / (8 + 8) = 0.5.
     """
-    pred, truth = as_binary(pred, "prediction"), as_binary(truth, "truth")
-    if pred.shape != truth.shape:
-        raise DataUnsound(f"Prediction and truth must have one shape, found {pred.shape} and {truth.shape}.")
-    shared = int(np.count_nonzero(pred & truth))
-    return dice_from_counts(int(np.count_nonzero(pred)), int(np.count_nonzero(truth)), shared)
+    return dice_from_counts(*_counted(pred, truth))
 
 
 def dice_from_counts(n_pred: int, n_truth: int, n_shared: int) -> float:
     """Dice from voxel counts, the empty rule included. Example: ``dice_from_counts(8, 8, 4) == 0.5``."""
     empty = value_if_empty(MetricId("dice"), n_pred=n_pred, n_truth=n_truth)
     return 2 * n_shared / (n_pred + n_truth) if empty is None else empty
+
+
+def ravd(pred: Labels, truth: Labels) -> float:
+    """Relative absolute volume difference of two masks (bool, or integers 0 and 1): how wrong the predicted volume is.
+
+    ||P| - |T|| / |T|, a fraction that may exceed 1; tables show it in percent, as CHAOS does (Kavur et al., Medical Image
+    Analysis 2021). Both masks lie on one grid, so that voxels stand for mm3. Where the masks lie plays no part. Truth empty:
+    NaN; prediction alone empty: 1.
+    Raises DataUnsound for unequal shapes or other values.
+
+    Example: a prediction of 6 voxels for a truth of 8 has ravd 2 / 8 = 0.25, wherever it lies.
+    """
+    return ravd_from_counts(*_counted(pred, truth))
+
+
+def ravd_from_counts(n_pred: int, n_truth: int, n_shared: int) -> float:
+    """RAVD from voxel counts, the empty rule included; what is shared plays no part.
+
+    Example: ``ravd_from_counts(6, 8, 0) == 0.25``.
+    """
+    empty = value_if_empty(MetricId("ravd"), n_pred=n_pred, n_truth=n_truth)
+    return abs(n_pred - n_truth) / n_truth if empty is None else empty
+
+
+def _counted(pred: Labels, truth: Labels) -> tuple[int, int, int]:
+    """Voxels of the prediction, of the truth and of both."""
+    pred, truth = as_binary(pred, "prediction"), as_binary(truth, "truth")
+    if pred.shape != truth.shape:
+        raise DataUnsound(f"Prediction and truth must have one shape, found {pred.shape} and {truth.shape}.")
+    return int(np.count_nonzero(pred)), int(np.count_nonzero(truth)), int(np.count_nonzero(pred & truth))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Distances between surfaces, per class of a label map: HD, HD95, ASSD and NSD, and Dice beside them, from one computation.
+"""Distances between surfaces, per class of a label map: HD, HD95, ASSD and NSD, Dice and RAVD beside them, from one computation.
 
 Definitions (all in mm, all on the grid of the maps)
 surface voxels    the mask minus its face-connected erosion; what lies beyond the image counts as outside
@@ -23,7 +23,7 @@ from bench.metrics.boundaries import Boundaries, Grid, Places, boundaries
 from bench.metrics.element_areas import element_areas_mm2
 from bench.metrics.label_maps import Bytes, LabelMap, Labels, Spacing, as_binary, checked_spacing, paired, unique_names
 from bench.metrics.nearest_places import ROUNDING, Distances, NearestPlaces, reach_of, shells
-from bench.metrics.overlap import LabelCounts, dice_from_counts, label_counts
+from bench.metrics.overlap import LabelCounts, dice_from_counts, label_counts, ravd_from_counts
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def label_map_scores(
         for metric in asked:
             value = value_if_empty(metric, n_pred=n_pred, n_truth=n_truth)
             if value is None and METRICS[metric.name].kind == "overlap":
-                value = dice_from_counts(n_pred, n_truth, n_shared)
+                value = (ravd_from_counts if metric.name == "ravd" else dice_from_counts)(n_pred, n_truth, n_shared)
             rows.append(Score(name, str(metric), surfaces[code][metric] if value is None else value))
         stray_mm3 = n_pred * math.prod(spacing_mm) if n_truth == 0 else 0.0
         by_class[name] = ClassCounts(n_pred, n_truth, n_truth == 0, n_truth > 0 and n_pred == 0, stray_mm3)
@@ -155,7 +155,9 @@ def _of_pair(pred: Labels, truth: Labels, spacing_mm: Spacing, metric: str) -> f
 def _of_masks(metric: str) -> MetricId:
     parsed = parse_metric(metric)
     if METRICS[parsed.name].kind not in ("overlap", "surface"):
-        raise SpecError(f"Metric '{metric}' does not score masks.", remedy="Ask for dice, hd, hd95, assd or nsd@2mm.")
+        raise SpecError(
+            f"Metric '{metric}' does not score masks.", remedy="Ask for dice, ravd, hd, hd95, assd or nsd@2mm."
+        )
     return parsed
 
 

@@ -16,6 +16,7 @@ from bench.metrics import METRICS, MetricId, describe, parse_metric, value_if_em
     ("written", "parsed"),
     [
         ("dice", MetricId("dice")),
+        ("ravd", MetricId("ravd")),
         ("hd95", MetricId("hd95")),
         ("hd95-pooled", MetricId("hd95-pooled", variant="pooled")),
         ("nsd@2mm", MetricId("nsd", tolerance_mm=2.0)),
@@ -53,7 +54,7 @@ def test_an_unknown_id_is_refused_with_the_nearest() -> None:
 def test_every_metric_has_a_title_a_definition_and_a_direction() -> None:
     for name, metric in METRICS.items():
         assert metric.name == name and metric.title and metric.definition.endswith(".")
-        assert metric.higher_is_better == (metric.unit == "fraction")
+        assert metric.higher_is_better == (metric.unit == "fraction" and name != "ravd")
     assert describe("nsd@7mm") is METRICS["nsd"]
     assert {"dice", "hd", "hd95", "assd", "nsd", "auc", "auc@micro", "acc", "bleu-1", "bleu-4", "recall"} <= set(
         METRICS
@@ -68,6 +69,14 @@ def test_the_empty_rule_is_one_for_all(metric: str) -> None:
     for n_pred in (0, 3):
         value = value_if_empty(parsed, n_pred=n_pred, n_truth=0)
         assert value is not None and math.isnan(value)
+    assert value_if_empty(parsed, n_pred=1, n_truth=1) is None
+
+
+def test_a_missed_volume_is_wrong_by_all_of_it_and_a_truth_without_volume_has_no_share() -> None:
+    parsed = parse_metric("ravd")
+    assert value_if_empty(parsed, n_pred=0, n_truth=3) == 1.0
+    assert math.isnan(value_if_empty(parsed, n_pred=3, n_truth=0) or 0.0)
+    assert math.isnan(value_if_empty(parsed, n_pred=0, n_truth=0) or 0.0)
     assert value_if_empty(parsed, n_pred=1, n_truth=1) is None
 
 

@@ -1,4 +1,4 @@
-"""Dice by hand, and the counts of all classes against counting each."""
+"""Dice and RAVD by hand, what must hold whatever the masks, and the counts of all classes against counting each."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from bench.contracts.errors import DataUnsound
 from bench.metrics.label_maps import paired
-from bench.metrics.overlap import dice, label_counts
-from tests.metrics.masks import examples
+from bench.metrics.overlap import dice, label_counts, ravd
+from bench.metrics.surface import label_map_scores
+from tests.metrics.masks import examples, mask_pairs, spacings
 
 
 def test_two_cubes_half_overlapping_have_dice_one_half() -> None:
@@ -37,6 +38,39 @@ def test_dice_refuses_label_maps_floats_and_unequal_shapes() -> None:
         dice(mask * 0.5, mask)
     with pytest.raises(DataUnsound, match=r"\(3, 2\) and \(2, 3\)"):
         dice(mask.T, mask)
+
+
+def test_six_voxels_for_eight_miss_a_quarter_of_the_volume_wherever_they_lie() -> None:
+    pred, truth = np.zeros((4, 4, 4), bool), np.zeros((4, 4, 4), bool)
+    truth[0:2, 0:2, 0:2] = pred[2:4, 0:3, 3] = True
+    assert ravd(pred, truth) == 0.25
+    assert ravd(truth, pred) == pytest.approx(1 / 3)  # the truth's volume counts, so the two do not swap
+
+
+def test_ravd_of_empty_masks_follows_the_rule() -> None:
+    empty, full = np.zeros((2, 2, 2), bool), np.ones((2, 2, 2), bool)
+    assert ravd(empty, full) == 1.0 and ravd(full, full) == 0.0
+    assert math.isnan(ravd(full, empty)) and math.isnan(ravd(empty, empty))
+    with pytest.raises(DataUnsound, match="one shape"):
+        ravd(full[1:], full)
+
+
+@given(mask_pairs(may_be_empty=True), spacings(), st.permutations((0, 1, 2)), st.integers(0, 2**32 - 1))
+@examples(120)
+def test_ravd_is_the_volumes_difference_over_the_true_one_whatever_spacing_axes_and_places(
+    masks: Any, spacing_mm: Any, order: Any, seed: int
+) -> None:
+    pred, truth = masks
+    voxel_mm3 = math.prod(spacing_mm)
+    volumes_mm3 = pred.sum() * voxel_mm3, truth.sum() * voxel_mm3
+    expected = abs(volumes_mm3[0] - volumes_mm3[1]) / volumes_mm3[1] if truth.any() else math.nan
+    moved = np.random.default_rng(seed).permutation(pred.ravel()).reshape(pred.shape)
+    found = ravd(moved.transpose(order), truth.transpose(order))
+    assert found == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    assert (found == 0.0) == (bool(truth.any()) and pred.sum() == truth.sum())
+    scored = label_map_scores(pred, truth, classes={1: "organ"}, spacing_mm=spacing_mm, metrics=("dice", "ravd"))
+    assert [row.value for row in scored.rows] == pytest.approx([dice(pred, truth), found], nan_ok=True)
+    assert scored.by_class["organ"].failed == (bool(truth.any()) and not pred.any())
 
 
 @given(

@@ -48,6 +48,12 @@ def parts_of(folder: Path) -> Parts:
     return lists(rule, registry.splits_folder(), 0, roster_of(CARD.files, folder, CARD.files.records(folder)))
 
 
+@pytest.mark.parametrize("protocol", ["bench", "spad"])
+def test_the_challenges_four_metrics_are_measured_in_mm(protocol: str) -> None:
+    told = CARD.protocols[protocol]
+    assert {"dice", "ravd", "assd", "hd"} <= set(told.metrics) and told.distance_unit == "mm"
+
+
 # The tree ---------------------------------------------------------------------------------------------
 
 
