@@ -26,7 +26,9 @@ def bench_protocol(
     """Our recipe on the official split of `flag`, at all label ratios; `notes` are the task's own."""
     points = "voxels" if dims == 3 else "pixels"
     factor = "Training shapes are multiplied by a factor in [0, 1), all others by 0.5, as the owners do."
-    centred = "Grey values are scaled to [-1, 1]: from 0 up, the brightness that all images share drowns a small transformer."
+    centred = (
+        "Grey values are scaled to [-1, 1]: from 0 up, the brightness that all images share drowns a small transformer."
+    )
     return Protocol(
         split=SplitRule(file="medmnist.json", key=flag, origin="official, inside the file", stratified=True),
         label_ratios=(0.1, 0.25, 0.5, 1.0),
