@@ -46,7 +46,23 @@ def test_a_scan_is_called_by_patient_and_scan_and_its_folder_is_its_class(writte
     assert CARD.classes == ("normal", "common-pneumonia", "covid") and len(records) == 8
 
 
-def test_some_scans_run_from_foot_to_head_and_the_cache_keeps_the_middle_resized(written: Path, tmp_path: Path) -> None:
+def test_some_scans_run_from_foot_to_head_and_all_are_read_in_the_order_of_their_names(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in the files tells which way a scan runs, so a reversed one is read as it lies; nothing is mended."""
+    monkeypatch.setattr("tasks.layouts.ccccii.draw_number", lambda *_: 1)  # now every scan runs from head to foot
+    records = CARD.files.records(written)[:4]
+    CARD.files.write_phantom(tmp_path, [record.case_id for record in records], "smoke")
+    upwards = set()
+    for record in records:
+        found, downwards = (read_image(folder, record).array for folder in (written, tmp_path))
+        reversed_here = not np.array_equal(found, downwards)
+        assert not reversed_here or np.array_equal(found, downwards[..., ::-1])
+        upwards.add(reversed_here)
+    assert upwards == {False, True}
+
+
+def test_the_cache_keeps_the_middle_resized(written: Path, tmp_path: Path) -> None:
     spec = make_spec(method="unet3d_scratch", task="ccccii", root=str(written))
     volumes = cached(find_cases(spec, CARD, written, {}), CARD, CARD.protocols["bench"], tmp_path)
     assert volumes.sight.shape == (192, 192, 32)
