@@ -55,6 +55,8 @@ def test_files_hold_1_2_and_4_and_some_tumors_have_no_enhancing_part(written: Pa
     raw = [set(np.unique(read_label(written, r, {1: 1, 2: 2, 4: 4}).array)) for r in CARD.files.records(written)]
     assert set().union(*shown) == {0, 1, 2, 3} and set().union(*raw) == {0, 1, 2, 4}
     assert all({0, 1, 2} <= labels for labels in shown)
+    assert 1 <= sum(3 not in labels for labels in shown) <= len(CASES) // 3
+    assert [3 in labels for labels in shown] == [4 in codes for codes in raw]
 
 
 def test_enhancement_is_bright_in_t1_with_contrast_agent_alone(written: Path) -> None:
