@@ -37,9 +37,26 @@ def test_a_pair_runs_once_is_read_again_and_leaves_an_ordinary_cell(tmp_path: Pa
     assert again.cell == first.cell and again.seconds < first.seconds
 
 
-def test_a_pair_that_cannot_be_is_skipped_and_a_broken_one_does_not_stop_the_walk(
+def test_a_pair_that_cannot_be_is_skipped_with_its_reason_and_neither_run_nor_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def never(spec: RunSpec, place: Place) -> None:
+        raise AssertionError(f"{spec.method} ran on {spec.task}")
+
+    monkeypatch.setattr(grid, "run", never)
+    pairs = list(grid.walk(["unet3d_scratch", "mim"], ["dermamnist", "ctrate_retrieval"], place(tmp_path / "results")))
+    assert [(pair.method, pair.task, pair.state, pair.cell) for pair in pairs] == [
+        ("unet3d_scratch", "dermamnist", "skipped", ""),
+        ("unet3d_scratch", "ctrate_retrieval", "skipped", ""),
+        ("mim", "dermamnist", "skipped", ""),
+        ("mim", "ctrate_retrieval", "skipped", ""),
+    ]
+    assert pairs[0].reason == "The method 'unet3d_scratch' takes 3-D images, 'dermamnist' holds 2-D ones."
+    assert pairs[3].reason.endswith("the encoder of 'mim' reads no text.")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_broken_pair_does_not_stop_the_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(spec: RunSpec, place: Place) -> None:
         raise DataUnsound("is cut short.", case="img0001") if spec.task == "btcv" else ZeroDivisionError("no")
 
