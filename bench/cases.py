@@ -17,7 +17,7 @@ from bench.data.checks import CheckReport, check, check_intensity
 from bench.data.find import find_dataset
 from bench.data.preparation import CacheRecipe
 from bench.data.roster import roster_of
-from bench.data.splits import Parts, check_hygiene, every_fold, lists, nested, present
+from bench.data.splits import SALTS, Parts, check_hygiene, every_fold, lists, nested, order_of, present
 from bench.data.volumes import label_map, quick_fingerprint
 from bench.spec import RunSpec
 from bench.train.progress import Progress
@@ -27,7 +27,8 @@ SHOWN = 100  # missing ids named in one error; `bench data check` names all
 
 @dataclass(frozen=True, kw_only=True)
 class TaskCases:
-    """The cases of one run. `listed` is what the split names, `here` what is on disk, `train` the labelled subset used."""
+    """The cases of one run. `listed` is what the split names, `here` what is on disk, `train` the labelled subset used, `order`
+    which of our orders of the training units it was taken from (`bench.data.splits.order_of`)."""
 
     folder: Path
     records: Mapping[str, Record]
@@ -38,6 +39,14 @@ class TaskCases:
     missing: tuple[str, ...]
     source: Source
     excluded: tuple[str, ...] = ()
+    order: int = 0
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What a record says of the choice of labelled cases, where a seed made it."""
+        if not self.order:
+            return ()
+        return (f"so few labels that the seed chose them: the training units are in the order of {SALTS[self.order]}",)
 
     @property
     def partial(self) -> str:
@@ -99,6 +108,10 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
     source: Source = next(iter(records.values())).source if records else "real"
     if missing and not (spec.partial or source == "phantom"):
         raise _half_download(spec, folder, missing, listed)
+    order = order_of(protocol.split, here if source == "phantom" else listed, spec.ratio, spec.seed)
+    if order:
+        listed = lists(protocol.split, registry.splits_folder(), spec.fold, roster, order)
+        here, _ = present(listed, labelled)
     if source == "phantom":
         listed = here  # a phantom is whole as it is
     subset = nested(listed.train, spec.ratio, protocol.split.count, listed.subsets, listed.unit_of)
@@ -119,6 +132,7 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
         n_train_listed=len(subset),
         missing=() if source == "phantom" else tuple(missing),
         source=source,
+        order=order,
     )
 
 

@@ -234,6 +234,7 @@ def manifest_of(chain: Chain, place: Place) -> Manifest:
         splits_folder=registry.splits_folder(),
         fold=spec.fold,
         ratio=spec.ratio,
+        order=words.cases.order,
     )
     write(found, place.folder("finetune", chain.keys["finetune"]))
     return found
@@ -303,7 +304,7 @@ def make_cell(chain: Chain, place: Place, scores: Scores, manifest: Manifest, se
         content_hash=manifest.header.content_hash,
         command=spec.words(),
         differs=_departures(chain, training),
-        notes=(*setup.protocol.notes, *corpus_notes),
+        notes=(*setup.protocol.notes, *words.cases.told, *corpus_notes),
         exposure=seen.summary,
         exposed=dict(seen.cases),
         excluded=cases.excluded,

@@ -52,9 +52,10 @@ def build(
     fold: int = 0,
     ratio: float = 1.0,
     full: bool = False,
+    order: int = 0,
     checks: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """The manifest of what a run would use: one fold, one label ratio, the cases that are on disk.
+    """The manifest of what a run would use: one fold, one label ratio, one order of train, the cases that are on disk.
 
     Fingerprints are quick ones (size and ends of files) unless `full`, which reads every voxel. `checks` is what
     `bench.data.checks` found (its `checks`). Raises SpecError for a protocol that the card lacks, DataMissing where no
@@ -63,12 +64,14 @@ def build(
     protocol = _protocol(key, card, protocol_name)
     card = card.under(protocol)
     on_disk = {record.case_id: record for record in card.files.records(folder)}
-    listed = lists(protocol.split, splits_folder, fold, roster_of(card.files, folder, list(on_disk.values())))
-    subset = nested(listed.train, ratio, protocol.split.count, listed.subsets, listed.unit_of)
+    listed = lists(protocol.split, splits_folder, fold, roster_of(card.files, folder, list(on_disk.values())), order)
     labelled = [case for case, record in on_disk.items() if record.label.kind != "none"]
+    if any(record.source == "phantom" for record in on_disk.values()):
+        listed, _ = present(listed, labelled)  # a phantom is whole as it is, and a run takes its share of what is there
+    subset = nested(listed.train, ratio, protocol.split.count, listed.subsets, listed.unit_of)
     here, _ = present(replace(listed, train=subset), labelled)
     check_hygiene(here, {case: record.group for case, record in on_disk.items()})
-    rank_of = {case: order for part in (listed.val, listed.train, listed.test) for order, case in enumerate(part)}
+    rank_of = {case: place for part in (listed.val, listed.train, listed.test) for place, case in enumerate(part)}
     values = label_map(len(card.classes), card.label_values)
     known = Known({}, {})
     records = [

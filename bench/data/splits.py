@@ -27,6 +27,8 @@ from bench.data.parts import (
 )
 from bench.data.roster import Roster
 
+FEW_UNITS = 8
+
 __all__ = [
     "SALTS",
     "Parts",
@@ -37,6 +39,7 @@ __all__ = [
     "interleaved",
     "lists",
     "nested",
+    "order_of",
     "present",
     "rank",
     "read_list",
@@ -44,13 +47,13 @@ __all__ = [
 ]
 
 
-def lists(rule: SplitRule, splits_folder: Path, fold: int = 0, roster: Roster | None = None) -> Parts:
+def lists(rule: SplitRule, splits_folder: Path, fold: int = 0, roster: Roster | None = None, order: int = 0) -> Parts:
     """The parts that a protocol's rule names, checked: no case twice, none in two parts.
 
     `roster` tells what only the data know: the classes of cases, the cases of a group, and all parts where the rule names no
-    file. Without it a list of groups stays one
-    of groups, and a stratified order whose file tells no classes stays as it is listed. Raises SpecError for an unknown
-    file, key or fold and for strata that nobody told, DataUnsound for a list that contradicts itself.
+    file. Without it a list of groups stays one of groups, and a stratified order whose file tells no classes stays as it is
+    listed. `order` is the place in SALTS of the salt by which our rule orders train; val and test stay as they are. Raises
+    SpecError for an unknown file, key or fold and for strata that nobody told, DataUnsound for a list that contradicts itself.
     """
     if fold and not rule.by_fold:
         raise SpecError(
@@ -61,7 +64,7 @@ def lists(rule: SplitRule, splits_folder: Path, fold: int = 0, roster: Roster | 
     parts = _divided(rule, found, known, fold) if rule.divides else Parts(found.train, found.val, found.test)
     if not rule.with_val:
         parts = replace(parts, train=(*parts.train, *parts.val), val=parts.test)
-    parts = replace(parts, train=_ordered(rule, found, known, parts.train))
+    parts = replace(parts, train=_ordered(rule, found, known, parts.train, SALTS[order]))
     if rule.subsets and not fold:  # the authors drew their subsets from fold 0's training part
         parts = replace(parts, subsets={r: read_list(splits_folder, rule.file, k) for r, k in rule.subsets.items()})
     class_of = found.class_of or known.class_of
@@ -118,7 +121,7 @@ def _divided(rule: SplitRule, found: Listing, roster: Roster, fold: int) -> Part
     return stratified(task, {unit: roster.class_of[unit] for unit in found.train}, salt)
 
 
-def _ordered(rule: SplitRule, found: Listing, roster: Roster, train: tuple[str, ...]) -> tuple[str, ...]:
+def _ordered(rule: SplitRule, found: Listing, roster: Roster, train: tuple[str, ...], salt: str) -> tuple[str, ...]:
     """The training cases in the order of label ratios; those of one unit follow each other as they are listed."""
     if rule.order != "hash":
         return train
@@ -128,7 +131,7 @@ def _ordered(rule: SplitRule, found: Listing, roster: Roster, train: tuple[str, 
     cases: dict[str, list[str]] = {}
     for case in train:
         cases.setdefault(found.unit_of.get(case, case), []).append(case)
-    units = rank(_task_of(rule), cases)
+    units = rank(_task_of(rule), cases, salt)
     units = interleaved(units, class_of) if rule.stratified else units
     return tuple(case for unit in units for case in cases[unit])
 
@@ -167,6 +170,16 @@ def nested(
     share = round(ratio * len(units), 9)  # 0.55 * 100 is 55.00000000000001 in floats; it must take 55
     taken = frozenset(units[: max(1, math.ceil(share) if count == "ceil" else int(share))])
     return tuple(case for case in train if (unit_of or {}).get(case, case) in taken)
+
+
+def order_of(rule: SplitRule, parts: Parts, ratio: float, seed: int) -> int:
+    """Which order of train a run takes: where a ratio labels FEW_UNITS or fewer, seeds go round the orders of our rule, so that
+    repeats tell what the choice of those few is worth. 0 elsewhere. Source: tasks.md 0.1."""
+    if rule.order != "hash" or ratio == 1.0 or ratio in parts.subsets:
+        return 0
+    taken = nested(parts.train, ratio, rule.count, None, parts.unit_of)
+    units = {parts.unit_of.get(case, case) for case in taken}
+    return seed % len(SALTS) if len(units) <= FEW_UNITS else 0
 
 
 def present(parts: Parts, on_disk: Iterable[str]) -> tuple[Parts, tuple[str, ...]]:

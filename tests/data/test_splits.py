@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from bench.data.splits import (
     divided,
     lists,
     nested,
+    order_of,
     present,
     rank,
     read_list,
@@ -290,3 +292,33 @@ def test_a_list_that_a_task_brings_from_elsewhere_is_ordered_alike_wherever_it_l
         (folder / "balls.json").write_text(content)
         orders.append(lists(rule(str(folder / "balls.json"), "split"), SPLITS).train)
     assert orders[0] == orders[1] == rank("balls", [f"case_{i}" for i in range(20)])
+
+
+# Few labels ---------------------------------------------------------------------------------------
+
+
+def test_with_eight_labelled_units_or_fewer_seeds_go_round_three_orders_of_train_and_no_other_part_moves() -> None:
+    own = rule("bench_proposed.json", "btcv")
+    orders = [lists(own, SPLITS, order=k) for k in range(3)]
+    assert len({parts.train for parts in orders}) == len({parts.train[:3] for parts in orders}) == 3
+    assert len({(frozenset(parts.train), parts.val, parts.test) for parts in orders}) == 1
+    assert orders[1].train == rank("btcv", orders[0].train, "split-v1-b")
+    few, many = 0.1, 0.5  # of 22
+    assert [order_of(own, orders[0], few, seed) for seed in range(5)] == [0, 1, 2, 0, 1]
+    assert [order_of(own, orders[0], ratio, 1) for ratio in (many, 1.0)] == [0, 0]
+
+
+def test_a_published_order_and_a_published_subset_are_the_authors_whatever_the_seed() -> None:
+    own = rule("bench_proposed.json", "btcv")
+    parts = lists(own, SPLITS)
+    assert order_of(replace(own, order="published"), parts, 0.1, 1) == 0
+    assert order_of(own, replace(parts, subsets={0.1: parts.train[:3]}), 0.1, 1) == 0
+
+
+def test_patients_are_counted_not_their_scans() -> None:
+    own = rule("bench_proposed.json", "btcv")
+    parts = lists(own, SPLITS)
+    pairs = replace(
+        parts, unit_of={case: str(k // 2) for k, case in enumerate(parts.train)}
+    )  # 11 patients of two scans
+    assert order_of(own, parts, 0.5, 1) == 0 and order_of(own, pairs, 0.5, 1) == 1  # 11 scans; 6 patients
