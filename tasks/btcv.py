@@ -113,7 +113,7 @@ SPAD = Protocol(
         balanced_classes=True,
         rotate_degrees=(0.0, 0.0, 90.0),
         rotate_probability=0.2,
-        zoom=(0.7, 1.4),
+        zoom=(1 / 1.4, 1 / 0.7),  # the code takes 0.7 to 1.4 of the field of view, ours is how much an image grows
         zoom_probability=0.2,
         intensity_scale=0.25,
         intensity_scale_probability=0.15,
@@ -140,6 +140,8 @@ SPAD = Protocol(
         "(8, 4, 2, 1 parts of 15); any other at full size.",
         "The gain of +-25 % (p 0.15) acts on images in [-1, 1]; the code applies it in [0, 1]. Noise of sd up to 0.1 there "
         "is up to 0.2 here.",
+        "The code draws the zoom as a factor 0.7 to 1.4 of the field of view, so that images grow by 0.71 to 1.43; ours is uniform "
+        "in the growth.",
         "Gamma acts in the crop's own range and keeps its mean and sd, contrast stays inside that range; in the code both act in "
         "[0, 1], and gamma acts on the inverted image with p 1/13 besides, which is left out. So is low resolution (p 0.15), which "
         "is one of slices there and of all axes in our field.",

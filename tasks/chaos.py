@@ -70,7 +70,7 @@ SPAD = Protocol(
         positive_share=0.0,
         rotate_degrees=(0.0, 0.0, 90.0),
         rotate_probability=0.2,
-        zoom=(0.7, 1.1),
+        zoom=(1 / 1.1, 1 / 0.7),  # the code takes 0.7 to 1.1 of the field of view, ours is how much an image grows
         zoom_probability=0.2,
         intensity_scale=0.25,
         intensity_scale_probability=0.15,
@@ -92,6 +92,8 @@ SPAD = Protocol(
         "The code stores the volume (z, y, x) with axes S, A, R; ours is (x, y, z), so 32x192x192 reads (192, 192, 32).",
         "Distances are in mm, as the challenge has them; it also scores RAVD, which the paper does not print.",
         "Last weights; eight mirrored copies are averaged at test (code).",
+        "The code draws the zoom as a factor 0.7 to 1.1 of the field of view, so that images grow by 0.91 to 1.43; ours is uniform "
+        "in the growth.",
         "The final learning rate is 3.4e-6 in the code, 0 here. Deep supervision belongs to SPAD's decoder.",
         "Gamma acts in the crop's own range and keeps its mean and sd, contrast stays inside that range; in the code both act in "
         "[0, 1], and gamma acts on the inverted image with p 1/13 besides, which is left out. So is low resolution (p 0.15), which "

@@ -144,7 +144,7 @@ class FineTuneConfig(PhaseConfig):
     rot90_probability: float = 0.0  # ours, 1 to 3 quarter turns about the third axis
     rotate_degrees: tuple[float, float, float] = (0.0, 0.0, 0.0)  # ours, uniform in +- this about each axis
     rotate_probability: float = 1.0  # ours
-    zoom: tuple[float, float] = (1.0, 1.0)  # ours, uniform
+    zoom: tuple[float, float] = (1.0, 1.0)  # ours, uniform, above 1 enlarges
     zoom_probability: float = 1.0  # ours
     intensity_scale: float = 0.1  # ours, factor 1 +- this
     intensity_scale_probability: float = 1.0  # ours

@@ -89,6 +89,7 @@ class LabelledCrop:
 def turn_matrix(recipe: FineTuneConfig, rng: np.random.Generator) -> np.ndarray:
     """A rotation about the three axes by uniform angles, times a uniform zoom, as (3, 3) float32 from output to input voxels.
 
+    A zoom above 1 enlarges what is shown: it is the inverse of a factor of the field of view or of sampling positions.
     Always draws six numbers, so that switching one variation off leaves the others' values.
     """
     angles = np.deg2rad(recipe.rotate_degrees) * rng.uniform(-1, 1, 3) * (rng.random() < recipe.rotate_probability)

@@ -379,9 +379,19 @@ def test_spad_on_chaos_is_as_its_code_does_it_on_a_split_of_ours() -> None:
     assert chosen.spacing_mm == (1.62109, 1.62109, 9.0) and chosen.patch_voxels == (192, 192, 32)
     assert (chosen.intensity.over, chosen.intensity.clip_percentiles) == ("positive", (0.5, 99.5))
     assert (recipe.steps, recipe.batch_size, recipe.lr, recipe.weight_decay) == (50_000, 8, 1e-4, 0.05)
-    assert recipe.selection == "last" and recipe.positive_share == 0 and recipe.zoom == (0.7, 1.1)
-    assert chosen.metrics == ("dice", "assd", "hd") and chosen.distance_unit == "mm" and chosen.inference.mirrored
+    assert recipe.selection == "last" and recipe.positive_share == 0
+    assert (
+        chosen.metrics == ("dice", "ravd", "assd", "hd") and chosen.distance_unit == "mm" and chosen.inference.mirrored
+    )
     assert registry.task("chaos").channels == 2 and chosen.split.unit == "group"
+
+
+@pytest.mark.parametrize(("task", "field_of_view"), [("chaos", (0.7, 1.1)), ("btcv", (0.7, 1.4))])
+def test_spads_zoom_is_a_factor_of_the_field_of_view_and_ours_its_inverse(
+    task: str, field_of_view: tuple[float, float]
+) -> None:
+    least, most = protocol(task, "spad").recipe.zoom
+    assert (1 / most, 1 / least) == pytest.approx(field_of_view) and least < 1 < most
 
 
 def test_no_recipe_of_ours_mirrors_paired_organs_into_each_other() -> None:

@@ -268,6 +268,15 @@ def test_zooming_by_three_shows_the_middle_third_three_times_as_large() -> None:
     )  # 2 k lies in the cube for -1..1, in the volume for -8..8
 
 
+@pytest.mark.parametrize("zoom", [1 / 1.4, 1 / 1.1, 1.0, 1 / 0.7])
+def test_a_zoom_above_one_enlarges_a_ball_and_one_below_shrinks_it(zoom: float) -> None:
+    recipe = FineTuneConfig(zoom=(zoom, zoom))
+    z, y, x = np.ogrid[-24:25, -24:25, -24:25]
+    ball = (z**2 + y**2 + x**2 <= 15**2).astype(np.uint8)
+    _, shown_ball, _ = turned(ball, turn_matrix(recipe, np.random.default_rng(0)))
+    assert int(shown_ball.sum()) / int(ball.sum()) == pytest.approx(zoom**3, rel=0.02)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_image_label_and_inside_turn_about_the_same_place_by_the_same_angle(seed: int) -> None:
     recipe = FineTuneConfig(rotate_degrees=(40.0, 40.0, 40.0), zoom=(0.8, 1.2))
