@@ -32,8 +32,9 @@ class OneCrop:
 class WholeVolume:
     """The middle of a volume, a share of each axis, brought to `shape`: `{"volume": (C, D, H, W)}` as stored.
 
-    Trilinear without smoothing before, as in MG-3D's released code; the box holds at least one voxel per axis and lies one
-    voxel nearer to the start where the rest is odd.
+    Trilinear without smoothing before, as MG-3D's released code does on CT-RATE; on CTRG-Chest it resizes slices bicubically
+    and takes the nearest slice along depth. The box holds at least one voxel per axis and lies one voxel nearer to the start
+    where the rest is odd.
     """
 
     shape: Shape3
