@@ -14,11 +14,11 @@ from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
 from bench.data.checks import CheckReport, check, check_intensity
-from bench.data.find import find_dataset
 from bench.data.preparation import CacheRecipe
 from bench.data.roster import roster_of
 from bench.data.splits import SALTS, Parts, check_hygiene, every_fold, lists, nested, order_of, present
 from bench.data.volumes import label_map, quick_fingerprint
+from bench.datasets_file import find_task_folder
 from bench.spec import RunSpec
 from bench.train.progress import Progress
 
@@ -97,7 +97,7 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
         raise SpecError(
             f"The protocol '{spec.protocol}' of '{spec.task}' has one split and no fold {spec.fold}.", case=spec.task
         )
-    folder = find_dataset(spec.task, card, root, environ)
+    folder = find_task_folder(spec.task, card, root, environ)
     records = _by_case(card.files.records(folder))
     roster = roster_of(card.files, folder, list(records.values()))
     listed = lists(protocol.split, registry.splits_folder(), spec.fold, roster)
@@ -193,7 +193,7 @@ def check_task(task: str, protocol_name: str, root: str, *, partial: bool, envir
     card = registry.task(name)
     protocol = protocol_of(card, name, protocol_name)
     card = card.under(protocol)
-    folder = find_dataset(name, card, Path(root) if root else None, environ)
+    folder = find_task_folder(name, card, Path(root) if root else None, environ)
     roster = roster_of(card.files, folder, card.files.records(folder))
     first, *others = every_fold(protocol.split, registry.splits_folder(), roster)
     return check(card, folder, first, other_folds=others, partial=partial)

@@ -16,9 +16,9 @@ from bench.contracts.cards import CorpusCard, CorpusMember, Intensity, Layout, P
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
-from bench.data.find import locate
 from bench.data.preparation import CacheRecipe
 from bench.data.splits import read_list
+from bench.datasets_file import find_folder
 from bench.spec import RunSpec
 from bench.train.progress import Progress
 
@@ -224,7 +224,7 @@ def member_records(
     member: CorpusMember, root: Path | None, environ: Mapping[str, str], phantoms: Path | None
 ) -> tuple[Path | None, tuple[Record, ...]]:
     """Where a member of a corpus lies and the records of its listed volumes there; None and nothing where it is absent."""
-    folder = locate(member.files, member.key, member.folders, phantoms or root, {} if phantoms else environ)
+    folder = find_folder(member.files, member.key, member.folders, phantoms or root, {} if phantoms else environ)
     if folder is None:
         return None, ()
     records = member.files.records(folder)

@@ -15,7 +15,8 @@ from typing import Literal
 
 from bench import registry
 from bench.contracts.errors import BenchError
-from bench.data.find import locate
+from bench.data.find import PLACES
+from bench.datasets_file import FILE, find_folder, told_folders
 
 NEEDED_GIB = 5
 NAME, LEAST = re.compile(r"[A-Za-z0-9_.-]+"), re.compile(r">=\s*([0-9.]+)")
@@ -110,13 +111,18 @@ def _writable(results: Path) -> Check:
 
 
 def _data(environ: Mapping[str, str]) -> list[Check]:
-    places = [f"${name}={environ[name]}" for name in ("BENCH_DATA", "nnUNet_raw") if environ.get(name)]
+    try:
+        told = told_folders()
+    except BenchError as error:
+        return [Check("bad", "data", f"{error.case}: {error.message}", error.remedy)]
+    lines = f"{FILE} ({len(told)} {'dataset' if len(told) == 1 else 'datasets'})"
+    places = [lines] * bool(told) + [f"${name}={environ[name]}" for name in PLACES if environ.get(name)]
     if not places:
         return [
             Check(
                 "note",
                 "data",
-                "neither $BENCH_DATA nor $nnUNet_raw is set",
+                f"no {FILE} here, and neither $BENCH_DATA nor $nnUNet_raw is set",
                 "export BENCH_DATA=/where/datasets/lie, or --root",
             )
         ]
@@ -124,7 +130,7 @@ def _data(environ: Mapping[str, str]) -> list[Check]:
     for name in registry.names(registry.TASKS):
         card = registry.task(name)
         try:
-            folder = locate(card.files, name, card.folders, None, environ)
+            folder = find_folder(card.files, name, card.folders, None, environ)
         except BenchError as error:
             found.append(Check("note", name, str(error)))
             continue

@@ -16,9 +16,9 @@ from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.kind import Setup
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.cache import prepare
-from bench.data.find import find_dataset
 from bench.data.preparation import CacheRecipe
 from bench.data.volumes import read_label, to_native
+from bench.datasets_file import find_task_folder
 from bench.keys import key_of, short
 from bench.phantom_data import phantoms_for
 from bench.predict import predict
@@ -49,7 +49,7 @@ def submit(cell: str, root: Path | None, out: Path, place: Place) -> list[str]:
     plan, kind, model = model_of(found, place)
     stored = labels_of(plan.setup)
     phantoms = phantoms_for(spec, place.results) if spec.phantom else None
-    folder = find_dataset(spec.task, card, phantoms or root, {} if phantoms else place.environ)
+    folder = find_task_folder(spec.task, card, phantoms or root, {} if phantoms else place.environ)
     records = [record for record in card.files.records(folder) if record.label.kind == "none"]
     if not records:
         raise DataMissing(

@@ -35,7 +35,9 @@ ExcludeExposed = Annotated[
 ]
 Settings = Annotated[list[str], typer.Option("--set", help="[phase.]key=value, repeatable. Keys: bench show METHOD.")]
 Phantom = Annotated[bool, typer.Option("--phantom", help="Synthetic volumes in place of real data.")]
-Root = Annotated[str, typer.Option(help="The dataset's folder or one that holds it; else $BENCH_DATA, $nnUNet_raw.")]
+Root = Annotated[
+    str, typer.Option(help="The dataset's folder or one that holds it; else datasets.toml, $BENCH_DATA, $nnUNet_raw.")
+]
 Results = Annotated[Path, typer.Option(help="Where results go.")]
 
 

@@ -48,17 +48,24 @@ def first_within(root: Path, holds: Callable[[Path], bool], levels: int = EXTRA_
     return next((folder for folder in _walk(root, levels) if holds(folder)), None)
 
 
-def missing_dataset(key: str, card: TaskCard, root: Path | None, environ: Mapping[str, str]) -> DataMissing:
-    """What to tell a person who lacks a task's data: one line of what was sought, then several of how to get on."""
+def missing_dataset(
+    key: str, card: TaskCard, root: Path | None, environ: Mapping[str, str], *, said_by: str = ""
+) -> DataMissing:
+    """What to tell a person who lacks a task's data: one line of what was sought, then several of how to get on.
+
+    `said_by` is the file that named the root, empty where the person did.
+    """
     count = ", ".join(f"{number:,} {what}" for what, number in card.counts.items())
     size = f"{card.gigabytes:g} GB" if card.gigabytes else "size unknown"
+    where = f" (so {said_by} says)" if said_by else ""
     tree = "\n".join(f"    {line}" for line in card.files.tree().strip("\n").splitlines())
     return DataMissing(
-        f"its data ({card.title}: {count or 'count unknown'}; {size}) are not {_looked(root, environ)}.",
+        f"its data ({card.title}: {count or 'count unknown'}; {size}) are not {_looked(root, environ)}{where}.",
         case=key,
         remedy=f"\n  Licence: {card.licence or 'see the page'}\n  Get them: {card.page or 'see the task card'}\n"
         f"  Expected, in a folder {' or '.join(card.folders) or key}:\n{tree}\n"
-        f"  Next: bench data check {key} --root DIR (or set BENCH_DATA to the folder that holds your datasets)\n"
+        f"  Next: bench data check {key} --root DIR (or set BENCH_DATA to the folder that holds your datasets, or write\n"
+        f'  {key} = "DIR" into datasets.toml)\n'
         "  No data yet? Add --phantom to run on made-up volumes in the same layout.",
     )
 
