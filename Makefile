@@ -76,6 +76,9 @@ bench-coverage: venv  ## how often 95 % intervals hold the true mean, at 20, 50 
 bench-ladder: venv  ## how hard the phantoms are: headers, raw voxels, intensity alone, latent factors
 	$(BIN)/python -m tests.benchmarks.ladder --out results/benchmarks/ladder.json
 
+bench-phantoms: venv  ## smoke phantoms of all tasks: seconds and MB
+	$(BIN)/python -m tests.benchmarks.phantoms --out results/benchmarks/phantoms.json
+
 bench-page: venv  ## a page of 10,000 cells and a million case rows: seconds, memory, and how it feels in a browser
 	$(BIN)/python -m tests.benchmarks.page --out results/benchmarks/page.json
 
