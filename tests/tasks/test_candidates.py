@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -116,10 +117,9 @@ def test_a_truncated_scan_is_told_once_for_all_its_candidates(copied: dict[str, 
     raw = (folder / record.images[0].path).with_suffix(".raw")
     raw.write_bytes(raw.read_bytes()[:1000])
     parts = lists(LUNA.protocols["bench"].split, SPLITS, 0, roster_of(LUNA.files, folder, LUNA.files.records(folder)))
-    report = check(LUNA, folder, parts)
-    assert [found.case.partition("#")[0] for found in report.unsound] == [
-        record.group
-    ] and "truncated" in report.unsound[0].problem
+    (found,) = check(LUNA, folder, parts).unsound
+    assert found.case.partition("#")[0] == record.group and "truncated" in found.problem
+    assert "Fetch the file again" in found.remedy
 
 
 @pytest.mark.parametrize(
@@ -130,17 +130,25 @@ def test_a_truncated_scan_is_told_once_for_all_its_candidates(copied: dict[str, 
         (lambda text: "", "starts with nothing"),
     ],
 )
-def test_a_broken_table_of_candidates_is_refused(copied: dict[str, Path], change: object, told: str) -> None:
+def test_a_broken_table_of_candidates_is_refused(
+    copied: dict[str, Path], change: Callable[[str], str], told: str
+) -> None:
     table = copied["luna16"] / "candidates_V2.csv"
-    table.write_text(change(table.read_text()))  # type: ignore[operator]
-    with pytest.raises(DataUnsound, match=told):
+    rows = table.read_text().splitlines()[1:]
+    first = next(number for number, row in enumerate(rows, start=1) if row.endswith(",1"))
+    of_row = f"{rows[first - 1].partition(',')[0]}#{first}"
+    table.write_text(change(table.read_text()))
+    with pytest.raises(DataUnsound, match=told) as caught:
         LUNA.files.records(copied["luna16"])
+    assert caught.value.case == (of_row if "class 0 or 1" in told else "luna16")
+    assert caught.value.remedy == "Fetch the table again."
 
 
 def test_a_table_that_is_not_there_is_named(copied: dict[str, Path]) -> None:
     (copied["luna16"] / "candidates_V2.csv").unlink()
-    with pytest.raises(DataMissing, match=r"candidates_V2\.csv"):
+    with pytest.raises(DataMissing, match=r"candidates_V2\.csv") as caught:
         LUNA.files.records(copied["luna16"])
+    assert caught.value.case == "luna16" and "on Zenodo" in caught.value.remedy
     assert LUNA.files.locate(copied["luna16"]) is not None  # the older table is there
 
 
@@ -185,20 +193,35 @@ def test_a_run_on_stoic_scores_severity_among_positive_patients(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "told", "case"),
     [
-        (lambda text: text.replace("PatientID", "patient"), "starts with patient"),
-        (lambda text: text.replace("\n17,", "\n6,"), "6: row 2 of .* a second time"),
-        (lambda text: text.replace("\n17,0,0", "\n17,0,7").replace("\n17,1,", "\n17,7,"), "expected are 0 or 1 twice"),
+        (lambda text: text.replace("PatientID", "patient"), "starts with patient", "stoic"),
+        (lambda text: text.replace("\n17,", "\n6,"), "row 2 of .* a second time", "6"),
+        (
+            lambda text: text.replace("\n17,0,0", "\n17,0,7").replace("\n17,1,", "\n17,7,"),
+            "expected are 0 or 1 twice",
+            "17",
+        ),
     ],
 )
-def test_a_broken_table_of_patients_is_refused(copied: dict[str, Path], change: object, told: str) -> None:
+def test_a_broken_table_of_patients_is_refused(
+    copied: dict[str, Path], change: Callable[[str], str], told: str, case: str
+) -> None:
     table = copied["stoic"] / TABLE
     before = table.read_text()
-    table.write_text(change(before))  # type: ignore[operator]
+    table.write_text(change(before))
     assert table.read_text() != before
-    with pytest.raises(DataUnsound, match=told):
+    with pytest.raises(DataUnsound, match=told) as caught:
         Stoic().records(copied["stoic"])
+    assert caught.value.case == case and caught.value.remedy == "Fetch the table again."
+
+
+def test_a_table_of_patients_that_is_not_there_is_named(copied: dict[str, Path]) -> None:
+    (copied["stoic"] / TABLE).unlink()
+    assert STOIC.files.locate(copied["stoic"]) is None
+    with pytest.raises(DataMissing, match=TABLE) as caught:
+        STOIC.files.records(copied["stoic"])
+    assert caught.value.case == "stoic" and caught.value.remedy == "Complete the download."
 
 
 def test_a_patient_without_a_row_stops_the_division(copied: dict[str, Path], tmp_path: Path) -> None:
@@ -221,6 +244,7 @@ def test_a_truncated_volume_is_named_by_a_run(copied: dict[str, Path], tmp_path:
     words = ("run", "--method", "unet3d_scratch", "--task", "stoic", "--root", folder, "--results", tmp_path / "r")
     error = bench(*words, *TINY, "--json").error
     assert (error["error"], error["case"]) == ("DataUnsound", path.stem) and "truncated or damaged" in error["message"]
+    assert "Fetch the file again" in error["remedy"]
 
 
 def test_the_box_ends_at_the_head_and_the_stored_volume_has_the_asked_size(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -147,20 +148,22 @@ def strange_mark(series: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "told", "remedy"),
     [
-        (cut_xml, "cannot be read as readers' marks"),
-        (two_xml, "2 files of readers' marks"),
-        (strange_mark, "a mark without imageZposition"),
+        (cut_xml, "cannot be read as readers' marks", "Fetch it again"),
+        (two_xml, "2 files of readers' marks", "fetch the series again"),
+        (strange_mark, "a mark without imageZposition", "Fetch it again"),
     ],
 )
-def test_broken_marks_are_refused_by_their_patient(harm: object, told: str, copied: Path) -> None:
+def test_broken_marks_are_refused_by_their_patient(
+    harm: Callable[[Path], None], told: str, remedy: str, copied: Path
+) -> None:
     series = next(copied.glob("LIDC*/*/*"))
-    harm(series)  # type: ignore[operator]
+    harm(series)
     (series.parent.parent / "touched").write_text("")
     with pytest.raises(DataUnsound, match=told) as caught:
         CARD.files.records(copied)
-    assert caught.value.case == series.parent.parent.name
+    assert caught.value.case == series.parent.parent.name and remedy in caught.value.remedy
 
 
 def test_a_missing_slice_is_told_by_a_run(copied: Path, tmp_path: Path) -> None:
@@ -168,8 +171,5 @@ def test_a_missing_slice_is_told_by_a_run(copied: Path, tmp_path: Path) -> None:
     sorted((copied / patient).rglob("*.dcm"))[10].unlink()
     words = ("run", "--method", "unet3d_scratch", "--task", "lidc", "--root", copied, "--results", tmp_path / "r")
     error = bench(*words, *TINY, "--json").error
-    assert (
-        error["error"] == "DataUnsound"
-        and error["case"].startswith(patient)
-        and "a slice is missing" in error["message"]
-    )
+    assert error["error"] == "DataUnsound" and error["case"].startswith(patient)
+    assert "a slice is missing" in error["message"] and "Fetch the series again" in error["remedy"]
