@@ -16,8 +16,9 @@ TO_RAS = np.diag([-1.0, -1.0, 1.0])  # ITK's directions stand in LPS
 
 
 def grid(place: Place) -> Grid:
-    """The grid from the header alone; voxels may lie in a file of their own, which is not asked for."""
+    """The grid from the header alone. Raises DataUnsound where the file of their own that voxels may lie in is not there."""
     sitk = _sitk()
+    _demand_voxels(place)
     reader = sitk.ImageFileReader()
     reader.SetImageIO("MetaImageIO")
     reader.SetFileName(str(place.path))
@@ -38,9 +39,7 @@ def grid(place: Place) -> Grid:
 def voxels(place: Place) -> NDArray[Any]:
     """All voxels as (x, y, z). Raises DataUnsound where the voxels' file is missing or too short."""
     sitk = _sitk()
-    data = _data_file(place.path)
-    if data is not None and not data.is_file():
-        raise place.unsound(f"keeps its voxels in '{data.name}', which is not beside it.", "Complete the download.")
+    _demand_voxels(place)
     try:
         image = sitk.ReadImage(str(place.path), imageIO="MetaImageIO")
     except RuntimeError as error:
@@ -50,7 +49,8 @@ def voxels(place: Place) -> NDArray[Any]:
 
 
 def write_metaimage(path: Path, array: NDArray[Any], *, affine: Affine, packed: bool = False) -> list[Path]:
-    """Write (x, y, z) voxels with a RAS affine; `.mhd` puts them into a `.raw` beside it. Returns the files written."""
+    """Write (x, y, z) voxels with a RAS affine; `.mhd` puts them into a `.raw` beside it, `packed` into a `.zraw`. Returns the
+    files written."""
     sitk = _sitk()
     matrix = np.asarray(affine)
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
@@ -60,7 +60,13 @@ def write_metaimage(path: Path, array: NDArray[Any], *, affine: Affine, packed: 
     image.SetOrigin((TO_RAS @ matrix[:3, 3]).tolist())
     path.parent.mkdir(parents=True, exist_ok=True)
     sitk.WriteImage(image, str(path), useCompression=packed)
-    return [path, *([path.with_suffix(".raw")] if path.suffix == ".mhd" else [])]
+    return [path, *([path.with_suffix(".zraw" if packed else ".raw")] if path.suffix == ".mhd" else [])]
+
+
+def _demand_voxels(place: Place) -> None:
+    data = _data_file(place.path)
+    if data is not None and not data.is_file():
+        raise place.unsound(f"keeps its voxels in '{data.name}', which is not beside it.", "Complete the download.")
 
 
 def _data_file(path: Path) -> Path | None:

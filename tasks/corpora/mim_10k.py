@@ -5,6 +5,7 @@ Source   MiM (arXiv 2404.15580) Tab. I; lists of JiaxinZhuang/MiM and Project-MO
 
 from bench.contracts.cards import CorpusCard, CorpusMember, Intensity
 from tasks.corpora.mim_1k import CORPUS as MIM_1K
+from tasks.layouts.image_tree import Images, ImageTree
 from tasks.layouts.nifti_folder import NiftiFolder
 from tasks.layouts.phantom_case import Look
 
@@ -25,25 +26,38 @@ TOTAL = Look(
     mini=(96, 96, 64),
     spacing_mm=(1.5, 1.5, 1.5),
 )
+# not first as the tasks call theirs: a pool of phantoms must not stand in for a task's data
+LUNA_FOLDERS = ("LUNA16", "LUNA-16")
+STOIC_FOLDERS = ("STOIC", "stoic2021-training", "STOIC2021", "stoic21")
 
 CORPUS = CorpusCard(
     title="MiM-10k",
-    version=1,
+    version=2,  # LUNA16 and STOIC are read as MetaImage
     key="mim-10k",
     modality="CT",
     members=(
         *MIM_1K.members,
         CorpusMember(
             key="luna16",
-            files=NiftiFolder(prefix="1.3.6.1.4.1.14519.5.2.1.6279.6001.", look=LUNA),
-            folders=("LUNA16",),
+            files=ImageTree(
+                names=LUNA_FOLDERS,
+                images=(Images("subset[0-9]/*.mhd", "subset0/{case}.mhd", "CT"),),
+                look=LUNA,
+                ids="file",
+            ),
+            folders=LUNA_FOLDERS,
             printed=843,
             cases=("corpus_luna16.json", "T"),
         ),
         CorpusMember(
             key="stoic",
-            files=NiftiFolder(case=r"\d{1,5}", look=STOIC),
-            folders=("STOIC", "stoic21"),
+            files=ImageTree(
+                names=STOIC_FOLDERS,
+                images=(Images("data/mha/*.mha", "data/mha/{case}.mha", "CT"),),
+                look=STOIC,
+                ids="file",
+            ),
+            folders=STOIC_FOLDERS,
             printed=2_000,
             cases=("stoic_ids.txt", ""),
         ),
@@ -75,7 +89,6 @@ CORPUS = CorpusCard(
         "Table I sums to 10,452, not to the printed 10,502.",
         "LIDC (589) and HNSCC (1,071) are left out: the authors renumbered their scans, so which they are is unknown. "
         "That leaves 8,792.",
-        "LUNA16 and STOIC are shipped as .mhd and .mha; convert them to NIfTI under their official names (<series uid>.nii.gz, "
-        "<PatientID>.nii.gz).",
+        "LUNA16 and STOIC are read as MetaImage, as their owners ship them (subset0/<series uid>.mhd, data/mha/<PatientID>.mha).",
     ),
 )

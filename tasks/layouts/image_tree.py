@@ -19,6 +19,7 @@ from bench.contracts.record import ImageFile, ImageFormat, Record
 from bench.data.atomic import write_bytes
 from bench.data.axes import FLAT_MM
 from bench.data.find import first_within
+from bench.data.metaimage import write_metaimage
 from bench.data.picture import encode_picture
 from bench.data.volumes import frames_of, write_nifti
 from bench.phantoms import Phantom
@@ -29,6 +30,7 @@ FORMATS: dict[str, ImageFormat] = {
     ".nii.gz": "nifti",
     ".nrrd": "nrrd",
     ".mha": "metaimage",
+    ".mhd": "metaimage",  # its voxels lie in the .raw or .zraw that it names
     ".png": "png",
     ".jpg": "png",
     ".jpeg": "png",
@@ -39,8 +41,8 @@ FORMATS: dict[str, ImageFormat] = {
 
 @dataclass(frozen=True)
 class Images:
-    """One sort of images of a dataset: `glob` finds them below its folder, `example` is such a path with `{n}` for a number,
-    where phantoms lie (as NIfTI or picture, so that they need no reader that is not always installed).
+    """One sort of images of a dataset: `glob` finds them below its folder, `example` is such a path, with `{n}` for a number or
+    `{case}` for a case's id, where phantoms lie (as NIfTI, MetaImage or picture, by its ending; MetaImage needs an extra).
 
     `skip` is a regular expression that no path may contain. `coloured` pictures have three channels, others one. Every frame
     of a 4-D file is an image of its own where `frames` says what frames are: `modalities`, or n `repeats`, which count as the
@@ -59,7 +61,8 @@ class Images:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTree:
-    """A folder called one of `names` that holds images of several sorts. A case's id is its path without ending.
+    """A folder called one of `names` that holds images of several sorts. A case's id is its path without ending, or with
+    `ids` "file" the file's name alone, where owners name their cases so.
 
     `depth_axis` is what the owners say of slices, among (x, y, z); None goes by spacing. Pictures are flat: one slice,
     as thick as one likes.
@@ -69,6 +72,7 @@ class ImageTree:
     images: tuple[Images, ...]
     look: Look
     depth_axis: int | None = None
+    ids: Literal["path", "file"] = "path"
     version: str = "1.0.0"
 
     def locate(self, root: Path) -> Path | None:
@@ -85,19 +89,17 @@ class ImageTree:
     def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Size) -> None:
         """The sorts of images take turns over the cases."""
         claim(folder)
-        written = []
+        written: list[Path] = []
         for n, case in enumerate(case_ids, start=1):
             sort = self.images[(n - 1) % len(self.images)]
             ((_, phantom),) = self.look.draw([case], size, sort.phantom)
-            path = folder / sort.example.format(n=n)
-            self._write(path, case, phantom, sort)
-            written.append(path)
+            written += self._write(folder / sort.example.format(n=n, case=case), case, phantom, sort)
         seal(folder, size, case_ids, written)
 
     def _of(self, folder: Path, sort: Images, path: Path) -> Iterator[Record]:
         ending = _ending(path.name)
         file = path.relative_to(folder).as_posix()
-        case, kind = file.removesuffix(ending), FORMATS[ending.lower()]
+        case, kind = (path.name if self.ids == "file" else file).removesuffix(ending), FORMATS[ending.lower()]
         count = frames_of(path) if sort.frames else 1
         told = {"depth_axis": self.depth_axis} if self.depth_axis is not None else {}
         for frame in range(count):
@@ -120,13 +122,17 @@ class ImageTree:
                 meta={**told, **weight},
             )
 
-    def _write(self, path: Path, case: str, phantom: Phantom, sort: Images) -> None:
+    def _write(self, path: Path, case: str, phantom: Phantom, sort: Images) -> list[Path]:
+        """Write one image as its ending says; returns the files, two of an .mhd."""
         ending = _ending(path.name)
         if FORMATS[ending] == "png":
             write_bytes(path, encode_picture(_picture(phantom.image, case, sort.coloured), ending))
-            return
+            return [path]
         affine, (image,) = self.look.stored(case, phantom.image)
+        if FORMATS[ending] == "metaimage":
+            return write_metaimage(path, image, affine=affine, packed=ending == ".mha")
         write_nifti(path, image, affine=affine, dtype=np.int16 if image.dtype == np.int16 else np.float32)
+        return [path]
 
     def _is_here(self, folder: Path) -> bool:
         return folder.name.casefold() in {name.casefold() for name in self.names} and any(
