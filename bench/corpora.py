@@ -6,7 +6,7 @@ one pre-training.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from bench.contracts.cards import CorpusCard, CorpusMember, Intensity, Layout, P
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
+from bench.data.exposure import declared_by
 from bench.data.preparation import CacheRecipe
 from bench.data.splits import read_list
 from bench.datasets_file import find_folder
@@ -39,7 +40,7 @@ class CorpusCases:
     source: Source
     notes: tuple[str, ...] = ()
     named_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # task -> datasets whose names are its own
-    exposes: Mapping[str, str] = field(default_factory=dict)  # task -> what the card declares
+    exposes: Mapping[str, str] = field(default_factory=dict)  # task -> what the sets at hand declare
 
     @property
     def found(self) -> int:
@@ -172,8 +173,8 @@ def named_corpus(
         content_hash=" ".join([*(content_hash(folder, records) for folder, records in found), *_weights(card)]),
         source=everything[0].source,
         notes=(*card.notes, *([f"{count:,} of {card.printed:,} volumes at hand"] if count != card.printed else [])),
-        named_as=_named_as(card.members, members),
-        exposes=card.exposes,
+        named_as=_named_as((member, records) for member, (_, records) in members),
+        exposes=declared_by(card, {member.key for member, (folder, records) in members if folder and records}),
     )
 
 
@@ -182,15 +183,13 @@ def _weights(card: CorpusCard) -> list[str]:
     return [f"{member.key}*{member.weight:g}" for member in card.members if member.weight != 1.0]
 
 
-def _named_as(
-    members: Sequence[CorpusMember], found: Sequence[tuple[CorpusMember, tuple[Path | None, tuple[Record, ...]]]]
-) -> dict[str, tuple[str, ...]]:
+def _named_as(found: Iterable[tuple[CorpusMember, Sequence[Record]]]) -> dict[str, tuple[str, ...]]:
     """Task -> the datasets of this corpus whose cases bear the task's own names."""
-    datasets = {member.key: {record.dataset for record in records} for member, (_, records) in found}
-    tasks = dict.fromkeys(task for member in members for task in member.named_as)
-    return {
-        task: tuple(sorted(set().union(*(datasets[m.key] for m in members if task in m.named_as)))) for task in tasks
-    }
+    datasets: dict[str, set[str]] = {}
+    for member, records in found:
+        for task in member.named_as:
+            datasets.setdefault(task, set()).update(record.dataset for record in records)
+    return {task: tuple(sorted(names)) for task, names in datasets.items()}
 
 
 def cached_corpus(corpus: CorpusCases, cache: Path, progress: Progress | None = None) -> CachedCases:

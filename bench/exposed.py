@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.contracts.errors import DataUnsound
@@ -14,11 +14,12 @@ NOTHING_SEEN = Exposure({}, "nothing is pre-trained")
 
 
 def exposure_at(
-    corpus: CorpusCases | None, word: str, folder: Path | None, task: str, cases: CachedCases, tests: Sequence[str]
+    corpus: CorpusCases | None, word: str, folder: Path | None, task: str, cases: CachedCases, tests: Mapping[str, str]
 ) -> Exposure:
     """The exposure of a task's test cases to the pre-training whose list of seen volumes lies in `folder`.
 
-    `word` is the corpus as the run names it (`none`, `file`, a key).
+    `word` is the corpus as the run names it (`none`, `file`, a key); `tests` maps every test case to the scan in which it lies
+    ('' where it is a scan itself).
     """
     if word == "file":
         return Exposure({}, UNKNOWN_FILE)
@@ -31,6 +32,7 @@ def exposure_at(
         {case: cases.fingerprint(case) for case in tests},
         seen,
         shared_names=corpus.named_as.get(task, ()),
+        scans=tests,
         declared=corpus.exposes.get(task, ""),
     )
 

@@ -104,7 +104,7 @@ def seen_folder(chain: Chain, place: Place) -> Path | None:
 def exposure(chain: Chain, place: Place, cases: CachedCases) -> Exposure:
     """What pre-training has seen of the test cases."""
     words = chain.words
-    tests = words.cases.here.test
+    tests = {case: words.cases.records[case].scan_id for case in words.cases.here.test}
     return exposure_at(words.corpus, words.corpus_word, seen_folder(chain, place), words.spec.task, cases, tests)
 
 

@@ -390,7 +390,8 @@ class RetrievalTask(TaskCard):
 class CorpusMember:
     """One set of volumes in a pre-training corpus. `cases` names a list in `tasks/splits/` (file, key); empty takes all.
 
-    `named_as` are the tasks whose cases bear the same names, so that a test case is known again by its name. `weight` is how
+    `named_as` are the tasks whose cases, or the scans in which they lie, bear the same names, so that a test case is known
+    again by its name. `weight` is how
     often its images are drawn, beside 1; `overlaps` are the tasks whose images it holds, under whatever names. `phantoms` says
     how many phantom cases it has by size, where the usual number is not right (0: none are written).
     """
@@ -410,8 +411,9 @@ class CorpusMember:
 class CorpusCard:
     """A pre-training pool. `printed` is the paper's count. `spacing_mm` None keeps native voxels.
 
-    `exposes` maps a task to what the pool is known to hold of its test cases under other names; a text that starts with
-    `all` counts every test case as seen.
+    Every test case of a task that a member `overlaps` counts as seen, unless that member is `named_as` the task: then each is
+    looked up. `exposes` maps such a task to other words: a text that starts with `all` says whence, any other counts nothing
+    and is passed on (a part, or not known for sure).
     """
 
     title: str

@@ -9,11 +9,12 @@ names from one source, and what a corpus' card declares where names were changed
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.contracts.cards import CorpusCard
 from bench.data.atomic import write_json
 
 LEDGER = "seen.json"
@@ -58,16 +59,18 @@ def exposure_of(
     seen: Iterable[SeenCase],
     *,
     shared_names: Iterable[str] = (),
+    scans: Mapping[str, str] | None = None,
     declared: str = "",
 ) -> Exposure:
     """Which test cases (name -> fingerprint of its voxels) a pre-training has seen.
 
-    `shared_names` are the datasets of the corpus whose names are the task's own. `declared` is what the corpus' card says
-    of the task: '' nothing, a text that starts with `all` counts every test case as seen, any other text is passed on.
+    `shared_names` are the datasets of the corpus whose names are the task's own; where several cases lie in one scan, `scans`
+    says in which, for a corpus holds scans. `declared` is what the corpus' card says of the task: '' nothing, a text that
+    starts with `all` counts every test case as seen, any other text is passed on.
 
     Example: of two test cases one is in the corpus under its own name: `1 of 2 test cases were seen in pre-training`.
     """
-    everything, own_names = list(seen), set(shared_names)
+    everything, own_names, scan_of = list(seen), set(shared_names), scans or {}
     by_voxels = {case.fingerprint: case for case in everything if case.fingerprint}
     names = {case.case for case in everything if case.dataset in own_names}
     cases: dict[str, str] = {}
@@ -77,7 +80,27 @@ def exposure_of(
             cases[case] = f"the same voxels as {twin.dataset}/{twin.case}"
         elif case in names:
             cases[case] = "the same name in the corpus"
+        elif scan_of.get(case) and scan_of[case] in names:
+            cases[case] = "its scan is in the corpus under the same name"
         elif declared.startswith("all"):
             cases[case] = "declared on the corpus' card"
     said = f"{len(cases)} of {len(tests)} test cases were seen in pre-training" if cases else "no test case was seen"
     return Exposure(cases, f"{said}; the corpus' card says: {declared}" if declared else said)
+
+
+def declared_by(card: CorpusCard, here: Collection[str]) -> dict[str, str]:
+    """Task -> what a pool declares of its test cases, judged by those of its sets that are at hand (`here`, their keys).
+
+    A set that holds a task's images (`overlaps`) has shown all of them, unless the card says otherwise of that task or the set
+    bears the task's own names (`named_as`): then each case is looked up.
+
+    Example: a pool whose set `lits` overlaps with `msd03`: `{"msd03": "all: the pool's set lits holds its images"}`.
+    """
+    sets: dict[str, list[str]] = {}
+    for member in card.members:
+        for task in member.overlaps if member.key in here else ():
+            sets.setdefault(task, []).extend([] if task in member.named_as else [member.key])
+    holding = {
+        task: f"all: the pool's set {' and '.join(keys)} holds its images" for task, keys in sets.items() if keys
+    }
+    return {**holding, **{task: words for task, words in card.exposes.items() if task in sets}}

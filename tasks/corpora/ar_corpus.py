@@ -75,10 +75,8 @@ CORPUS = CorpusCard(
     ),
     printed=45_083,
     intensity=Intensity("zscore"),
-    exposes={
-        "amos22": "all of its scans, for the pool takes the whole public set",
+    exposes={  # of the tasks that sets overlap with: whence, or how sure it is
         "flare22": "all of its labelled scans, and FLARE23 gathers them again",
-        "stoic": "all of its scans, for the pool takes the whole public set",
         "covid1920": "all of its scans, which TCIA's COVID-19 set holds",
         "fracturemnist3d": "all: cut from RibFrac",
         "brats21": "probably all: BraTS 2023's glioma part continues BraTS 2021",

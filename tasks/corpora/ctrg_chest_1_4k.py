@@ -21,6 +21,7 @@ CORPUS = CorpusCard(
             folders=("CTRG-Chest", "CTRG-Chest-548K", "ctrg"),
             printed=1_444,
             cases=("ctrg_report.json", "train"),
+            named_as=("ctrg_report",),
         ),
     ),
     printed=1_443,

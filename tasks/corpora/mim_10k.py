@@ -48,6 +48,8 @@ CORPUS = CorpusCard(
             folders=LUNA_FOLDERS,
             printed=843,
             cases=("corpus_luna16.json", "T"),
+            named_as=("luna16",),
+            overlaps=("luna16", "lidc", "nodulemnist3d"),
         ),
         CorpusMember(
             key="stoic",
@@ -60,12 +62,15 @@ CORPUS = CorpusCard(
             folders=STOIC_FOLDERS,
             printed=2_000,
             cases=("stoic_ids.txt", ""),
+            named_as=("stoic",),
+            overlaps=("stoic",),
         ),
         CorpusMember(
             key="flare23",
             files=NiftiFolder(prefix="FLARE23_", suffix="_0000", look=FLARE),
             folders=("FLARE23", "imagesTr2200"),
             printed=4_000,
+            overlaps=("flare22",),
         ),
         CorpusMember(
             key="totalsegmentator",
@@ -78,8 +83,8 @@ CORPUS = CorpusCard(
     intensity=Intensity("hu", (-1000.0, 1000.0)),
     licence="each set its own: LUNA16, TotalSegmentator and CT-Images-in-COVID-19 CC BY 4.0; the others by agreement",
     page="https://zenodo.org/records/6802614 (TotalSegmentator); others: luna16, stoic2021, flare23 at grand-challenge.org",
-    exposes={
-        "stoic": "all of its scans, for MiM lists the whole public set",
+    exposes={  # of the tasks that sets overlap with: whence, or how much
+        **MIM_1K.exposes,
         "luna16": "843 of its 888 scans",
         "lidc": "a part: 589 LIDC scans by the paper's count, LUNA16 being LIDC's thinner slices",
         "nodulemnist3d": "a part: nodules cut from LIDC",
@@ -89,6 +94,7 @@ CORPUS = CorpusCard(
         "Table I sums to 10,452, not to the printed 10,502.",
         "LIDC (589) and HNSCC (1,071) are left out: the authors renumbered their scans, so which they are is unknown. "
         "That leaves 8,792.",
+        "All 2,000 scans of STOIC, which is every case of the task.",
         "LUNA16 and STOIC are read as MetaImage, as their owners ship them (subset0/<series uid>.mhd, data/mha/<PatientID>.mha).",
     ),
 )

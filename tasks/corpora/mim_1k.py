@@ -38,10 +38,12 @@ CORPUS = CorpusCard(
             printed=722,
             cases=("corpus_tcia_covid19.json", "train"),
             named_as=("covid1920",),
+            overlaps=("covid1920",),
         ),
     ),
     printed=746,
     intensity=Intensity("hu", (-1000.0, 1000.0)),
+    exposes={"covid1920": "185 of its 199 scans are listed, the other 14 were held out"},
     licence="BTCV: Synapse agreement; CT-Images-in-COVID-19: CC BY 4.0",
     page="https://www.synapse.org/Synapse:syn3193805 and https://doi.org/10.7937/tcia.2020.gqry-nc81",
     notes=(

@@ -201,13 +201,9 @@ CORPUS = CorpusCard(
     members=tuple(pool_member(PoolSet(*one), "pool") for one in (*SETS, *dicom_sets.SETS)),
     printed=397_335,
     intensity=Intensity("percentile"),
-    exposes={
-        "btcv": "all 30 labelled scans and the 20 of the test part (BCV/Abdomen)",
-        "chaos": "all 40 MR patients, in three sequences each",
-        "msd04": "all 390 images",
-        "stoic": "all 2,000 scans",
+    exposes={  # of the tasks that sets overlap with: whence, or how sure it is
+        "brats21": "probably all: BraTS 2023's glioma part continues BraTS 2021",
         "organmnist3d": "all: cut from LiTS, which is MSD Task03",
-        "lidc": "all of its scans",
         "luna16": "all: its scans are LIDC-IDRI's",
         "nodulemnist3d": "all: cut from LIDC-IDRI",
         "fracturemnist3d": "all: cut from RibFrac",

@@ -35,6 +35,7 @@ def training_part(*, printed: int, scans: int = 0) -> CorpusMember:
         files=CtRate(look=LOOK, parts=("train",), scans=scans),
         folders=("CT-RATE-train", "CT-RATE", "ct_rate"),
         printed=printed,
+        named_as=("ctrate_prompts", "ctrate_retrieval"),
     )
 
 

@@ -34,6 +34,13 @@ def test_a_name_is_known_though_another_volume_of_the_corpus_holds_the_same_voxe
     assert set(exposure_of(TESTS, seen, shared_names=("pool",)).cases) == {"a", "c"}
 
 
+def test_a_case_that_lies_in_a_scan_is_known_by_the_scans_name_where_names_are_shared() -> None:
+    seen, scans = [SeenCase("pool", "scan-1", "f9")], {"a": "scan-1", "b": "scan-2", "c": ""}
+    assert exposure_of(TESTS, seen, scans=scans).cases == {}
+    found = exposure_of(TESTS, [*seen, SeenCase("pool", "", "")], scans=scans, shared_names=("pool",))
+    assert dict(found.cases) == {"a": "its scan is in the corpus under the same name"}
+
+
 def test_a_declaration_of_all_counts_every_case_and_one_of_a_part_is_passed_on_in_words() -> None:
     assert set(exposure_of(TESTS, [], declared="all of its scans").cases) == set(TESTS)
     part = exposure_of(TESTS, [], declared="a part: nodules cut from LIDC")
