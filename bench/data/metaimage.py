@@ -64,12 +64,12 @@ def write_metaimage(path: Path, array: NDArray[Any], *, affine: Affine, packed: 
 
 
 def _demand_voxels(place: Place) -> None:
-    data = _data_file(place.path)
+    data = voxels_file(place.path)
     if data is not None and not data.is_file():
         raise place.unsound(f"keeps its voxels in '{data.name}', which is not beside it.", "Complete the download.")
 
 
-def _data_file(path: Path) -> Path | None:
+def voxels_file(path: Path) -> Path | None:
     """The file that an .mhd names for its voxels; None where they follow the header."""
     if path.suffix.lower() != ".mhd":
         return None

@@ -34,6 +34,7 @@ from bench.data.axes import (
     spacing_of,
 )
 from bench.data.formats import encode_h5, encode_nifti, encode_nrrd, grid, voxels
+from bench.data.metaimage import voxels_file
 from bench.data.place import SPACING_REMEDY, Place
 
 GEOMETRY_TOLERANCE = 1e-3  # tasks.md 0.1, per term of the affine
@@ -174,14 +175,17 @@ def quick_fingerprint(path: Path) -> str:
     """A file's identity without reading all of it: `quick:<bytes>:<sha256 of its first and last MiB>` (tasks.md C.1).
 
     A change in the middle that keeps the size goes unseen. A file shorter than a MiB is hashed twice over. Of a folder of
-    slices: the sum of bytes, and the sha256 of all names and sizes and of the first and the last file's fingerprints.
+    slices: the sum of bytes, and the sha256 of all names and sizes and of the first and the last file's fingerprints. Of an .mhd
+    whose voxels lie beside it: the same of these two.
     Raises DataMissing where there is no such file.
     """
     try:
         if path.is_dir():
-            return _folder_fingerprint(path)
-        found = path.stat()
-        return _file_fingerprint(str(path), found.st_size, found.st_mtime_ns)
+            return _together(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        beside = voxels_file(path)
+        if beside is not None and beside.is_file():
+            return _together((path, beside))
+        return _of_file(path)
     except FileNotFoundError:
         raise DataMissing(f"no file '{path.name}' in '{path.parent}'.", remedy="Complete the download.") from None
 
@@ -196,10 +200,15 @@ def _file_fingerprint(name: str, _bytes: int, _changed_ns: int) -> str:
     return f"quick:{size}:{digest.hexdigest()}"
 
 
-def _folder_fingerprint(folder: Path) -> str:
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+def _of_file(path: Path) -> str:
+    found = path.stat()
+    return _file_fingerprint(str(path), found.st_size, found.st_mtime_ns)
+
+
+def _together(several: Iterable[Path]) -> str:
+    files = sorted(several)
     sizes = [(path.name, path.stat().st_size) for path in files]
-    ends = [quick_fingerprint(path) for path in (*files[:1], *files[-1:])]
+    ends = [_of_file(path) for path in (*files[:1], *files[-1:])]
     digest = hashlib.sha256(json.dumps([sizes, ends]).encode())
     return f"quick:{sum(size for _, size in sizes)}:{digest.hexdigest()}"
 

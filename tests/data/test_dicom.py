@@ -191,6 +191,18 @@ def test_a_metaimage_whose_voxels_are_absent_or_short_or_that_is_none_is_refused
         read_header(tmp_path, a_record("w.mha", "metaimage"))
 
 
+def test_the_quick_fingerprint_of_a_header_sees_the_voxels_beside_it(tmp_path: Path) -> None:
+    """Two scans of one size and place have the same header."""
+    path = tmp_path / "v.mhd"
+    write_metaimage(path, VOLUME, affine=HEAD_FIRST)
+    head, before = path.read_bytes(), quick_fingerprint(path)
+    assert before == quick_fingerprint(path)
+    write_metaimage(path, VOLUME + 1, affine=HEAD_FIRST)
+    assert path.read_bytes() == head and quick_fingerprint(path) != before
+    path.with_suffix(".raw").unlink()
+    assert quick_fingerprint(path).startswith(f"quick:{len(head)}:")  # reading it says what is missing
+
+
 # Slices -------------------------------------------------------------------------------------------------------
 
 
