@@ -22,6 +22,7 @@ from bench.contracts.cards import (
     phases,
 )
 from bench.contracts.errors import DataMissing, SpecError, nearest
+from bench.contracts.recipes import PairRecipe
 from bench.corpora import CorpusCases, corpus_word, demand_offered, find_corpus
 from bench.data.preparation import CacheRecipe
 from bench.keys import key_of
@@ -242,6 +243,7 @@ def resolve(words: Words) -> Chain:
         whole_volume=setup.protocol.whole_volume,
         **CacheRecipe.of(setup.protocol, None).brought(),
         recipe=setup.recipe,
+        **frozen_part(setup.recipe),
         train=cases.train,
         val=selecting,
         content=content_hash(cases.folder, cases.pick((*cases.train, *selecting))),
@@ -249,6 +251,13 @@ def resolve(words: Words) -> Chain:
     )
     keys |= keys_of_tests(spec, setup, cases, keys["finetune"])
     return Chain(words=words, blueprint=plan, keys=keys, sight=sight)
+
+
+def frozen_part(recipe: FineTuneConfig) -> dict[str, str]:
+    """What of the encoder is frozen, where a part is. It stands in the key because all of it once was, with what pre-training
+    does not bring; both towers of a pair stay whole, then and now."""
+    in_part = recipe.lora_rank > 0 or (recipe.frozen_encoder and not isinstance(recipe, PairRecipe))
+    return {"frozen": "what pre-training brings"} if in_part else {}
 
 
 def keys_of_tests(spec: RunSpec, setup: Any, cases: TaskCases, finetune_key: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ from bench.data.cache import CachedCases
 from bench.data.lock import only_one
 from bench.keys import plain
 from bench.nets import lora
+from bench.nets.freeze import freeze, in_words, still
 from bench.train.checkpoint import load_weights, save_weights, sha256_of_weights
 from bench.train.controls import others_label
 from bench.train.hardware import torch_device
@@ -116,14 +117,9 @@ def training_job(
     recipe = setup.recipe
     encoder = model.encoder
     assert isinstance(encoder, Encoder)
-    encoder.requires_grad_(not recipe.frozen_encoder)
-    notes: tuple[str, ...] = ()
-    if recipe.lora_rank:
-        reseed_torch("lora", setup.task.title, recipe.seed)
-        notes = (lora.adapt(encoder, recipe.lora_rank, recipe.lora_scale),)
+    encoder.requires_grad_(True)
     model.train()
-    if recipe.frozen_encoder:
-        encoder.eval()  # frozen statistics and no dropout, too
+    added = _freeze(encoder, setup)
     if fit := getattr(kind, "fit", None):
         if hardware.devices == 1:
             model.to(torch_device(hardware))  # where a kind looks at every training volume once
@@ -147,7 +143,22 @@ def training_job(
         evaluate_every=recipe.evaluate_every,
         keep_best=selects,
     )
+    notes = (*added, in_words(encoder)) if recipe.frozen_encoder or recipe.lora_rank else ()
     return job, notes
+
+
+def _freeze(encoder: Encoder, setup: Setup) -> tuple[str, ...]:
+    """Freeze what the recipe says and add LoRA's changes; what was added, in words. Under LoRA paths are dropped as in any
+    fine-tuning, a frozen encoder is looked through as it is."""
+    recipe = setup.recipe
+    if recipe.frozen_encoder or recipe.lora_rank:
+        freeze(encoder)
+    if recipe.frozen_encoder:
+        still(encoder)
+    if not recipe.lora_rank:
+        return ()
+    reseed_torch("lora", setup.task.title, recipe.seed)
+    return (lora.adapt(encoder, recipe.lora_rank, recipe.lora_scale),)
 
 
 def _train(
@@ -164,13 +175,17 @@ def _train(
 ) -> None:
     job, notes = training_job(model, setup, kind, cases, parts, key, folder, hardware)
     trains = getattr(kind, "trains", None)
-    result = train(job, hardware, progress) if trains is None or trains(setup) else untrained(job)
+    if trains is None or trains(setup):
+        result = train(job, hardware, progress)
+        result = dataclasses.replace(result, notes=(*notes, *result.notes))
+    else:
+        result = untrained(job)
     if not is_first():
         return
     if setup.recipe.lora_rank:
         assert isinstance(model.encoder, Encoder)
         lora.merge(model.encoder)
-        result = dataclasses.replace(result, final_sha256=sha256_of_weights(model), notes=(*notes, *result.notes))
+        result = dataclasses.replace(result, final_sha256=sha256_of_weights(model))
     save_weights(folder / "model.safetensors", model.state_dict(), {"key": key})
     taken = dataclasses.asdict(adopted) | {"summary": adopted.summary()} if adopted else {}
     write_json(folder / "trained.json", dataclasses.asdict(result) | {"adopted": taken})

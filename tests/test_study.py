@@ -58,7 +58,7 @@ def test_scratch_is_the_same_network_without_pre_training_and_the_control_differ
     assert {arm.spec.corpus for arm in arms("short", ["mae3d"]) if arm.start == "scratch"} == {"none"}
 
 
-def test_a_probe_trains_no_weight_of_the_encoder() -> None:
+def test_a_probe_trains_no_weight_that_pre_training_brings() -> None:
     probes = [blueprint(arm.spec).setup.recipe for arm in arms("short", ["mim"]) if arm.way == "linear probe"]
     assert probes and all(recipe.frozen_encoder for recipe in probes)
 

@@ -165,7 +165,7 @@ class FineTuneConfig(PhaseConfig):
     gamma: tuple[float, float] = later((0.7, 1.5))  # nnU-Net's, exponent; mean and sd are kept
     selection: Literal["best_val", "last"] = "best_val"  # ours
     evaluate_every: int = 1_000  # ours, steps
-    frozen_encoder: bool = False  # ours; True is a linear probe
+    frozen_encoder: bool = False  # ours; True is a linear probe: of the encoder only what pre-training lacks learns
     permuted_labels: bool = later(
         False
     )  # ours, a control that must not help: each training case has another one's label

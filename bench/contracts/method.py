@@ -154,7 +154,7 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def declared(self) -> frozenset[str]:
-        """Names of this encoder's tensors that pre-training must provide. Default: all of them."""
+        """Names of this encoder's tensors that pre-training must provide, and that a frozen encoder keeps. Default: all."""
         return frozenset(self.state_dict())
 
     def reshape(self, name: str, found: Tensor, wanted: Tensor) -> Tensor | None:

@@ -204,7 +204,7 @@ class HybridEncoder(HybridTrunk):
         return Features([norm_channels(m) for m in (*maps, map4, self.down(map4))], pool(tokens))
 
     def _refuse_lone_voxel(self, map4: Tensor) -> None:
-        if self.training and map4.numel() == 8 * map4.shape[1]:
+        if self.down[1].training and map4.numel() == 8 * map4.shape[1]:
             raise SpecError(
                 "Batch normalisation at stride 32 needs two values per channel; one volume of 32 x 32 x 32 has one.",
                 remedy="Give volumes of at least 64 voxels along one axis, or two per batch.",

@@ -1,4 +1,4 @@
-"""LoRA: an encoder stays as pre-training left it, and learns a low-rank change of its attention and pointwise weights.
+"""LoRA: a frozen encoder learns a low-rank change of its attention and pointwise weights.
 
 Source   Hu et al., ICLR 2022 (arXiv 2106.09685), Sec. 4.1; MiM Tables XIII and XIV use ranks 4, 8 and 16 and name neither
          scale nor layers
@@ -45,27 +45,31 @@ def targets(encoder: nn.Module) -> Iterator[nn.Module]:
 
 
 def adapt(encoder: nn.Module, rank: int, scale: float) -> str:
-    """Freeze an encoder and give its targets a low-rank change to learn; returns what trains, in words for the record.
+    """Give each frozen target of an encoder a low-rank change to learn; returns what was added, in words for the record.
 
-    Changes the module: weights become parametrised until `merge`. Raises SpecError for a rank below 1 and for an encoder
-    without targets.
+    What is frozen is for `bench.nets.freeze` to say, before; a weight that learns as a whole needs no change beside it. Alters
+    the module: weights become parametrised until `merge`. Raises SpecError for a rank below 1 and for an encoder without
+    frozen targets.
     """
     if rank < 1:
         raise SpecError(f"A low-rank change needs a rank of at least 1, found {rank}.", remedy="--set lora_rank=8")
-    found = list(targets(encoder))
+    found = [(part, weight) for part in targets(encoder) if not (weight := _weight(part)).requires_grad]
     if not found:
         raise SpecError(
-            "This encoder has no attention and no 1x1x1 convolution that LoRA could change.",
+            "This encoder has no frozen attention and no frozen 1x1x1 convolution that LoRA could change.",
             remedy="Leave lora_rank at 0, or take a method with a transformer.",
         )
-    total = sum(p.numel() for p in encoder.parameters())
-    encoder.requires_grad_(False)
-    for part in found:
-        weight = part.weight
-        assert isinstance(weight, Tensor)
-        parametrize.register_parametrization(part, "weight", LowRank(weight.detach(), rank, scale))
-    learns = sum(p.numel() for p in encoder.parameters() if p.requires_grad)
-    return f"LoRA of rank {rank} in {len(found)} layers: {learns:,} numbers learn beside {total:,} frozen ones of the encoder"
+    changes = [LowRank(weight.detach(), rank, scale) for _, weight in found]
+    for (part, _), change in zip(found, changes, strict=True):
+        parametrize.register_parametrization(part, "weight", change)
+    learns = sum(p.numel() for change in changes for p in change.parameters())
+    return f"LoRA of rank {rank} in {len(found)} layers of the encoder: {learns:,} numbers"
+
+
+def _weight(part: nn.Module) -> Tensor:
+    weight = part.weight
+    assert isinstance(weight, Tensor)
+    return weight
 
 
 @torch.no_grad()

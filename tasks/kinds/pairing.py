@@ -122,9 +122,13 @@ def is_fixed(setup: Setup) -> bool:
 
 
 def look_once(setup: Setup, net: PairNet, cases: Any) -> None:
-    """Work out, where the image tower is fixed, what it says of every training volume: an epoch of it serves them all."""
+    """Work out, where the image tower is fixed, what it says of every training volume: an epoch of it serves them all.
+
+    Such a tower is fixed as a whole, also in what pre-training did not bring: none of it would see a gradient.
+    """
     net.places = {case: place for place, case in enumerate(cases.cases)}
     if is_fixed(setup):
+        net.encoder.requires_grad_(False).eval()
         net.images = _of_tower(setup, net, cases, cases.cases)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from bench.contracts.cards import Intensity, Sight
 from bench.contracts.errors import SpecError
 from bench.nets.conv3d import HybridEncoder
+from bench.nets.freeze import freeze
 from bench.nets.lora import adapt, merge, targets
 from bench.nets.vit3d import ViT3D
 
@@ -19,7 +20,9 @@ SIGHT = Sight(1, (32, 32, 32), None, Intensity("zscore"))
 
 def vit() -> ViT3D:
     torch.manual_seed(0)
-    return ViT3D(SIGHT, width=48, depth=2, heads=2, patch=(8, 8, 8), skips=(1, 2))
+    encoder = ViT3D(SIGHT, width=48, depth=2, heads=2, patch=(8, 8, 8), skips=(1, 2))
+    freeze(encoder)
+    return encoder
 
 
 def volumes() -> torch.Tensor:
@@ -41,7 +44,7 @@ def test_only_the_low_rank_matrices_learn_and_there_are_as_many_as_counted_by_ha
     assert all(name.endswith(("down", "up")) for name in learn)
     # per block: qkv 48 -> 144 and proj 48 -> 48, rank 4; two blocks
     assert sum(p.numel() for p in learn.values()) == 2 * (4 * (48 + 144) + 4 * (48 + 48))
-    assert "rank 4 in 4 layers: 2,304 numbers" in told
+    assert "rank 4 in 4 layers of the encoder: 2,304 numbers" in told
 
 
 def test_a_changed_weight_is_w_plus_scale_b_a() -> None:
@@ -82,7 +85,9 @@ def test_convolutions_of_one_voxel_are_targets_and_larger_or_depth_wise_ones_are
 
 
 def test_an_encoder_without_targets_and_a_rank_below_one_are_refused() -> None:
-    with pytest.raises(SpecError, match="no attention"):
+    with pytest.raises(SpecError, match="no frozen attention"):
         adapt(nn.Sequential(nn.Conv3d(1, 2, 3)), 4, 2.0)
+    with pytest.raises(SpecError, match="no frozen attention"):
+        adapt(vit().requires_grad_(True), 4, 2.0)  # a weight that learns as a whole needs no change beside it
     with pytest.raises(SpecError, match="rank of at least 1"):
         adapt(vit(), 0, 2.0)
