@@ -4,10 +4,11 @@ Source   Ni et al., "MG-3D" (arXiv 2412.05876), Sec. III and IV; what the paper 
 Changes  Without `text_folder` the frozen text encoder is not RadBERT but word vectors fitted on the corpus' own reports.
          Fusion layers are pre-norm and residual, attention weights average 1 (Eq. 1 alone shrinks 48 tokens 48-fold).
          Eq. 11 as printed gives all sentences one feature: sentences attend to the centred tokens of the image instead;
-         @eq11_gate and @released_views are the two other readings. Contrasts and similarities are means, over one
-         device's batch of 16. Masks are drawn per sample; padding is masked. `ref_code` is what the released code would
-         do if it ran, without its stale text cache; its weight decay of 1e-8 is decoupled here. CTRG-Chest is resized
-         trilinearly as CT-RATE is, where the code resizes its slices bicubically and depth to the nearest slice
+         @eq11_gate and @released_views are the two other readings. Contrasts and similarities are means over the whole
+         batch of 16. One device is required and must hold that batch: nothing is gathered, where the code gathers the
+         features of its four devices. Masks are drawn per sample; padding is masked. `ref_code` is what the released
+         code would do if it ran, without its stale text cache; its weight decay of 1e-8 is decoupled here. CTRG-Chest is
+         resized trilinearly as CT-RATE is, where the code resizes its slices bicubically and depth to the nearest slice
 Shapes   B volumes, N tokens each (48 at full size), L words, S sentences, W the width, E features of the text encoder
 
 Longer than 250 lines because Tables III and IV and the released code are switches of one loss.
