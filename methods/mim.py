@@ -411,6 +411,8 @@ METHOD = MethodCard(
         "loss_lr123_lc12": {"aligned_pairs": ("12",)},
         "schedule_coarse_to_fine": {"level_schedule": "coarse_to_fine"},
         "schedule_fine_to_coarse": {"level_schedule": "fine_to_coarse"},
+        "temperature_0_1": {"temperature": 0.1},
+        "temperature_0_2": {"temperature": 0.2},
         "table_fig9": {"geometry": "table_fig9"},
         "octant_fix": {"octant_fix": True},
         "unetr": {"network": "vit", "decoder": "unetr"},
