@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bench import grid
+from bench import grid, registry
 from bench.contracts.errors import DataUnsound
 from bench.grid import Pair, matrix, read_summary, summary, write_summary
 from bench.run import Place
@@ -29,12 +31,57 @@ def place(folder: Path) -> Place:
     return Place(results=folder, cache=folder / "cache", environ={}, hardware=Hardware(device="cpu"))
 
 
-def test_a_pair_runs_once_is_read_again_and_leaves_an_ordinary_cell(tmp_path: Path) -> None:
-    (first,) = grid.walk(["unet3d_scratch"], ["msd04"], place(tmp_path))
-    assert (first.state, first.reason) == ("ok", "")
-    assert Store(tmp_path).read(first.cell).source == "phantom"
-    (again,) = grid.walk(["unet3d_scratch"], ["msd04"], place(tmp_path))
-    assert again.cell == first.cell and again.seconds < first.seconds
+# A fixed sample of the grid: every kind of task, the four papers' methods, the reference and one without pre-training. The
+# cheapest pair of each, for the default suite runs them; pairs of one method share its pre-training.
+SAMPLE = (
+    ("ar", "vesselmnist3d"),  # classification, 3-D
+    ("mae3d", "nodulemnist3d"),
+    ("mim", "msd09"),  # segmentation
+    ("mg3d", "ctrg_report"),  # report generation
+    ("mg3d", "ctrate_prompts"),  # prompts
+    ("mg3d", "ctrate_retrieval"),  # retrieval
+    ("spad", "dermamnist"),  # classification, 2-D
+    ("unet3d_scratch", "acdc"),  # segmentation from scratch
+)
+STORED = Path(__file__).parents[1] / "results" / "benchmarks" / "grid.json"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for the whole sample, so that phantoms, caches and pre-training are made once."""
+    return tmp_path_factory.mktemp("grid")
+
+
+@pytest.mark.parametrize(("method", "task"), SAMPLE)
+def test_a_pair_of_the_sample_leaves_an_ordinary_cell_with_its_scores(method: str, task: str, results: Path) -> None:
+    (pair,) = grid.walk([method], [task], place(results))
+    assert (pair.method, pair.task, pair.state, pair.reason) == (method, task, "ok", "")
+    cell = Store(results).read(pair.cell)
+    assert (cell.method, cell.task, cell.preset, cell.source) == (method, task, "tiny", "phantom")
+    told = [score for score in cell.scores.values() if score is not None]
+    assert cell.n >= 2 and told and all(math.isfinite(score) and score >= 0 for score in told)
+
+
+def test_a_pair_that_was_finished_before_is_read(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first,) = grid.walk(["unet3d_scratch"], ["acdc"], place(results))
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("bench.finetune.finetune", never)
+    (again,) = grid.walk(["unet3d_scratch"], ["acdc"], place(results))
+    assert again.cell == first.cell and (again.state, again.reason) == ("ok", "")
+
+
+def test_the_stored_grid_has_all_tasks_no_failed_pair_and_a_median_within_eight_seconds() -> None:
+    pairs, told = read_summary(STORED), json.loads(STORED.read_text(encoding="utf-8"))
+    methods = {pair.method for pair in pairs}
+    assert {(pair.method, pair.task) for pair in pairs} == {
+        (method, task) for method in methods for task in registry.names(registry.TASKS)
+    }
+    assert len(pairs) == told["ok"] + told["skipped"] and told["failed"] == 0
+    assert all(pair.state == "ok" or (pair.state == "skipped" and pair.reason) for pair in pairs)
+    assert summary(pairs)["median_s"] == told["median_s"] <= 8
 
 
 def test_a_pair_that_cannot_be_is_skipped_with_its_reason_and_neither_run_nor_written(
