@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bench import registry
-from tests.benchmarks.phantoms import MOST_MB, summary, written
+from tests.benchmarks.phantoms import MOST_MB, MOST_S, summary, written
 
 
 @pytest.mark.slow
@@ -18,3 +19,11 @@ def test_smoke_phantoms_of_all_tasks_take_no_more_room_than_planned(tmp_path: Pa
     assert sum(cost.megabytes for cost in costs) <= MOST_MB
     on_disk = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert summary(costs)["megabytes"] == pytest.approx(on_disk / 1e6, abs=0.05)
+
+
+def test_what_is_recorded_of_smoke_phantoms_lies_within_the_plan() -> None:
+    """Of the clock's seconds other jobs had their share; the processor's are of one process, the plan's of two cores."""
+    told = json.loads((Path(__file__).parents[2] / "results" / "benchmarks" / "phantoms.json").read_text())
+    assert told["size"] == "smoke" and {row["task"] for row in told["tasks"]} == set(registry.names(registry.TASKS))
+    assert told["megabytes"] == pytest.approx(sum(row["megabytes"] for row in told["tasks"]), abs=0.01)
+    assert told["megabytes"] <= MOST_MB and told["cpu_seconds"] <= MOST_S
