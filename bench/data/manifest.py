@@ -25,6 +25,7 @@ from bench.data.splits import Parts, check_hygiene, lists, nested, present
 from bench.data.volumes import label_map
 
 HEADER, RECORDS, TABLE = "manifest.json", "manifest.jsonl", "manifest.csv"
+WRITTEN_BY = "A run writes one beside its model: bench run --method METHOD --task TASK --results NEW_FOLDER."
 COLUMNS = (
     *("case_id", "group", "split", "fold", "order", "label", "image"),
     *("spacing_x", "spacing_y", "spacing_z", "shape", "fingerprint"),
@@ -137,15 +138,13 @@ def read(folder: Path) -> Manifest:
         lines = (folder / RECORDS).read_text(encoding="utf-8").splitlines()
         records = tuple(Record.model_validate_json(line) for line in lines)
     except FileNotFoundError as error:
-        raise DataMissing(
-            f"No manifest in {folder}.", case=folder.name, remedy="Write one: bench data manifest TASK."
-        ) from error
+        raise DataMissing(f"No manifest in {folder}.", case=folder.name, remedy=WRITTEN_BY) from error
     except ValidationError as error:
         first = error.errors()[0]
         raise DataUnsound(
             f"the manifest in {folder} cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}.",
             case=folder.name,
-            remedy="Write it anew: bench data manifest TASK.",
+            remedy=WRITTEN_BY,
         ) from error
     found = content_hash(records)
     if found != header.content_hash:

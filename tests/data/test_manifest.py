@@ -17,6 +17,7 @@ from bench.data import manifest
 from bench.data.find import find_dataset
 from bench.data.manifest import Manifest, build
 from tests import tiny_dataset as tiny
+from tests.command_line import bench
 
 
 @pytest.fixture
@@ -135,12 +136,17 @@ def test_a_tampered_record_is_refused(folder: Path, splits: Path, tmp_path: Path
 
 
 def test_an_absent_or_unreadable_manifest_is_told_with_its_remedy(folder: Path, splits: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataMissing, match="bench data manifest"):
+    with pytest.raises(DataMissing) as absent:
         manifest.read(tmp_path)
     manifest.write(make(folder, splits), tmp_path)
     (tmp_path / "manifest.jsonl").write_text('{"dataset": "x"}\n')
-    with pytest.raises(DataUnsound, match="adapter_version"):
+    with pytest.raises(DataUnsound, match="adapter_version") as unreadable:
         manifest.read(tmp_path)
+    for error in (absent.value, unreadable.value):
+        program, command, *words = error.remedy.rpartition(": ")[2].rstrip(".").split()
+        told = bench(command, "--help")
+        assert program == "bench" and told.code == 0
+        assert all(word in told.out for word in words if word.startswith("--"))
 
 
 def test_an_unknown_protocol_and_an_empty_folder_are_refused(folder: Path, splits: Path, tmp_path: Path) -> None:
