@@ -64,12 +64,14 @@ class TaskCases:
 
 
 def protocol_of(card: TaskCard, task: str, name: str) -> Protocol:
-    """The card's protocol of that name; SpecError with those it offers."""
+    """The card's protocol of that name; SpecError with those it offers, and with the task that a paper means by this name."""
     if name in card.protocols:
         return card.protocols[name]
+    meant = card.elsewhere.get(name)
     raise SpecError(
         f"The task '{task}' has no protocol '{name}'. {nearest(name, card.protocols)}Possible: {', '.join(card.protocols)}.",
         case=task,
+        remedy=f"What that paper prints as '{task}' is --task {meant}." if meant else "",
     )
 
 

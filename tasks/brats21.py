@@ -66,6 +66,7 @@ TASK = SegmentationTask(
         },
     },
     protocols={"bench": BENCH},
+    elsewhere={"mim": "msd01@mim_compat --protocol mim"},
     counts={"labelled": 1251, "unlabelled": 219},
     folders=("BraTS2021_Training_Data", "BraTS2021"),
     gigabytes=13.0,

@@ -47,6 +47,7 @@ TASK = ClassificationTask(
     files=Lidc(),
     classes=("benign", "malignant"),
     protocols={"bench": BENCH},
+    elsewhere={"ar": "nodulemnist3d --protocol ar"},
     counts={"labelled": 1010},
     folders=("LIDC-IDRI", "manifest-1600709154662"),
     gigabytes=125.0,

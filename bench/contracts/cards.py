@@ -338,6 +338,7 @@ class TaskCard:
     citation: str = ""
     hu: tuple[float, float] | None = None  # plausible range of stored values, None where they have no unit
     cut_to_organ: bool = False  # a CT shows little but an organ full of contrast agent: no air tells its unit
+    elsewhere: Mapping[str, str] = field(default_factory=dict)  # a paper that prints this name -> the task it means
     twins_told: bool = False  # the owners' own split may hold one image on both sides: told, not refused
     kind: str
 

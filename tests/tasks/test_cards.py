@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from bench import registry
+from bench.cases import protocol_of
 from bench.contracts.cards import Protocol
 from bench.contracts.errors import SpecError
 from bench.contracts.kind import make_setup
@@ -432,3 +434,39 @@ def test_every_recipe_has_a_length_at_every_preset(preset: str) -> None:
             recipe = chosen.recipe.sized(preset, registry.task(task).kind)
             assert recipe.warmup_steps < recipe.steps and 0 < recipe.evaluate_every <= recipe.steps
             assert math.isfinite(recipe.lr) and recipe.crops_per_volume <= recipe.batch_size
+
+
+# What a paper prints under another task's name ----------------------------------------------------------------
+
+
+def renamed() -> dict[tuple[str, str], str]:
+    """(printed task, paper) -> the words of ours, from the published tables, where the task bears another name."""
+    told = tomllib.loads((Path(registry.__file__).parent / "published" / "tables.toml").read_text(encoding="utf-8"))
+    ours = {(task, name): is_ours for name, paper in told["paper"].items() for task, is_ours in paper["task"].items()}
+    return {
+        (
+            task,
+            name,
+        ): f"{meant['task']}{'@' + meant['target'] if 'target' in meant else ''} --protocol {meant['protocol']}"
+        for (task, name), meant in ours.items()
+        if meant["task"] != task
+    }
+
+
+def test_a_card_says_where_a_papers_numbers_of_this_name_are_as_the_published_tables_do() -> None:
+    cards = {task: registry.task(task).elsewhere for task in registry.names(registry.TASKS)}
+    assert {(task, paper): words for task, told in cards.items() for paper, words in told.items()} == renamed()
+    assert len(renamed()) == 2
+
+
+@pytest.mark.parametrize(("task", "paper"), [("lidc", "ar"), ("brats21", "mim")])
+def test_a_protocol_that_a_paper_has_under_another_name_is_refused_with_that_name(task: str, paper: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        protocol_of(registry.task(task), task, paper)
+    words = renamed()[task, paper]
+    assert "Possible: bench" in caught.value.message and f"--task {words}" in caught.value.remedy
+    name, _, rest = words.partition(" ")
+    assert protocol_of(registry.task(name.partition("@")[0]), name, rest.removeprefix("--protocol "))
+    with pytest.raises(SpecError) as other:
+        protocol_of(registry.task(task), task, "spad")
+    assert not other.value.remedy
