@@ -14,6 +14,7 @@ from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
 from bench.data.checks import CheckReport, check, check_intensity
+from bench.data.official import cut_short
 from bench.data.preparation import CacheRecipe
 from bench.data.roster import roster_of
 from bench.data.splits import SALTS, Parts, check_hygiene, every_fold, lists, nested, order_of, present
@@ -28,7 +29,10 @@ SHOWN = 100  # missing ids named in one error; `bench data check` names all
 @dataclass(frozen=True, kw_only=True)
 class TaskCases:
     """The cases of one run. `listed` is what the split names, `here` what is on disk, `train` the labelled subset used, `order`
-    which of our orders of the training units it was taken from (`bench.data.splits.order_of`)."""
+    which of our orders of the training units it was taken from (`bench.data.splits.order_of`).
+
+    `cut_short` says of which of the owners' tables only a part is there; the split then names fewer cases than it should.
+    """
 
     folder: Path
     records: Mapping[str, Record]
@@ -40,6 +44,7 @@ class TaskCases:
     source: Source
     excluded: tuple[str, ...] = ()
     order: int = 0
+    cut_short: tuple[str, ...] = ()
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -49,10 +54,15 @@ class TaskCases:
         return (f"so few labels that the seed chose them: the training units are in the order of {SALTS[self.order]}",)
 
     @property
-    def partial(self) -> str:
-        """`n of N` where cases are missing, else ''."""
+    def counted(self) -> str:
+        """How many of the split's cases are there, `n of N`."""
         everything = len(self.listed.everything())
-        return f"{everything - len(self.missing)} of {everything}" if self.missing else ""
+        return f"{everything - len(self.missing)} of {everything}"
+
+    @property
+    def partial(self) -> str:
+        """`n of N` where cases are missing, `n of N rows of` a table that is cut short, else ''."""
+        return "; ".join([*([self.counted] if self.missing else []), *self.cut_short])
 
     def without(self, tests: Sequence[str]) -> TaskCases:
         """The same cases with some test cases left out."""
@@ -90,8 +100,8 @@ def target_of(card: TaskCard, task: str, asked: str, protocol: Protocol) -> str:
 def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mapping[str, str]) -> TaskCases:
     """Find the dataset and cut the split to it. Reads names and headers, no voxels.
 
-    Raises DataMissing when the dataset is absent, when listed cases are missing and `partial` was not asked for, or when a
-    part has no case left.
+    Raises DataMissing when the dataset is absent, when listed cases are missing or the owners' tables are cut short and
+    `partial` was not asked for, or when a part has no case left.
     """
     protocol = protocol_of(card, spec.task, spec.protocol)
     card = card.under(protocol)
@@ -108,8 +118,9 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
     check_intensity(spec.task, protocol, records.values())
     check_hygiene(here, {case: record.group for case, record in records.items()})
     source: Source = next(iter(records.values())).source if records else "real"
-    if missing and not (spec.partial or source == "phantom"):
-        raise _half_download(spec, folder, missing, listed)
+    short = cut_short(card.files, folder, source)
+    if (missing or short) and not (spec.partial or source == "phantom"):
+        raise _half_download(spec, folder, missing, listed, short)
     order = order_of(protocol.split, here if source == "phantom" else listed, spec.ratio, spec.seed)
     if order:
         listed = lists(protocol.split, registry.splits_folder(), spec.fold, roster, order)
@@ -135,6 +146,7 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
         missing=() if source == "phantom" else tuple(missing),
         source=source,
         order=order,
+        cut_short=short,
     )
 
 
@@ -179,13 +191,19 @@ def _report(record: Record) -> list[str]:
     return [hashlib.sha256(record.text.encode()).hexdigest()] if record.text else []
 
 
-def _half_download(spec: RunSpec, folder: Path, missing: Sequence[str], listed: Parts) -> DataMissing:
+def _half_download(
+    spec: RunSpec, folder: Path, missing: Sequence[str], listed: Parts, short: Sequence[str]
+) -> DataMissing:
     total = len(listed.everything())
     shown = ", ".join(missing[:SHOWN]) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else "")
+    told = [f"{folder} holds {' and '.join(short)}."] if short else []
+    if missing:
+        told.insert(0, f"{len(missing)} of the {total} cases that the split names are not in {folder}: {shown}.")
     return DataMissing(
-        f"{len(missing)} of the {total} cases that the split names are not in {folder}: {shown}.",
+        " ".join(told),
         case=spec.task,
-        remedy=f"Complete the download (bench data check {spec.task} lists them all), or add --partial to run on what is there.",
+        remedy=f"Complete the download (bench data check {spec.task} tells all that lacks), or add --partial to run on what is "
+        "there.",
     )
 
 

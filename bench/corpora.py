@@ -17,6 +17,7 @@ from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
 from bench.data.exposure import declared_by
+from bench.data.official import cut_short
 from bench.data.preparation import CacheRecipe
 from bench.data.splits import read_list
 from bench.datasets_file import find_folder
@@ -152,7 +153,9 @@ def named_corpus(
     members = [(member, member_records(member, root, environ, phantoms)) for member in card.members]
     found = [(folder, records) for _, (folder, records) in members if folder and records]
     absent = [member.key for member, (folder, records) in members if not (folder and records)]
-    half = [] if partial or phantoms else [line for m, (_, records) in members if (line := _half(m, records))]
+    half = (
+        [] if partial or phantoms else [line for m, (folder, records) in members for line in _half(m, folder, records)]
+    )
     if not found or ((absent or half) and not partial and phantoms is None):
         lacking = ", ".join([*absent, *half])
         raise DataMissing(
@@ -239,11 +242,15 @@ def _told(record: Record, member: CorpusMember) -> Record:
     return record.model_copy(update={"meta": {**record.meta, **own, "overlaps": member.overlaps}})
 
 
-def _half(member: CorpusMember, records: tuple[Record, ...]) -> str:
-    """What a member that is there lacks of its list of cases, in words; '' when it is whole or has no list."""
-    if not (member.cases and records):
-        return ""
+def _half(member: CorpusMember, folder: Path | None, records: tuple[Record, ...]) -> list[str]:
+    """What a member that is there lacks of its list of cases and of its owners' tables, in words; nothing where it is whole."""
+    if folder is None or not records:
+        return []
     here = {record.case_id for record in records}
-    missing = [case for case in read_list(registry.splits_folder(), *member.cases) if case not in here]
+    wanted = read_list(registry.splits_folder(), *member.cases) if member.cases else ()
+    missing = [case for case in wanted if case not in here]
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    return f"{len(missing)} volumes of {member.key} ({', '.join(missing[:3])}{more})" if missing else ""
+    told = [f"{len(missing)} volumes of {member.key} ({', '.join(missing[:3])}{more})"] if missing else []
+    return told + [
+        f"a part of {member.key} (it holds {what})" for what in cut_short(member.files, folder, records[0].source)
+    ]

@@ -12,6 +12,7 @@ from bench.contracts.cards import CorpusMember
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.corpora import member_records
 from bench.data.checks import Unsound, intensity_problem
+from bench.data.official import cut_short
 from bench.data.splits import read_list
 from bench.data.volumes import check_geometry, read_header, read_image
 
@@ -20,7 +21,10 @@ VOXELS_OF = 20  # volumes of each set whose voxels are read; headers are read of
 
 @dataclass(frozen=True)
 class MemberReport:
-    """One set of a pool: volumes on disk, by the paper's count, listed by name (0 where there is no list) and not there."""
+    """One set of a pool: volumes on disk, by the paper's count, listed by name (0 where there is no list) and not there.
+
+    `cut_short` says of which of its owners' tables only a part is there.
+    """
 
     key: str
     found: int
@@ -28,6 +32,7 @@ class MemberReport:
     listed: int
     missing: tuple[str, ...]
     unsound: tuple[Unsound, ...]
+    cut_short: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class CorpusReport:
     def exit_ok(self) -> bool:
         """True when something is there, nothing is unsound, and nothing lacks that is asked for."""
         unsound = any(member.unsound for member in self.members)
-        lacking = any(member.missing or not member.found for member in self.members)
+        lacking = any(member.missing or member.cut_short or not member.found for member in self.members)
         return any(member.found for member in self.members) and not unsound and (self.partial or not lacking)
 
     def as_json(self) -> dict[str, Any]:
@@ -63,6 +68,7 @@ class CorpusReport:
             lists = f", {member.listed:,} listed by name" if member.listed else ""
             told.append(f"  {member.key}: {member.found:,} on disk, {member.printed:,} in the paper{lists}")
             told += [f"    {u.case}: {u.problem} {u.remedy}".rstrip() for u in member.unsound]
+            told += [f"    holds {what}. Fetch them again." for what in member.cut_short]
             if member.missing:
                 more = f" and {len(member.missing) - 5} more" if len(member.missing) > 5 else ""
                 told.append(f"    missing, {len(member.missing)}: {', '.join(member.missing[:5])}{more}")
@@ -82,6 +88,7 @@ def _member(member: CorpusMember, root: Path | None, environ: Mapping[str, str],
     here = {record.case_id for record in records}
     phantom = any(record.source == "phantom" for record in records)
     missing = () if phantom else tuple(case for case in wanted if case not in here)
+    short = cut_short(member.files, folder, records[0].source) if folder and records else ()
     unsound = []
     for number, record in enumerate(records):
         assert folder is not None
@@ -96,4 +103,4 @@ def _member(member: CorpusMember, root: Path | None, environ: Mapping[str, str],
             unsound.append(Unsound(record.case_id, "intensity", f"is {image.min():g} everywhere.", "Fetch it again."))
         elif image is not None and hounsfield and record.modality == "CT" and (told := intensity_problem(image, None)):
             unsound.append(Unsound(record.case_id, "intensity", f"its image {told}", "Mend its unit (HU for CT)."))
-    return MemberReport(member.key, len(records), member.printed, len(wanted), missing, tuple(unsound))
+    return MemberReport(member.key, len(records), member.printed, len(wanted), missing, tuple(unsound), short)

@@ -351,7 +351,8 @@ def _departures(chain: Chain, training: Mapping[str, Mapping[str, Any]]) -> tupl
     cases = chain.words.cases
     told = list(chain.blueprint.differs)
     if cases.missing:
-        told.append(f"{cases.partial} cases of the split; {len(cases.train)} of {cases.n_train_listed} training cases")
+        told.append(f"{cases.counted} cases of the split; {len(cases.train)} of {cases.n_train_listed} training cases")
+    told += cases.cut_short
     if cases.source == "phantom":
         told.append("phantom data")
     if chain.blueprint.setup.recipe.selection == "best_val" and not cases.here.val:

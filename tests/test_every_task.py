@@ -160,7 +160,8 @@ def test_every_split_resolves_in_every_fold_to_disjoint_parts_that_nest(task: st
         assert parts.train and parts.val and parts.test
         assert not set(parts.train) & {*parts.val, *parts.test}
         assert parts.selects_on_test or not set(parts.val) & set(parts.test)
-        assert len(parts.everything()) <= card.counts["labelled"]
+        units = next(iter(card.counts.values()))  # labelled cases, or the scans or patients that the list names
+        assert len(parts.everything()) <= units
         prefixes = [
             nested(parts.train, r, protocol.split.count, parts.subsets, parts.unit_of) for r in protocol.label_ratios
         ]

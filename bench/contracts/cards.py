@@ -327,7 +327,9 @@ class TaskCard:
     targets: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     text_targets: tuple[str, ...] = ()
     label_values: Mapping[int, int] = field(default_factory=dict)
-    counts: Mapping[str, int] = field(default_factory=dict)  # official number of cases: labelled, unlabelled
+    counts: Mapping[str, int] = field(
+        default_factory=dict
+    )  # official number of cases, labelled and unlabelled; of scans or patients where each holds several or none
     archives: Mapping[str, str] = field(
         default_factory=dict
     )  # the owners' archive -> its md5, checked where it still lies

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bench.contracts.cards import Protocol, TaskCard
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record, Source
+from bench.data.official import beyond, cut_short
 from bench.data.report_notes import report_notes
 from bench.data.splits import Parts, check_hygiene
 from bench.data.volumes import (
@@ -54,7 +55,8 @@ class CheckReport:
     """What was found. `counts` maps a part to (listed, on disk); `missing` lists ids that a part names and the disk lacks.
 
     `extra` are labelled cases on disk that no part names, `ignored` AppleDouble files. `checks` maps each check to `ok`,
-    `n/a` or what failed, and belongs in a manifest. `partial` True means that missing cases are accepted.
+    `n/a` or what failed, and belongs in a manifest. `partial` True means that missing cases are accepted, and what is
+    `cut_short`: tables and the like of which the owners ship more (`1,000 of 754,975 rows of candidates_V2.csv`).
     """
 
     title: str
@@ -68,11 +70,12 @@ class CheckReport:
     unsound: tuple[Unsound, ...]
     notes: tuple[str, ...]
     checks: Mapping[str, str]
+    cut_short: tuple[str, ...] = ()
 
     @property
     def exit_ok(self) -> bool:
         """True when everything that is asked for is there and sound; a phantom and `partial` may lack cases, not all."""
-        complete = self.partial or self.source == "phantom" or not any(self.missing.values())
+        complete = self.partial or self.source == "phantom" or not (any(self.missing.values()) or self.cut_short)
         return complete and not self.unsound and any(found for _, found in self.counts.values())
 
     def as_json(self) -> dict[str, Any]:
@@ -88,6 +91,7 @@ class CheckReport:
         parts = ", ".join(f"{name} {found} of {listed}" for name, (listed, found) in self.counts.items())
         told = [f"{self.title} ({self.source}): {parts}"]
         told += [f"  {u.case or 'the dataset'}: {u.problem} {u.remedy}".rstrip() for u in self.unsound]
+        told += [f"  the dataset holds {what}. Fetch them again." for what in self.cut_short]
         told += [f"  missing in {name}, {len(ids)}: {_some(ids)}" for name, ids in self.missing.items() if ids]
         told += [f"  not listed anywhere, {len(self.extra)}: {_some(self.extra)}"] if self.extra else []
         return [*told, *(f"  {note}" for note in self.notes)]
@@ -149,7 +153,8 @@ def check(
     unsound += [wrong for path, md5 in archives.items() if (wrong := _archive_problem(path, md5))]
     unsound += _absent_classes(card, seen) if full and len(seen) == len(parts.everything()) else []
     extra = tuple(sorted(found - set(parts.everything())))
-    complete = partial or source == "phantom" or not any(missing.values())
+    short = cut_short(card.files, folder, source)
+    lacking = "cases missing" if any(missing.values()) else "cut short" if short else ""
     return CheckReport(
         title=card.title,
         source=source,
@@ -161,11 +166,13 @@ def check(
         ignored=_apple_double(folder),
         unsound=tuple(unsound),
         notes=(
-            *_notes(card, records, seen, found, source),
+            *_notes(records, seen),
+            *(beyond(card, records) if source == "real" else ()),
             *report_notes(by_case, named),
             *(_twins_told(twins) if card.twins_told else ()),
         ),
-        checks=_summary(unsound, complete, full, archives=bool(archives)),
+        checks=_summary(unsound, "" if partial or source == "phantom" else lacking, full, archives=bool(archives)),
+        cut_short=short,
     )
 
 
@@ -349,17 +356,12 @@ def _apple_double(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("._*")))
 
 
-def _notes(
-    card: TaskCard, records: Sequence[Record], seen: Mapping[str, _Seen], labelled: set[str], source: Source
-) -> list[str]:
+def _notes(records: Sequence[Record], seen: Mapping[str, _Seen]) -> list[str]:
     remarks: dict[str, list[str]] = {}
     for case, what in seen.items():
         for remark in what.remarks:
             remarks.setdefault(remark, []).append(case)
     notes = [f"{remark}: {len(cases)} of {len(seen)} cases ({', '.join(cases)})" for remark, cases in remarks.items()]
-    official = card.counts.get("labelled", 0)
-    if source == "real" and official and len(labelled) > official:
-        notes.append(f"{len(labelled)} labelled cases on disk, the owners ship {official}.")
     withheld = sum(record.label.kind == "none" for record in records)
     return [*notes, *([f"{withheld} cases without a label are not used."] if withheld else [])]
 
@@ -380,7 +382,7 @@ def _archive_problem(path: Path, md5: str) -> Unsound | None:
     return Unsound("", "checksums", told, "Fetch it again, and unpack it again.")
 
 
-def _summary(unsound: Iterable[Unsound], complete: bool, full: bool, *, archives: bool) -> dict[str, str]:
+def _summary(unsound: Iterable[Unsound], lacking: str, full: bool, *, archives: bool) -> dict[str, str]:
     failed: dict[str, int] = {}
     for one in unsound:
         failed[one.check] = failed.get(one.check, 0) + 1
@@ -395,6 +397,6 @@ def _summary(unsound: Iterable[Unsound], complete: bool, full: bool, *, archives
     }
     told = {name: ("ok" if runs else "n/a") for name, runs in ran.items()}
     told |= {name: f"{number} unsound" for name, number in failed.items()}
-    if told["counts"] == "ok" and not complete:
-        told["counts"] = "cases missing"
+    if told["counts"] == "ok" and lacking:
+        told["counts"] = lacking
     return told

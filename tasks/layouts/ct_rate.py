@@ -17,6 +17,7 @@ from typing import Literal
 from bench.contracts.cards import Spacing
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.find import first_within
+from bench.data.official import Shipped
 from tasks.layouts import ct_rate_tables as tables
 from tasks.layouts.ct_rate_phantom import phantom_volumes, write_tree
 from tasks.layouts.ct_rate_tables import LABELS, REPORTS, Part
@@ -32,13 +33,14 @@ class CtRate:
     """The owners' folder `dataset`. `label` says which table is the truth, `parts` which of the owners' parts are read.
 
     With `scans` only so many scans of a part are read, in hash order and with one reconstruction each. Where the label is a
-    report, volumes without one are left out.
+    report, volumes without one are left out. `rows` is how many volumes the owners' tables of a part name.
     """
 
     look: Look
     label: Literal["report", "findings"] = "report"
     parts: tuple[Part, ...] = ("train", "valid")
     scans: int = 0
+    rows: Mapping[Part, int] = field(default_factory=lambda: tables.VOLUMES)
     phantom_parts: Mapping[str, tuple[int, int, int]] = field(default_factory=lambda: PHANTOM_PARTS)
     version: str = "1.0.0"
 
@@ -47,7 +49,7 @@ class CtRate:
 
     def records(self, folder: Path) -> list[Record]:
         """One record per volume on disk that the owners' tables name. Raises DataUnsound for tables that cannot be trusted."""
-        return [record for part in self.parts for record in self._of_part(folder, part) if self._counts(record)]
+        return [record for part in self.parts for record in self._of_part(folder, part) if self._counts(record.text)]
 
     def tree(self) -> str:
         return (
@@ -66,11 +68,25 @@ class CtRate:
 
     def own_parts(self, folder: Path | None) -> dict[str, tuple[str, ...]]:
         """Train and val: one volume each of the 1,000 scans that fine-tuning may use, the last tenth for val; test: all of the
-        owners' validation part. Of a phantom to be where `folder` is None."""
+        owners' validation part. Of a phantom to be where `folder` is None.
+
+        What `records` leaves out is left out here too, after the scans are chosen: each stays in its part for every label.
+        """
         listed = {part: list(tables.reports(folder, part)) if folder else phantom_volumes(part, 60) for part in REPORTS}
         chosen = tables.first_scans(listed["train"], tables.SUBSET_SCANS)
         n_val = max(1, round(len(chosen) / 10))
-        return {"train": chosen[:-n_val], "val": chosen[-n_val:], "test": tuple(listed["valid"])}
+        parts = {"train": chosen[:-n_val], "val": chosen[-n_val:], "test": tuple(listed["valid"])}
+        silent = self._left_out(folder) if folder else frozenset()
+        return {name: tuple(volume for volume in part if volume not in silent) for name, part in parts.items()}
+
+    def shipped(self, folder: Path) -> list[Shipped]:
+        """The volumes that the owners' tables name, those of reports and, where the findings are asked for, of labels."""
+        read = [tables.REPORTED, tables.ANSWERED] if self.label == "findings" else [tables.REPORTED]
+        return [
+            Shipped(f"rows of {paths[part]}", tables.named(folder / paths[part], columns), self.rows[part])
+            for paths, columns in read
+            for part in self.parts
+        ]
 
     def _of_part(self, folder: Path, part: Part) -> list[Record]:
         reports = tables.reports(folder, part)
@@ -97,7 +113,7 @@ class CtRate:
         apart = tables.taken_apart(volume)
         assert apart is not None
         patient, scan, number = apart
-        text = joined(row["Findings_EN"], row["Impressions_EN"])
+        text = _text(row)
         key = f"{volume}.nii.gz"
         if self.label == "report":
             label = LabelFile(kind="report", path=REPORTS[part], format="table", key=key) if text else LabelFile()
@@ -119,8 +135,17 @@ class CtRate:
             text=text,
         )
 
-    def _counts(self, record: Record) -> bool:
-        return self.label == "findings" or bool(record.text)
+    def _left_out(self, folder: Path) -> frozenset[str]:
+        rows = {volume: row for part in REPORTS for volume, row in tables.reports(folder, part).items()}
+        return frozenset(volume for volume, row in rows.items() if not self._counts(_text(row)))
+
+    def _counts(self, text: str) -> bool:
+        """Whether a volume with this report is a case."""
+        return self.label == "findings" or bool(text)
+
+
+def _text(row: Mapping[str, str]) -> str:
+    return joined(row["Findings_EN"], row["Impressions_EN"])
 
 
 def _image(release: str, volume: str, told: Mapping[str, tuple[tuple[float, float], Spacing]]) -> ImageFile:

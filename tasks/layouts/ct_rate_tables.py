@@ -41,7 +41,9 @@ LABELS: Mapping[Part, str] = {
 }
 METADATA: Mapping[Part, str] = {"train": "metadata/train_metadata.csv", "valid": "metadata/validation_metadata.csv"}
 NO_CHEST: Mapping[Part, str] = {"train": "metadata/no_chest_train.txt", "valid": "metadata/no_chest_valid.txt"}
+VOLUMES: Mapping[Part, int] = {"train": 47_149, "valid": 3_039}  # one row each in the owners' tables
 REPORT_COLUMNS = ("VolumeName", "ClinicalInformation_EN", "Technique_EN", "Findings_EN", "Impressions_EN")
+REPORTED, ANSWERED = (REPORTS, REPORT_COLUMNS), (LABELS, ("VolumeName", *FINDINGS))  # tables and their columns
 METADATA_COLUMNS = ("VolumeName", "RescaleSlope", "RescaleIntercept", "XYSpacing", "ZSpacing")
 SUBSET_TASK, SUBSET_SCANS = (
     "ctrate_prompts",
@@ -75,11 +77,16 @@ def reports(folder: Path, part: Part) -> Mapping[str, Mapping[str, str]]:
     return {name: rows[name] for name in in_order([name for name in rows if name not in skipped])}
 
 
+def named(path: Path, columns: tuple[str, ...]) -> int:
+    """How many volumes one of the owners' tables names, those of other body parts too."""
+    return len({row["VolumeName"] for row in table(path, columns)})
+
+
 def answers(folder: Path, part: Part) -> Mapping[str, tuple[int, ...]]:
     """The owners' eighteen answers by volume, 1 or 0 in the order of `FINDINGS`."""
     path = folder / LABELS[part]
     found: dict[str, tuple[int, ...]] = {}
-    for row in by_name(table(path, ("VolumeName", *FINDINGS)), "VolumeName", path).values():
+    for row in by_name(table(path, ANSWERED[1]), "VolumeName", path).values():
         codes = [row[name].strip() for name in FINDINGS]
         if not set(codes) <= {"0", "1", "0.0", "1.0"}:
             raise DataUnsound(

@@ -18,6 +18,7 @@ from bench.contracts.record import ImageFile, Record
 from bench.data.atomic import write_bytes
 from bench.data.find import first_within
 from bench.data.hu_slices import encode_png, name_of
+from bench.data.official import Shipped
 from bench.phantoms import VIEWS, Phantom
 from tasks.layouts.phantom_case import Look, Size, claim, seal, source_of
 
@@ -56,6 +57,7 @@ class DeepLesion:
     """
 
     look: Look
+    rows: int = 32_735  # of the owners' table, lesions of all types
     version: str = "1.0.0"
 
     def locate(self, root: Path) -> Path | None:
@@ -90,6 +92,10 @@ class DeepLesion:
                 )
             )
         return found
+
+    def shipped(self, folder: Path) -> list[Shipped]:
+        """The rows of the owners' table."""
+        return [Shipped(f"rows of {TABLE}", sum(1 for _ in _table(folder / TABLE)), self.rows)]
 
     def tree(self) -> str:
         return f"{TABLE}\n{IMAGES}/<patient>_<study>_<series>/NNN.png"

@@ -22,6 +22,7 @@ from bench.data.atomic import write_text
 from bench.data.axes import as_affine
 from bench.data.dicom import first_slice, write_series
 from bench.data.find import first_within
+from bench.data.official import Shipped
 from bench.phantoms.body import stream
 from bench.phantoms.factors import latent
 from bench.phantoms.nodules import add_nodule, lung_block, scanned, spread_places
@@ -38,7 +39,7 @@ RADIUS_MM = (5.0, 8.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Lidc:
-    """Patients' folders below `LIDC-IDRI` (or right there)."""
+    """Patients' folders below `LIDC-IDRI` (or right there). `scans` is how many CTs the owners ship, each with its XML."""
 
     smoke: Shape3 = (40, 40, 32)
     mini: Shape3 = (80, 80, 64)
@@ -46,6 +47,7 @@ class Lidc:
     phantom_parts: Mapping[Size, tuple[int, int, int]] = field(
         default_factory=lambda: {"smoke": (6, 3, 4), "mini": (40, 8, 16)}, hash=False
     )
+    scans: int = 1018
     version: str = "1.0.0"
 
     def locate(self, root: Path) -> Path | None:
@@ -55,6 +57,12 @@ class Lidc:
         """One record per nodule that three readers judged and that is not undecided; reads XML and one header per scan."""
         places = tuple((path.name, path.stat().st_mtime_ns) for path in _patients(folder))
         return list(_records(self, folder, places, source_of(folder)))
+
+    def shipped(self, folder: Path) -> list[Shipped]:
+        """The scans that still have their readers' marks; one without them shows no nodule, as many patients do."""
+        marked = {path.name: sum(bool(_marks(series)) for series in _series(path)) for path in _patients(folder)}
+        bare = tuple(patient for patient, count in marked.items() if not count)
+        return [Shipped("CTs with the XML of their readers", sum(marked.values()), self.scans, bare)]
 
     def groups(self, folder: Path) -> Iterable[str]:
         """The patients on disk; many have no nodule that counts."""
@@ -139,13 +147,13 @@ def _records(layout: Lidc, folder: Path, patients: tuple[tuple[str, int], ...], 
     return tuple(
         record
         for patient, _ in patients
-        for series in sorted(path for path in (folder / patient).glob("*/*") if path.is_dir())
+        for series in _series(folder / patient)
         for record in _of_series(layout, folder, patient, series, source)
     )
 
 
 def _of_series(layout: Lidc, folder: Path, patient: str, series: Path, source: Source) -> list[Record]:
-    marks = [path for path in sorted(series.glob("[!.]*.xml")) if is_of_scan(path)]
+    marks = _marks(series)
     head = first_slice(series) if marks else None
     if head is None or head.modality != "CT":
         return []
@@ -179,6 +187,14 @@ def _of_series(layout: Lidc, folder: Path, patient: str, series: Path, source: S
             )
         )
     return found
+
+
+def _series(patient: Path) -> list[Path]:
+    return sorted(path for path in patient.glob("*/*") if path.is_dir())
+
+
+def _marks(series: Path) -> list[Path]:
+    return [path for path in sorted(series.glob("[!.]*.xml")) if is_of_scan(path)]
 
 
 def _patients(folder: Path) -> list[Path]:

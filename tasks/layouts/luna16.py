@@ -22,6 +22,7 @@ from bench.data.atomic import write_text
 from bench.data.axes import as_affine
 from bench.data.find import first_within
 from bench.data.metaimage import write_metaimage
+from bench.data.official import Shipped
 from bench.phantoms.body import stream
 from bench.phantoms.factors import even_label, latent
 from bench.phantoms.nodules import add_nodule, lung_block, scanned, spread_places
@@ -30,14 +31,16 @@ from tasks.layouts.phantom_case import Size, claim, draw_number, seal, source_of
 SUBSETS = tuple(f"subset{k}" for k in range(10))
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "class")
 TABLES = ("candidates_V2.csv", "candidates.csv")
+ROWS = dict(zip(TABLES, (754_975, 551_065), strict=True))  # as the owners published them
 NODULE_MM = (4.0, 8.0)  # radius of a phantom's candidates
 
 
 @dataclass(frozen=True, kw_only=True)
 class Luna16:
-    """Scans below `subset0` to `subset9`, candidates from `table`."""
+    """Scans below `subset0` to `subset9`, candidates from `table`; `rows` says how many each table has."""
 
     table: str = TABLES[0]
+    rows: Mapping[str, int] = field(default_factory=lambda: ROWS, hash=False)
     smoke: Shape3 = (40, 40, 40)
     mini: Shape3 = (80, 80, 80)
     spacing_mm: Spacing = (2.0, 2.0, 2.0)
@@ -59,6 +62,10 @@ class Luna16:
             )
         scans = tuple(sorted((uid, file.relative_to(folder).as_posix()) for uid, file in _scans(folder).items()))
         return list(_records(self, path, path.stat().st_mtime_ns, scans, source_of(folder)))
+
+    def shipped(self, folder: Path) -> list[Shipped]:
+        """The rows of the table that is read; a shorter one names fewer candidates of every scan behind its end."""
+        return [Shipped(f"rows of {self.table}", len(_read(folder / self.table)), self.rows[self.table])]
 
     def groups(self, folder: Path) -> Iterable[str]:
         """The scans on disk; one may hold no candidate."""
