@@ -14,6 +14,7 @@ from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
 from bench.data.checks import CheckReport, check, check_intensity
+from bench.data.labels import check_told
 from bench.data.official import cut_short
 from bench.data.preparation import CacheRecipe
 from bench.data.roster import roster_of
@@ -117,6 +118,7 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
     here, missing = present(listed, labelled)
     check_intensity(spec.task, protocol, records.values())
     check_hygiene(here, {case: record.group for case, record in records.items()})
+    check_told(card, (records[case] for case in here.everything()))
     source: Source = next(iter(records.values())).source if records else "real"
     short = cut_short(card.files, folder, source)
     if (missing or short) and not (spec.partial or source == "phantom"):

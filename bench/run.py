@@ -17,6 +17,7 @@ from bench import pretrain as pretrain_room
 from bench import registry
 from bench.cases import cached
 from bench.chain import Chain, check_words, find, inference_word, resolve
+from bench.checked import checked
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import SCHEMA_CELL, Cell
 from bench.corpora import cached_corpus
@@ -235,6 +236,7 @@ def manifest_of(chain: Chain, place: Place) -> Manifest:
         fold=spec.fold,
         ratio=spec.ratio,
         order=words.cases.order,
+        checks=checked(words.cases),
     )
     write(found, place.folder("finetune", chain.keys["finetune"]))
     return found

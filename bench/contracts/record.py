@@ -90,7 +90,7 @@ class Record(_Frozen):
 
 
 class ManifestHeader(_Frozen):
-    """What a manifest says of itself. `checks` maps a check's name to `ok`, `n/a` or what failed."""
+    """What a manifest says of itself. `checks` maps a check's name to `ok`, `n/a` (not looked at) or what failed."""
 
     schema_: str = Field(SCHEMA_MANIFEST, alias="schema")
     task: str

@@ -18,16 +18,15 @@ from numpy.typing import NDArray
 from bench.contracts.cards import Protocol, TaskCard
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record, Source
+from bench.data.labels import classes_of
 from bench.data.official import beyond, cut_short
 from bench.data.report_notes import report_notes
 from bench.data.splits import Parts, check_hygiene
 from bench.data.volumes import (
     check_geometry,
     coarse_fingerprint,
-    label_map,
     read_header,
     read_image,
-    read_label,
 )
 
 AIR_HU, AIR_TOLERANCE_HU = -1000.0, 60.0
@@ -245,7 +244,7 @@ def _look(card: TaskCard, folder: Path, record: Record, full: bool) -> _Seen | U
                 record.case_id, stage, f"its image {problem}", "Fetch it again, or mend its unit (HU for CT)."
             )
         stage = "labels"
-        present = _classes_of(card, folder, record)
+        present = classes_of(card, folder, record)
     except (DataUnsound, DataMissing) as error:
         return Unsound(record.case_id, stage, error.message, error.remedy)
     remarks += ["empty mask"] if record.label.kind == "mask" and not present else []
@@ -255,36 +254,9 @@ def _look(card: TaskCard, folder: Path, record: Record, full: bool) -> _Seen | U
 def _label_alone(card: TaskCard, folder: Path, record: Record) -> _Seen | Unsound:
     """Read the label of a case whose scan was read before."""
     try:
-        return _Seen(_classes_of(card, folder, record), "", ())
+        return _Seen(classes_of(card, folder, record), "", ())
     except (DataUnsound, DataMissing) as error:
         return Unsound(record.case_id, "labels", error.message, error.remedy)
-
-
-def _classes_of(card: TaskCard, folder: Path, record: Record) -> frozenset[int]:
-    """The classes that a case shows, as 1, 2, ... in the card's order; DataUnsound for a label that the card does not know."""
-    label = record.label
-    if label.kind == "mask":
-        array = read_label(folder, record, label_map(len(card.classes), card.label_values)).array
-        return frozenset(int(value) for value in np.flatnonzero(np.bincount(array.ravel())) if value)
-    if label.kind == "class":
-        if label.value is None or not 0 <= label.value < len(card.classes):
-            raise DataUnsound(
-                f"its class is {label.value}, expected 0 to {len(card.classes) - 1} ({', '.join(card.classes)}).",
-                case=record.case_id,
-                remedy="Mend the table of labels.",
-            )
-        return frozenset({label.value + 1})
-    if label.kind == "multilabel":
-        if len(label.values) != len(card.classes) or not set(label.values) <= {-1, 0, 1}:
-            raise DataUnsound(
-                f"it has {len(label.values)} answers {sorted(set(label.values))}, expected {len(card.classes)} of 0, 1 or -1.",
-                case=record.case_id,
-                remedy="Mend the table of labels.",
-            )
-        return frozenset(k for k, value in enumerate(label.values, start=1) if value == 1)
-    if label.kind == "report" and not record.text.strip():
-        raise DataUnsound("its report is empty.", case=record.case_id, remedy="Mend the table of reports.")
-    return frozenset()
 
 
 def _image_problem(card: TaskCard, record: Record, image: NDArray[Any]) -> str:

@@ -1,0 +1,93 @@
+"""The header of a run's manifest says what the run has looked at, and labels that no card knows stop it before it trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import registry
+from bench.cases import TaskCases, find_cases
+from bench.checked import checked
+from bench.contracts.errors import DataUnsound
+from bench.contracts.record import LabelFile
+from bench.data import manifest
+from bench.data.checks import check
+from bench.data.labels import check_told
+from bench.data.splits import lists
+from bench.phantom_data import task_ids
+from bench.spec import make_spec
+from tests import tiny_dataset as tiny
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a task with masks and of one with a class per candidate."""
+    root = tmp_path_factory.mktemp("checked")
+    for task in ("msd04", "luna16"):
+        registry.task(task).files.write_phantom(root / task, task_ids(registry.task(task), "smoke"), "smoke")
+    return root
+
+
+def cases_of(task: str, root: Path, **words: Any) -> TaskCases:
+    return find_cases(make_spec(method="unet3d_scratch", task=task, **words), registry.task(task), root / task, {})
+
+
+def test_a_phantom_is_held_against_no_count_and_what_a_run_does_not_do_is_not_told(phantoms: Path) -> None:
+    told = checked(cases_of("msd04", phantoms))
+    assert {name for name, found in told.items() if found == "n/a"} == {"counts", "checksums", "intensity"}
+    assert {told[name] for name in ("files", "geometry", "labels", "hygiene")} == {"ok"}
+    assert checked(cases_of("luna16", phantoms))["geometry"] == "n/a"  # no mask lies on these images
+
+
+def test_the_names_are_those_of_the_data_check(phantoms: Path) -> None:
+    card = registry.task("msd04")
+    report = check(card, phantoms / "msd04", lists(card.protocols["bench"].split, registry.splits_folder()), full=False)
+    assert list(checked(cases_of("msd04", phantoms))) == list(report.checks)
+
+
+def test_counts_are_ok_where_all_is_there_and_else_say_what_is(phantoms: Path) -> None:
+    whole = replace(cases_of("msd04", phantoms), source="real")
+    assert checked(whole)["counts"] == "ok"
+    assert checked(replace(whole, missing=("x",)))["counts"] == "partial: 12 of 13"
+    cut = "1 of 9 rows of a.csv"
+    assert checked(replace(whole, missing=("x",), cut_short=(cut,)))["counts"] == f"partial: 12 of 13; {cut}"
+
+
+def test_the_manifest_that_a_run_leaves_has_its_checks(phantoms: Path, tmp_path: Path) -> None:
+    from bench.run import Place, manifest_of, resolve_at
+
+    words = {"method": "unet3d_scratch", "task": "msd04", "preset": "tiny", "root": str(phantoms)}
+    place = Place.at(tmp_path, environ={})
+    chain = resolve_at(make_spec(**words), place)
+    made = manifest_of(chain, place)
+    assert made.header.checks == checked(chain.words.cases)
+    (left,) = tmp_path.rglob(manifest.HEADER)
+    assert manifest.read(left.parent).header.checks["labels"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        ({"kind": "class", "value": 2}, "its class is 2, expected 0 to 1"),
+        ({"kind": "multilabel", "values": (1, 3)}, r"2 answers \[1, 3\]"),
+        ({"kind": "report"}, "its report is empty"),
+    ],
+)
+def test_a_label_that_the_card_does_not_know_is_refused_with_its_case(
+    label: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    (sound,) = tiny.LAYOUT.records(tiny.write(tmp_path, tiny.CASES[:1]))
+    check_told(tiny.card(), [sound])
+    with pytest.raises(DataUnsound, match=told) as caught:
+        check_told(tiny.card(), [sound, sound.model_copy(update={"label": LabelFile(**label)})])
+    assert caught.value.case == tiny.CASES[0] and caught.value.remedy
+
+
+def test_a_run_on_a_class_that_the_card_does_not_know_is_refused_before_it_trains(phantoms: Path) -> None:
+    fewer = replace(registry.task("luna16"), classes=("no-nodule",))
+    with pytest.raises(DataUnsound, match="its class is 1, expected 0 to 0") as caught:
+        find_cases(make_spec(method="unet3d_scratch", task="luna16"), fewer, phantoms / "luna16", {})
+    assert "#" in caught.value.case and caught.value.remedy
