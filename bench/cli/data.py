@@ -1,13 +1,16 @@
-"""Commands about data: data check, phantom make."""
+"""Commands about data: data check, data status, phantom make."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.options import Json, Partial, ProtocolName, Root
+
+if TYPE_CHECKING:
+    from bench.data_status import Place, Pool, Runnable
 
 
 def attach(app: typer.Typer) -> None:
@@ -17,6 +20,11 @@ def attach(app: typer.Typer) -> None:
         help="Check the files of a task or a corpus: counts, checksums, geometry, labels, intensities, splits. Names unsound "
         "cases only.\n\nExamples:\n\n  bench data check msd04 --root /data --partial\n\n  bench data check mim-1k",
     )(check)
+    data.command(
+        "status",
+        help="Which tasks and corpora are on this machine, and which of the papers' tables can be run. Reads names of files, no "
+        "voxels.\n\nExamples:\n\n  bench data status\n\n  bench data status --root /data --json",
+    )(status)
     phantom = typer.Typer(help="Synthetic volumes in official layouts.", rich_markup_mode=None, no_args_is_help=True)
     phantom.command(
         "make",
@@ -55,6 +63,63 @@ def check(
         print("\n".join(report.lines()))
     if not report.exit_ok:
         raise typer.Exit(2)
+
+
+def status(root: Root = "", json: Json = False) -> None:
+    import os
+
+    from bench.cli.console import print_json, print_table
+    from bench.data_status import data_status
+
+    found = data_status(Path(root) if root else None, os.environ)
+    if json:
+        print_json(found.as_json())
+        return
+    here = sum(place.found for place in found.tasks)
+    rows: list[tuple[str, ...]] = [(place.key, _cases(place), _where(place)) for place in found.tasks]
+    print_table(f"Tasks: {here} of {len(rows)} here", ("task", "cases", "where, or where to get it"), rows)
+    whole = sum(len(pool.here) == len(pool.sets) for pool in found.corpora)
+    rows = [
+        (p.key, f"{len(p.here)} of {len(p.sets)}", f"{p.volumes:,} of {p.printed:,}", _sets(p)) for p in found.corpora
+    ]
+    columns = ("corpus", "sets", "volumes", "sets that are here, or where to get them")
+    print_table(f"\nCorpora: all sets of {whole} of {len(rows)} here", columns, rows)
+    rows = [(table.name, _runnable(table), ", ".join(table.lacking)) for table in found.tables]
+    able = sum(table.state == "yes" for table in found.tables)
+    print_table(
+        f"\nThe papers' tables: the tasks of {able} of {len(rows)} here", ("table", "runnable", "data that lack"), rows
+    )
+    print("\nNext: bench data check TASK looks into the files; bench table mim:III names the runs that a table lacks.")
+
+
+def _cases(place: Place) -> str:
+    """Example: `200 of 260, 120 of 130 unlabelled`; of what lacks nothing but the whole."""
+    if not place.found:
+        return "none"
+    told = [f"{found:,} of {whole:,}" for part, (found, whole) in place.counts.items() if part != "unlabelled"]
+    told += [
+        f"{n:,} of {whole:,} unlabelled" for part, (n, whole) in place.counts.items() if part == "unlabelled" and n
+    ]
+    return ", ".join(told)
+
+
+def _where(place: Place) -> str:
+    if place.problem or place.folder:
+        return place.problem or f"{'phantoms: ' if place.phantom else ''}{place.folder}"
+    return f"{place.page}; licence: {place.licence}"
+
+
+def _sets(pool: Pool) -> str:
+    """The sets that are there, and what is wrong with others; of a pool without any its page and licence."""
+    told = [f"{place.key} (phantoms)" if place.phantom else place.key for place in pool.here]
+    told += [f"{place.key}: {place.problem}" for place in pool.sets if place.problem]
+    return ", ".join(told) or f"{pool.page}; licence: {pool.licence}"
+
+
+def _runnable(table: Runnable) -> str:
+    if table.state == "partly":
+        return f"{len(table.here)} of {len(table.here) + len(table.lacking)} tasks"
+    return table.state
 
 
 def make(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from bench.contracts.cards import Layout, TaskCard
 from bench.contracts.errors import DataMissing
 
 EXTRA_LEVELS = 2  # tasks.md B.6: folders of folders that may stand around a dataset
+CROWDED = 100  # folders in one folder from which `folders_listed_once` takes them for cases
 PLACES = ("BENCH_DATA", "nnUNet_raw")  # asked in this order
 
 
@@ -46,6 +49,19 @@ def first_within(root: Path, holds: Callable[[Path], bool], levels: int = EXTRA_
     Hidden folders and folders that may not be read are passed over.
     """
     return next((folder for folder in _walk(root, levels) if holds(folder)), None)
+
+
+@contextmanager
+def folders_listed_once() -> Iterator[None]:
+    """Within it each folder is listed once, and folders of a crowded one are passed over: they are cases, not datasets.
+
+    For a look for many datasets in large places that nobody changes meanwhile.
+    """
+    kept = _listed.set({})
+    try:
+        yield
+    finally:
+        _listed.reset(kept)
 
 
 def missing_dataset(
@@ -98,7 +114,19 @@ def _walk(root: Path, levels: int) -> Iterator[Path]:
     level = [root]
     for depth in range(levels + 1):
         yield from level
-        level = [child for folder in level for child in _folders(folder)] if depth < levels else []
+        level = [child for folder in level for child in _below(folder, root)] if depth < levels else []
+
+
+_listed: ContextVar[dict[Path, list[Path]] | None] = ContextVar("folders listed so far", default=None)
+
+
+def _below(folder: Path, root: Path) -> list[Path]:
+    listed = _listed.get()
+    if listed is None:
+        return _folders(folder)
+    if folder not in listed:
+        listed[folder] = _folders(folder)
+    return listed[folder] if folder == root or len(listed[folder]) <= CROWDED else []
 
 
 def _folders(folder: Path) -> list[Path]:
