@@ -109,7 +109,7 @@ class PredictConfig(SpadConfig, SpadViTConfig):
         return self.patch
 
     def eps(self) -> float:
-        return 1e-6 if self.eva02_file else self.norm_eps
+        return self.eva02_eps if self.eva02_file else self.norm_eps
 
 
 class Spad(Method):
@@ -310,6 +310,12 @@ def check(first: TokenizerConfig, second: PredictConfig) -> None:
             f"A token of the tokenizer is {token} voxels wide (factors {first.factors}), a patch {second.patch}.",
             remedy="Make them equal: the transformer names patches.",
         )
+    if second.eva02_file and second.norm_eps != SpadViTConfig.norm_eps:
+        raise SpecError(
+            f"norm_eps={second.norm_eps:g} is of a start without EVA-02's weights, and eva02_file names some.",
+            case="spad",
+            remedy=f"Say --set predict.eva02_eps={second.norm_eps:g} instead.",
+        )
     for config in (first, second):
         if any(side % token for side in config.crop) or config.crop[1] != config.crop[2] or config.crop[0] < 2 * token:
             raise SpecError(
@@ -325,7 +331,7 @@ REF_CODE = {
         lpips_shifted=True,  # released code
         even_axis=0,  # released code
     ),
-    "predict": PredictConfig(even_axis=0, eva02_class_row=1),  # released code
+    "predict": PredictConfig(even_axis=0, eva02_class_row=1, eva02_eps=1e-5),  # released code
 }
 SMALL_TOKENIZER = TokenizerConfig(
     crop=(32, 32, 32),  # ours, holds most of a hippocampus

@@ -9,6 +9,7 @@ Shapes   volume (B, C, D, H, W) in the task's axes; inside, the depth axis comes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -149,12 +150,13 @@ class AdaptedSpadViT(SpadViT):
         patch: int,
         taps: tuple[int, ...],
         norm_eps: float = 1e-5,
+        eva02_eps: float = 1e-6,
     ) -> None:
         if len(taps) != LEVELS or list(taps) != sorted(taps) or not 1 <= taps[0] <= taps[-1] <= depth:
             raise SpecError(
                 f"{LEVELS} rising blocks of {depth} are asked for, found {taps}.", remedy="For example 4,6,8,12 of 12."
             )
-        self.da, self.depth_axis, self.taps = da, depth_axis, taps
+        self.da, self.depth_axis, self.taps, self.eva02_eps = da, depth_axis, taps, eva02_eps
         self.kernel: Shape3 = (max(patch >> da, 1), patch, patch)
         shape = along_first(sight.shape, depth_axis)
         grid = tuple(side // step for side, step in zip(shape, self.kernel, strict=True))
@@ -184,6 +186,7 @@ class AdaptedSpadViT(SpadViT):
         self.channels = (width,) * LEVELS
         self.strides = self._strides()
         self.trunk = frozenset(name for name in self.state_dict() if not name.startswith(("norms.", "twice.", "once.")))
+        self.register_load_state_dict_pre_hook(_bring_eps)  # type: ignore[no-untyped-call]
 
     def _patch_layer(self, channels: int) -> nn.Module:
         return nn.Conv3d(channels, self.width, self.kernel, stride=self.kernel)
@@ -236,10 +239,26 @@ class AdaptedSpadViT(SpadViT):
         return None
 
     def adopt(self, weights: Mapping[str, Tensor], *, declared: bool = True) -> Adopted:
-        """As every encoder; a file of EVA-02-B is brought to our names and shapes first."""
+        """As every encoder; a file of EVA-02-B is brought to our names and shapes first, and brings the epsilon of its norms."""
         if not is_eva02(weights):
             return super().adopt(weights, declared=declared)
-        return super().adopt(converted_eva02(weights, self, 0)[0], declared=True)
+        adopted = super().adopt(converted_eva02(weights, self, 0)[0], declared=True)
+        self.keep_eps(torch.tensor(self.eva02_eps, device=self.cls_token.device))
+        return adopted
+
+    def keep_eps(self, eps: Tensor) -> None:
+        """Take this epsilon in every layer norm and keep it beside the weights: a stored model is built again from a config
+        that does not know what was adopted."""
+        self.register_buffer("adopted_eps", eps)
+        for part in self.modules():
+            if isinstance(part, nn.LayerNorm):
+                part.eps = eps.item()
+
+
+def _bring_eps(encoder: AdaptedSpadViT, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+    """Before weights are loaded: the epsilon that lies beside them, where they were once adopted from EVA-02."""
+    if (eps := state.get(f"{prefix}adopted_eps")) is not None:
+        encoder.keep_eps(eps)
 
 
 def depth_step(da: int, stage: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.contracts.cards import MethodConfig, Shape3, Sight, Spacing
+from bench.contracts.cards import MethodConfig, Shape3, Sight, Spacing, later
 from bench.nets.spad import degree_of_anisotropy
 from bench.nets.spad_vit import AdaptedSpadViT, along_back
 from methods.parts.lie import lie_of
@@ -18,7 +18,8 @@ class SpadViTConfig(MethodConfig):
     width: int = 768  # EVA-02-B, Sec. 4.1
     depth: int = 12  # EVA-02-B, Sec. 4.1, blocks
     heads: int = 12  # EVA-02-B, Sec. 4.1
-    norm_eps: float = 1e-5  # released code; EVA-02 has 1e-6, which its weights bring along
+    norm_eps: float = 1e-5  # released code, where EVA-02's weights are not taken
+    eva02_eps: float = later(1e-6)  # EVA-02-B's own, with its weights; the released code keeps 1e-5
     taps: tuple[int, ...] = (4, 6, 8, 12)  # released code, blocks whose outputs segmentation reads
     even_axis: int = 2  # ours, depth axis (x, y, z) where no spacing stands out; the released code keeps 0
 
@@ -49,4 +50,5 @@ def build_encoder(config: SpadViTConfig, sight: Sight) -> AdaptedSpadViT:
         patch=config.patch,
         taps=config.taps,
         norm_eps=config.eps(),
+        eva02_eps=config.eva02_eps,
     )

@@ -444,6 +444,29 @@ def test_eva02_weights_from_a_file_start_the_transformer_and_its_mask_token(tmp_
     torch.testing.assert_close(net.encoder.blocks[1].mlp.w3.weight, weights["blocks.1.mlp.fc2.weight"])
     assert net.encoder.norm.eps == 1e-6 and not any("EVA-02" in note for note in net.told)
     assert method().encoder.norm.eps == 1e-5
+    kept = method(predict={"eva02_file": str(tmp_path / "eva02.pt"), "eva02_eps": 1e-5})
+    assert kept.encoder.norm.eps == 1e-5
+    with pytest.raises(SpecError, match=r"--set predict\.eva02_eps=0\.001"):
+        method(predict={"eva02_file": str(tmp_path / "eva02.pt"), "norm_eps": 1e-3})
+
+
+def test_the_released_code_keeps_its_epsilon_under_eva02s_weights_and_the_paper_takes_theirs() -> None:
+    from methods import spad_scratch
+    from tests.nets.test_spad_networks import eva02
+
+    code, full = METHOD.ref_code["predict"], METHOD.full["predict"]
+    assert (dataclasses.replace(code, eva02_file="x").eps(), dataclasses.replace(full, eva02_file="x").eps()) == (
+        1e-5,
+        1e-6,
+    )
+    for card, tiny in ((METHOD, METHOD.tiny["predict"]), (spad_scratch.METHOD, spad_scratch.METHOD.tiny)):
+        for preset, eps in (("full", 1e-6), ("ref_code", 1e-5)):
+            told = getattr(card, preset)
+            told = told["predict"] if card is METHOD else told
+            config = dataclasses.replace(tiny, eva02_eps=told.eva02_eps)
+            encoder = card.encoder(config, Sight(1, (32, 32, 32), None, Intensity("asis")))
+            encoder.adopt(eva02(), declared=False)
+            assert encoder.norm.eps == pytest.approx(eps) and encoder.blocks[0].norm1.eps == pytest.approx(eps)
 
 
 def test_a_weight_file_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -214,9 +214,25 @@ def test_the_class_token_takes_its_own_positions_row_unless_the_released_slip_is
 def test_a_tasks_network_takes_eva02_from_its_released_file() -> None:
     static = adapted((8, 32, 32), 2, 0)
     adopted = static.adopt(eva02(), declared=False)
-    assert set(adopted.new) == set(static.state_dict()) - static.declared()
+    assert set(adopted.new) == set(static.state_dict()) - static.declared() - {"adopted_eps"}
     with pytest.raises(EncoderMismatch, match="another width"):
         static.adopt(eva02(width=60), declared=False)
+
+
+def test_eva02s_epsilon_comes_with_its_weights_and_with_what_is_stored_of_them() -> None:
+    started, stored = adapted((8, 32, 32), 2, 0), adapted((8, 32, 32), 2, 0)
+    assert epsilons(started) == {1e-5}
+    started.adopt(eva02(), declared=False)
+    assert list(epsilons(started)) == [pytest.approx(1e-6)]
+    nn.ModuleDict({"encoder": stored}).load_state_dict(nn.ModuleDict({"encoder": started}).state_dict())
+    assert epsilons(stored) == epsilons(started)
+    plain = adapted((8, 32, 32), 2, 0)
+    plain.adopt(adapted((8, 32, 32), 2, 0).state_dict())
+    assert epsilons(plain) == {1e-5} and "adopted_eps" not in plain.state_dict()
+
+
+def epsilons(net: nn.Module) -> set[float]:
+    return {part.eps for part in net.modules() if isinstance(part, nn.LayerNorm)}
 
 
 def test_what_does_not_fit_is_refused() -> None:
