@@ -12,7 +12,8 @@ from torch import nn
 from bench.contracts.cards import PhaseConfig
 from bench.contracts.errors import PluginBroken, SpecError, nearest
 
-SCHEDULES = ("cosine", "linear", "constant", "cosine_overlong", "milestones")
+SCHEDULES = ("cosine", "linear", "constant", "cosine_overlong", "milestones", "poly")
+POLY_POWER = 0.9  # that of nnU-Net, and so of AR's released code on RICORD
 Group = dict[str, Any]
 
 
@@ -25,7 +26,8 @@ def learning_rate(config: PhaseConfig, step: int) -> float:
     a straight line; `constant` stays at 1. `cosine_overlong` is that of SPAD's released code: update s of the warm-up
     takes s / W, and the cosine's half period is `steps` counted from the end of the warm-up, so that it stops short of its
     end. Cosines fall to `lr_floor`; the rate is set anew every `lr_every` updates. `milestones` takes a tenth from half of
-    all steps on and a hundredth from three quarters on (MedMNIST's and SPAD's rule).
+    all steps on and a hundredth from three quarters on (MedMNIST's and SPAD's rule). `poly` falls between the ends of the
+    cosine as (1 - share of the way) ** 0.9 (nnU-Net's rule).
     Raises SpecError for a schedule that does not exist.
 
     Example: 4 steps, 2 of them warm-up, cosine: 0.5, 1, 1, 0.5.
@@ -46,6 +48,8 @@ def learning_rate(config: PhaseConfig, step: int) -> float:
     share = (step - config.warmup_steps) / max(config.steps - (0 if overlong else config.warmup_steps), 1)
     if config.schedule == "linear":
         return 1.0 - min(share, 1.0)
+    if config.schedule == "poly":
+        return (1.0 - min(share, 1.0)) ** POLY_POWER
     least = config.lr_floor / config.lr if config.lr else 0.0
     return least + (1.0 - least) * 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
 

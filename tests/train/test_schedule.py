@@ -58,7 +58,7 @@ def test_what_a_module_names_undecayed_is_spared() -> None:
 @given(
     steps=st.integers(1, 300),
     warmup=st.integers(0, 400),
-    kind=st.sampled_from(["cosine", "linear", "constant"]),
+    kind=st.sampled_from(["cosine", "linear", "constant", "poly"]),
 )
 def test_the_factor_rises_to_at_most_one_and_then_never_rises_again(steps: int, warmup: int, kind: str) -> None:
     config = PhaseConfig(steps=steps, warmup_steps=warmup, schedule=kind)
@@ -77,6 +77,15 @@ def test_milestones_take_a_tenth_from_the_half_on_and_a_hundredth_from_three_qua
     config = replace(CONFIG, steps=8, warmup_steps=0, schedule="milestones")
     expected = [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]
     assert [schedule.learning_rate(config, step) for step in range(8)] == pytest.approx(expected)
+
+
+def test_a_polynomial_falls_as_nine_tenths_power_of_what_is_left() -> None:
+    config = replace(CONFIG, steps=10, schedule="poly")
+    left = [1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0]
+    factors = [schedule.learning_rate(config, step) for step in range(11)]
+    assert factors[:2] == [0.5, 1.0] and factors[2:] == pytest.approx([share**0.9 for share in left])
+    whole = [schedule.learning_rate(replace(config, warmup_steps=0, lr_every=5), step) for step in range(10)]
+    assert whole == pytest.approx([1.0] * 5 + [0.5**0.9] * 5)
 
 
 def test_an_unknown_schedule_is_refused_with_the_nearest_word() -> None:
