@@ -16,7 +16,6 @@ from bench.contracts.cards import (
     Inference,
     MethodCard,
     MethodConfig,
-    PhaseConfig,
     Sight,
     TaskCard,
     phases,
@@ -26,7 +25,8 @@ from bench.contracts.recipes import PairRecipe
 from bench.corpora import CorpusCases, corpus_word, demand_offered, find_corpus
 from bench.data.preparation import CacheRecipe
 from bench.keys import key_of
-from bench.spec import RunSpec, apply_settings
+from bench.recipe import configs_of, inference_word
+from bench.spec import RunSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,15 +138,8 @@ def blueprint(spec: RunSpec) -> Blueprint:
     protocol = protocol_of(task, spec.task, spec.protocol)
     target = target_of(task, spec.task, spec.target, protocol)
     trained = phases(chosen_preset(method, spec))
-    recipe = protocol.recipe.sized(spec.preset, task.kind)
-    told = {**method.recipe_changes(spec.preset, task.kind), **_of_finetuning(method, spec, trained)}
-    recipe = dataclasses.replace(recipe, **{"seed": spec.seed, **told})
-    word = inference_word(trained)
-    configs: dict[str, Any] = {**trained, "finetune": recipe, word: protocol.inference.sized(spec.preset)}
-    no_training = frozenset(f.name for f in dataclasses.fields(PhaseConfig))
-    lent = {} if method.build and not spec.weights else dict.fromkeys(trained, no_training)
-    configs = apply_settings(configs, spec.settings, lent=lent)
-    recipe, inference = configs["finetune"], configs[word]
+    configs = configs_of(method, spec, task.kind, protocol, trained)
+    recipe, inference = configs["finetune"], configs[inference_word(trained)]
     assert isinstance(recipe, FineTuneConfig) and isinstance(inference, Inference)
     trained = {name: configs[name] for name in trained}
     architecture = list(trained.values())[-1]
@@ -189,22 +182,10 @@ def chosen_preset(method: MethodCard, spec: RunSpec) -> Any:
     return changed if len(changed) > 1 else next(iter(changed.values()))
 
 
-def inference_word(trained: Mapping[str, MethodConfig]) -> str:
-    """What a cell's inference is called among its configs: `predict`, or `inference` where a phase bears that name."""
-    return "inference" if "predict" in trained else "predict"
-
-
 def with_decoder(method: MethodCard, variant: str) -> MethodCard:
     """The card with the decoder that a variant names, where it names one."""
     decoder = method.variants.get(variant, {}).get("decoder", method.decoder)
     return dataclasses.replace(method, decoder=decoder)
-
-
-def _of_finetuning(method: MethodCard, spec: RunSpec, trained: Mapping[str, MethodConfig]) -> dict[str, Any]:
-    """What a variant changes of fine-tuning: fields of a recipe that no phase of pre-training has."""
-    recipe = {f.name for f in dataclasses.fields(FineTuneConfig)}
-    before = {f.name for config in trained.values() for f in dataclasses.fields(config)}
-    return {k: v for k, v in method.variants.get(spec.variant, {}).items() if k in recipe - before}
 
 
 def resolve(words: Words) -> Chain:

@@ -16,7 +16,7 @@ from bench import finetune as finetune_room
 from bench import pretrain as pretrain_room
 from bench import registry
 from bench.cases import cached
-from bench.chain import Chain, check_words, find, inference_word, resolve
+from bench.chain import Chain, check_words, find, resolve
 from bench.checked import checked
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import SCHEMA_CELL, Cell
@@ -33,6 +33,7 @@ from bench.keys import plain, short
 from bench.phantom_data import phantoms_for
 from bench.predict import predict
 from bench.provenance import provenance
+from bench.recipe import inference_word
 from bench.score import Scores, score
 from bench.spec import RunSpec
 from bench.store import Store, cell_name

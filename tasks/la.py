@@ -9,6 +9,7 @@ from tasks.layouts.first_of import FirstOf
 from tasks.layouts.la_h5 import LaH5
 from tasks.layouts.la_nrrd import LaNrrd
 from tasks.layouts.phantom_case import Look
+from tasks.recipes.decathlon_ct import AR_SCRATCH
 
 LOOK = Look(
     dataset="la",
@@ -79,6 +80,7 @@ AR = Protocol(
         gamma_probability=0.15,
         evaluate_every=1_000,
     ),
+    scratch=AR_SCRATCH,
     inference=Inference(overlap=0.75, blending="constant"),
     metrics=("dice",),
     notes=(
@@ -86,7 +88,8 @@ AR = Protocol(
         "Selected on the 20 reported scans, as the released code does; the paper does not say how it selects.",
         "1,000 epochs of 80 volumes by 4 are 20,000 updates; warm-up 50 epochs, an evaluation each 50 (code).",
         "Layer decay 0.9 is the code's for LA; the paper says 0.75 everywhere.",
-        "The paper's scratch baseline was trained otherwise (lr 1e-4, weight decay 1e-5, no layer decay).",
+        "A start without weights takes lr 1e-4, weight decay 1e-5 on every parameter, default betas and no layer decay (code); "
+        "`--set finetune.matched_optim=true` gives it the recipe of pre-trained encoders.",
         "Smaller ratios: the first int(r 80) of the published list (inferred from the code of the MSD tasks) = 8, 20, 40.",
         "The offset is uniform in +-0.17, which has the sd of the code's N(0, 0.1).",
         "The code zooms by multiplying sampling positions by 0.85 to 1.25, so that images grow by 0.8 to 1.18; ours is uniform in "

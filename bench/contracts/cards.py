@@ -172,6 +172,7 @@ class FineTuneConfig(PhaseConfig):
     lora_rank: int = later(0)  # MiM Tables XIII and XIV have 4, 8, 16; 0 trains every weight of the encoder
     lora_scale: float = later(2.0)  # ours, alpha / rank; MiM gives none
     select_by: str = later("")  # ours; metrics whose sum picks the weights (acc+auc); empty: the kind's own (Dice, AUC)
+    matched_optim: bool = later(False)  # ours; True gives a start without weights the recipe of pre-trained encoders
     random_factor: bool = later(False)  # MedMNIST's shapes: training volumes times U(0, 1), all others times 0.5
 
     def sized(self, preset: str, kind: str) -> FineTuneConfig:
@@ -261,6 +262,8 @@ class Protocol:
     stored to what the network sees. `image_voxels` is the size that all images of a set have, which presets `small` and `tiny`
     do not enlarge. `stored_values` takes DICOM pixels without rescale, slices by their number. `files` reads another table of
     the same dataset than the card's.
+
+    `scratch` is what the recipe changes for an encoder that starts without weights, `ref_code` what it changes at that preset.
     """
 
     split: SplitRule
@@ -285,6 +288,14 @@ class Protocol:
     image_voxels: Shape3 | None = None
     stored_values: bool = False
     files: Layout | None = None
+    scratch: Mapping[str, Any] = field(default_factory=dict)
+    ref_code: Mapping[str, Any] = field(default_factory=dict)
+
+    def recipe_at(self, preset: str, kind: str, *, from_scratch: bool) -> FineTuneConfig:
+        """The recipe at a preset, for a kind of task, and for a start with weights or without."""
+        of_code = self.ref_code if preset == "ref_code" else {}
+        of_start = self.scratch if from_scratch else {}
+        return dataclasses.replace(self.recipe, **{**of_code, **of_start}).sized(preset, kind)
 
 
 class Layout(Interface):

@@ -28,6 +28,8 @@ AR_RECIPE = FineTuneConfig(
     intensity_scale_probability=0.1,
     intensity_shift_probability=0.1,
 )
+# the released code's optimiser of networks that start without weights, on all segmentations
+AR_SCRATCH = {"lr": 1e-4, "betas": (0.9, 0.999), "weight_decay": 1e-5, "decay_all": True, "layer_decay": 1.0}
 # a crop's class is drawn uniformly among those present, background one of three
 AR_BOTH_CLASSES = replace(AR_RECIPE, positive_share=2 / 3, balanced_classes=True)
 
@@ -85,6 +87,7 @@ def ar_protocol(
         bench,
         label_ratios=(1.0,),
         recipe=replace(recipe, steps=steps, warmup_steps=50 * epoch_steps, evaluate_every=50 * epoch_steps),
+        scratch=AR_SCRATCH,
         inference=Inference(overlap=0.75, blending="constant"),
         metrics=("dice",),
         score_grid="resampled",
@@ -94,8 +97,9 @@ def ar_protocol(
             *notes,
             f"{epochs:,} epochs of {volumes} volumes by 4 are {steps:,} updates; "
             "warm-up and the distance of evaluations are 50 epochs (code).",
-            "Layer decay 0.75 and the other values are for pre-trained encoders; the paper's scratch baseline had lr 1e-4, "
-            "weight decay 1e-5 and no layer decay.",
+            "Layer decay 0.75 and the other values are for pre-trained encoders; a start without weights takes lr 1e-4, weight "
+            "decay 1e-5 on every parameter, default betas and no layer decay (code). `--set finetune.matched_optim=true` gives it "
+            "those of pre-trained encoders.",
             "Volumes are scored on the resampled, cropped grid (code); the paper is silent.",
             "Crops centred on background may centre on air here; the code wants the windowed image above 0 there.",
         ),

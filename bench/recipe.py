@@ -1,0 +1,77 @@
+"""How one run is fine-tuned: the protocol's recipe at a preset and for a start, then what the method's card and `--set` say."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from bench.contracts.cards import FineTuneConfig, MethodCard, MethodConfig, PhaseConfig, Protocol
+from bench.contracts.errors import SpecError
+from bench.corpora import corpus_word
+from bench.spec import RunSpec, apply_settings
+
+
+def inference_word(trained: Mapping[str, MethodConfig]) -> str:
+    """What a cell's inference is called among its configs: `predict`, or `inference` where a phase bears that name."""
+    return "inference" if "predict" in trained else "predict"
+
+
+def configs_of(
+    method: MethodCard, spec: RunSpec, kind: str, protocol: Protocol, trained: Mapping[str, MethodConfig]
+) -> dict[str, Any]:
+    """The config of every phase, of fine-tuning and of inference, settings applied. Nearest wins: `--set`, the method's card, the
+    protocol.
+
+    A start without weights takes what the protocol changes for it, unless `matched_optim` asks for the recipe of
+    pre-trained encoders. Raises SpecError where both recipes are one.
+    """
+    from_scratch = corpus_word(spec) == "none"
+    found = _configs(method, spec, kind, protocol, trained, from_scratch)
+    if not found["finetune"].matched_optim:
+        return found
+    _demand_two_recipes(spec, protocol, from_scratch)
+    return _configs(method, spec, kind, protocol, trained, False)
+
+
+def _configs(
+    method: MethodCard,
+    spec: RunSpec,
+    kind: str,
+    protocol: Protocol,
+    trained: Mapping[str, MethodConfig],
+    from_scratch: bool,
+) -> dict[str, Any]:
+    recipe = protocol.recipe_at(spec.preset, kind, from_scratch=from_scratch)
+    of_card = method.recipe_changes(spec.preset, kind)
+    if from_scratch and method.build:  # a card's word is of the encoder that it pre-trains
+        of_card = {field: value for field, value in of_card.items() if field not in protocol.scratch}
+    told = {**of_card, **_of_variant(method, spec, trained)}
+    recipe = dataclasses.replace(recipe, **{"seed": spec.seed, **told})
+    word = inference_word(trained)
+    configs: dict[str, Any] = {**trained, "finetune": recipe, word: protocol.inference.sized(spec.preset)}
+    no_training = frozenset(f.name for f in dataclasses.fields(PhaseConfig))
+    lent = {} if method.build and not spec.weights else dict.fromkeys(trained, no_training)
+    return apply_settings(configs, spec.settings, lent=lent)
+
+
+def _of_variant(method: MethodCard, spec: RunSpec, trained: Mapping[str, MethodConfig]) -> dict[str, Any]:
+    """What a variant changes of fine-tuning: fields of a recipe that no phase of pre-training has."""
+    recipe = {f.name for f in dataclasses.fields(FineTuneConfig)}
+    before = {f.name for config in trained.values() for f in dataclasses.fields(config)}
+    return {k: v for k, v in method.variants.get(spec.variant, {}).items() if k in recipe - before}
+
+
+def _demand_two_recipes(spec: RunSpec, protocol: Protocol, from_scratch: bool) -> None:
+    if from_scratch and protocol.scratch:
+        return
+    why = (
+        f"the protocol '{spec.protocol}' of '{spec.task}' has one recipe for every start"
+        if from_scratch
+        else f"'{spec.method}' starts with weights here and has that recipe already"
+    )
+    raise SpecError(
+        f"matched_optim gives a start without weights the recipe of pre-trained encoders, but {why}.",
+        case=spec.method,
+        remedy="Leave out --set finetune.matched_optim=true.",
+    )

@@ -1,0 +1,87 @@
+"""Which recipe a run is fine-tuned by: a start without weights has the authors' own for it, unless it asks for the other's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import registry
+from bench.chain import blueprint
+from bench.contracts.cards import FineTuneConfig, deciding
+from bench.contracts.errors import SpecError
+from bench.spec import make_spec
+
+MATCHED = ("finetune.matched_optim=true",)
+PRETRAINED = {"msd03": (3e-4, 0.05, 0.75), "la": (3e-4, 0.05, 0.9), "ricord": (5e-5, 0.05, 0.75)}
+SCRATCH = {"msd03": (1e-4, 1e-5, 1.0), "la": (1e-4, 1e-5, 1.0), "ricord": (1e-5, 1e-4, 1.0)}
+
+
+def recipe(method: str, task: str, *, preset: str = "ref_code", **words: Any) -> FineTuneConfig:
+    found = blueprint(make_spec(method=method, task=task, preset=preset, protocol=words.pop("protocol", "ar"), **words))
+    assert isinstance(found.setup.recipe, FineTuneConfig)
+    return found.setup.recipe
+
+
+def optimiser(found: FineTuneConfig) -> tuple[float, float, float]:
+    return found.lr, found.weight_decay, found.layer_decay
+
+
+@pytest.mark.parametrize("task", SCRATCH)
+@pytest.mark.parametrize("preset", ["full", "ref_code"])
+def test_a_network_without_weights_takes_the_scratch_optimiser_of_ars_code_unless_it_is_matched(
+    task: str, preset: str
+) -> None:
+    scratch, matched = (recipe("unetr_scratch", task, preset=preset, settings=s) for s in ((), MATCHED))
+    assert optimiser(scratch) == SCRATCH[task] and scratch.betas == (0.9, 0.999) and scratch.decay_all
+    assert optimiser(matched) == PRETRAINED[task] and matched.betas == (0.9, 0.95) and not matched.decay_all
+    assert optimiser(recipe("unetr_scratch", task, settings=("finetune.lr=3e-5",)))[0] == 3e-5
+    assert (scratch.steps, scratch.batch_size, scratch.loss) == (matched.steps, matched.batch_size, matched.loss)
+
+
+@pytest.mark.parametrize("task", SCRATCH)
+def test_a_method_that_is_left_untrained_starts_as_scratch_does_and_one_with_weights_as_before(
+    task: str, tmp_path: Path
+) -> None:
+    for preset in ("full", "ref_code"):
+        assert optimiser(recipe("ar", task, preset=preset, corpus="none")) == SCRATCH[task]
+    assert optimiser(recipe("ar", task, corpus="none", settings=MATCHED)) == PRETRAINED[task]
+    assert optimiser(recipe("ar", task)) == PRETRAINED[task]
+    assert optimiser(recipe("ar", task, preset="full")) == (*PRETRAINED[task][:2], 0.75)
+    file = tmp_path / "encoder.safetensors"
+    file.write_bytes(b"")
+    assert optimiser(recipe("unetr_scratch", task, weights=str(file))) == PRETRAINED[task]
+
+
+def test_shorter_presets_keep_their_own_rates_and_the_methods_word_on_them() -> None:
+    assert optimiser(recipe("unetr_scratch", "la", preset="small")) == (2e-3, 1e-5, 1.0)
+    assert recipe("unet3d_scratch", "la", preset="small").lr == 4e-3
+
+
+def test_matching_is_refused_where_there_is_one_recipe() -> None:
+    for method, task, protocol, why in (
+        ("ar", "la", "ar", "starts with weights"),
+        ("unetr_scratch", "la", "bench", "one recipe for every start"),
+        ("unetr_scratch", "nodulemnist3d", "ar", "one recipe for every start"),
+    ):
+        with pytest.raises(SpecError, match=why):
+            recipe(method, task, protocol=protocol, settings=MATCHED)
+
+
+@pytest.mark.parametrize("task", registry.names(registry.TASKS))
+def test_no_protocol_but_ars_tells_starts_apart_and_no_stored_key_knows_the_choice(task: str) -> None:
+    card = registry.task(task)
+    for name, protocol in card.protocols.items():
+        starts = [protocol.recipe_at("full", card.kind, from_scratch=start) for start in (True, False)]
+        assert (starts[0] != starts[1]) == (name == "ar" and task != "nodulemnist3d")
+        assert starts[1] == protocol.recipe and "matched_optim" not in deciding(starts[0])
+
+
+def test_the_reference_code_falls_by_a_polynomial_per_epoch_on_ricord_alone() -> None:
+    code, paper = (recipe("ar", "ricord", preset=preset) for preset in ("ref_code", "full"))
+    assert (code.schedule, code.lr_every, paper.schedule, paper.lr_every) == ("poly", 24, "cosine", 1)
+    assert code.steps == 200 * code.lr_every
+    assert recipe("unetr_scratch", "ricord").schedule == "poly"
+    tasks = {t for t in registry.names(registry.TASKS) for p in registry.task(t).protocols.values() if p.ref_code}
+    assert tasks == {"ricord"} and recipe("ar", "la").schedule == "cosine"
