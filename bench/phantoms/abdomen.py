@@ -33,7 +33,8 @@ def paint_abdomen(canvas: Canvas, person: Person, *, lesions: Collection[str]) -
     if person.gallbladder_present:
         _paint_gallbladder(canvas, person)
     _paint_pancreas_and_duodenum(canvas, person)
-    _paint_kidney(canvas, person, 1.0)
+    if person.right_kidney_present:
+        _paint_kidney(canvas, person, 1.0)
     _paint_kidney(canvas, person, -1.0)
     _paint_stomach(canvas, person)
     _paint_spleen(canvas, person)

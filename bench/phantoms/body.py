@@ -15,13 +15,14 @@ from types import MappingProxyType
 
 import numpy as np
 
-GENERATOR_VERSION = "3"
+GENERATOR_VERSION = "4"
 
 Point = tuple[float, float, float]
 Rotation = tuple[Point, Point, Point]
 
 SHAPE_COEFFICIENTS = 12
 GALLBLADDER_ABSENT_RATIO = 0.08
+RIGHT_KIDNEY_ABSENT_RATIO = 0.04
 WARP_LEVELS = ((300.0, 12.0), (180.0, 7.0), (110.0, 3.0))  # wavelength and largest amplitude, mm
 POSE_LIMIT_DEG = 8.0
 
@@ -100,6 +101,7 @@ class Person:
     rotation: Rotation
     warp: tuple[WarpTerm, ...]
     gallbladder_present: bool
+    right_kidney_present: bool
     mirrored: bool
     lesions: tuple[Lesion, ...]
 
@@ -136,6 +138,7 @@ def person(*key: str) -> Person:
         rotation=_rotation(random),
         warp=_warp(random),
         gallbladder_present=bool(stream(*key, "gallbladder").random() >= GALLBLADDER_ABSENT_RATIO),
+        right_kidney_present=bool(stream(*key, "kidney-removed").random() >= RIGHT_KIDNEY_ABSENT_RATIO),
         mirrored=bool(stream(*key, "side").random() < 0.5),
         lesions=_lesions(stream(*key, "lesions")),
     )
