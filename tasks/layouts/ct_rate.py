@@ -3,7 +3,7 @@
 Source   Hamamci et al. (arXiv 2403.17834), huggingface.co/datasets/ibrahimhamamci/CT-RATE
 Quirks   all reconstructions of a scan share one report and one row of labels; an empty section reads "Not given."; the first
          release (`train`, `valid`) holds scaled values whose slope, intercept and voxel size stand in a table; the second
-         (`train_fixed`, `valid_fixed`) holds HU and true headers, and is taken where both are there
+         (`train_fixed`, `valid_fixed`) holds HU and true headers, and is taken of every volume that is in both
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.data.find import first_within
 from bench.data.official import Shipped
 from tasks.layouts import ct_rate_tables as tables
 from tasks.layouts.ct_rate_phantom import phantom_volumes, write_tree
-from tasks.layouts.ct_rate_tables import LABELS, REPORTS, Part
+from tasks.layouts.ct_rate_tables import LABELS, REPORTS, Part, path_in
 from tasks.layouts.phantom_case import Look, Size, claim, seal, source_of
 from tasks.layouts.reports import joined
 
@@ -59,8 +59,8 @@ class CtRate:
         )
 
     def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Size) -> None:
-        """Volumes as `train_fixed` and `valid_fixed` hold them, and the owners' tables; an id that CT-RATE would not give
-        stands for the next training volume."""
+        """Volumes as `train_fixed` and `valid_fixed` hold them, some as `train` does, and the owners' tables; an id that CT-RATE
+        would not give stands for the next training volume."""
         claim(folder)
         own = [case for case in case_ids if tables.taken_apart(case)]
         volumes = list(dict.fromkeys([*own, *phantom_volumes("train", len(case_ids) - len(own))]))
@@ -92,9 +92,10 @@ class CtRate:
         reports = tables.reports(folder, part)
         answers = tables.answers(folder, part) if self.label == "findings" else {}
         chosen = tables.first_scans(list(reports), self.scans) if self.scans else tuple(reports)
-        fixed = (folder / f"{part}_fixed").is_dir()
-        told = {} if fixed or not (folder / part).is_dir() else tables.rescaling(folder, part)
-        images = {volume: _image(f"{part}_fixed" if fixed else part, volume, told) for volume in chosen}
+        images = {volume: ImageFile(path=path_in(f"{part}_fixed", volume), format="nifti") for volume in chosen}
+        older = [v for v in chosen if not (folder / images[v].path).is_file()] if (folder / part).is_dir() else []
+        told = tables.rescaling(folder, part) if older else {}
+        images |= {volume: _of_first_release(part, volume, told) for volume in older}
         return [
             self._record(folder, part, images[volume], volume, reports[volume], answers.get(volume, ()))
             for volume in tables.in_order(list(chosen))
@@ -148,12 +149,7 @@ def _text(row: Mapping[str, str]) -> str:
     return joined(row["Findings_EN"], row["Impressions_EN"])
 
 
-def _image(release: str, volume: str, told: Mapping[str, tuple[tuple[float, float], Spacing]]) -> ImageFile:
-    """Where a volume lies; of the first release also what its table says of values and voxel size, NaN where it has no row."""
-    apart = tables.taken_apart(volume)
-    assert apart is not None
-    path = f"{release}/{apart[0]}/{apart[1]}/{volume}.nii.gz"
-    if release.endswith("_fixed"):
-        return ImageFile(path=path, format="nifti")
+def _of_first_release(part: Part, volume: str, told: Mapping[str, tuple[tuple[float, float], Spacing]]) -> ImageFile:
+    """Where a volume lies and what the table says of its values and voxel size; NaN where it has no row."""
     rescale, spacing_mm = told.get(volume, NOT_TOLD)
-    return ImageFile(path=path, format="nifti", rescale=rescale, spacing_mm=spacing_mm)
+    return ImageFile(path=path_in(part, volume), format="nifti", rescale=rescale, spacing_mm=spacing_mm)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.data.atomic import write_text
+from bench.data.axes import with_spacing
 from bench.data.volumes import write_nifti
 from bench.phantoms.chest import ChestPhantom, make_chest
 from tasks.layouts.ct_rate_tables import (
@@ -21,12 +22,15 @@ from tasks.layouts.ct_rate_tables import (
     REPORTS,
     Part,
     in_order,
+    path_in,
     taken_apart,
 )
 from tasks.layouts.phantom_case import Look, Size
 from tasks.layouts.reports import table
 
 SIBLINGS_EVERY = 3  # every third scan has a second reconstruction
+SCALED, TWICE = 5, 7  # last digit of training patients that `train` alone holds, and that both releases hold
+SLOPE, INTERCEPT = 0.5, -1024.0  # of the first release, which stores (HU - intercept) / slope
 
 
 def phantom_volumes(part: Part, count: int) -> list[str]:
@@ -42,19 +46,32 @@ def phantom_volumes(part: Part, count: int) -> list[str]:
 
 def write_tree(folder: Path, volumes: Sequence[str], look: Look, size: Size) -> list[Path]:
     """Write volumes as int16 HU below `train_fixed` and `valid_fixed`, and every table with the rows of earlier volumes kept;
-    returns the files."""
+    returns the files.
+
+    Training patients on `SCALED` and `TWICE` lie below `train` as the first release has them, the latter in both and with no
+    slice distance in the table, as some of the owners' own rows.
+    """
     written: list[Path] = []
     for part in ("train", "valid"):
         mine = {name: _chest(name, look, size, part == "valid") for name in volumes if name.startswith(part)}
         for name, chest in mine.items():
-            patient, scan, _ = taken_apart(name) or ("", "", 0)
-            path = folder / f"{part}_fixed" / patient / scan / f"{name}.nii.gz"
             affine, (image,) = look.stored(name, chest.image)
-            write_nifti(path, image, affine=affine, dtype=np.int16)
-            written.append(path)
+            if _habit(name) != SCALED:
+                written.append(folder / path_in(f"{part}_fixed", name))
+                write_nifti(written[-1], image, affine=affine, dtype=np.int16)
+            if _habit(name) in (SCALED, TWICE):
+                written.append(folder / path_in(part, name))
+                stored = (image - INTERCEPT) / SLOPE
+                write_nifti(written[-1], stored, affine=with_spacing(affine, (1.0, 1.0, 1.0)), dtype=np.int16)
         if mine:
             written += _write_tables(folder, part, mine, look)
     return written
+
+
+def _habit(volume: str) -> int:
+    """The last digit of a training volume's patient, -1 for others: what decides in which releases it lies."""
+    patient, _, _ = taken_apart(volume) or ("", "", 0)
+    return int(patient[-1]) if patient.startswith("train") else -1
 
 
 def _chest(volume: str, look: Look, size: Size, unseen: bool) -> ChestPhantom:
@@ -87,7 +104,13 @@ def _write_tables(folder: Path, part: Part, chests: Mapping[str, ChestPhantom], 
         for name, chest in chests.items()
     }
     told = {
-        name: dict(zip(METADATA_COLUMNS, (f"{name}.nii.gz", "1", "0", f"[{x}, {y}]", str(z)), strict=True))
+        name: {
+            "VolumeName": f"{name}.nii.gz",
+            "RescaleSlope": f"{SLOPE if _habit(name) in (SCALED, TWICE) else 1:g}",
+            "RescaleIntercept": f"{INTERCEPT if _habit(name) in (SCALED, TWICE) else 0:g}",
+            "XYSpacing": f"[{x}, {y}]",
+            "ZSpacing": "" if _habit(name) == TWICE else str(z),
+        }
         for name in chests
     }
     return [

@@ -58,6 +58,12 @@ def taken_apart(volume: str) -> tuple[str, str, int] | None:
     return (found[1], f"{found[1]}_{found[4]}", int(found[5])) if found else None
 
 
+def path_in(release: str, volume: str) -> str:
+    """The path of a volume in a release (`train`, `train_fixed`, ...), below the owners' folder."""
+    patient, scan, _ = taken_apart(volume) or ("", "", 0)
+    return f"{release}/{patient}/{scan}/{volume}.nii.gz"
+
+
 def in_order(volumes: Sequence[str]) -> list[str]:
     """Names by part, patient number, scan letter and reconstruction number."""
 

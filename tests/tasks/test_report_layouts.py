@@ -218,6 +218,24 @@ def test_the_first_release_gives_the_same_volumes_through_its_table(copy: Callab
         assert ("train/" in record.images[0].path) == record.case_id.startswith("train")
 
 
+def test_a_phantom_holds_volumes_of_either_release_and_the_second_is_taken_of_those_in_both(tmp_path: Path) -> None:
+    volumes = ("train_4_a_1", "train_5_a_1", "train_7_a_1", "valid_5_a_1")
+    RATE.write_phantom(tmp_path, volumes, "smoke")
+    records = {record.case_id: record for record in RATE.records(tmp_path)}
+    releases = {case: record.images[0].path.partition("/")[0] for case, record in records.items()}
+    assert releases == dict(zip(volumes, ("train_fixed", "train", "train_fixed", "valid_fixed"), strict=True))
+    scaled = records["train_5_a_1"]
+    stored = np.asarray(nib.load(tmp_path / scaled.images[0].path).dataobj)  # type: ignore[attr-defined]
+    image = read_image(tmp_path, scaled)
+    assert stored.min() >= 0 and image.array.min() < -900 and image.spacing_mm == pytest.approx((1, 1, 2))
+    drawn = make_chest("train_5_a", preset="smoke", dataset=LOOK.dataset, shape=LOOK.smoke, spacing_mm=LOOK.spacing_mm)
+    assert sorted(image.array.ravel()) == sorted(drawn.image.ravel())
+    shutil.rmtree(tmp_path / "train_fixed" / "train_7")  # of this one the table tells no slice distance
+    (older,) = (record for record in RATE.records(tmp_path) if record.case_id == "train_7_a_1")
+    with pytest.raises(DataUnsound, match=r"train_7_a_1: .* has spacing \(1.0, 1.0, nan\) mm"):
+        read_image(tmp_path, older)
+
+
 def test_a_row_without_a_slice_distance_is_told_when_the_case_is_read(copy: Callable[[str], Path]) -> None:
     folder = dataset(copy("rate"))
     as_first_release(folder, "train")
