@@ -1,0 +1,28 @@
+"""The challenge's own left atria, coded 0 and 255 in NRRD files: trained on, predicted and scored through LA's card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bench import registry
+from bench.data.splits import lists
+from tasks.la import LOOK
+from tasks.layouts.la_nrrd import LaNrrd
+from tests.command_line import bench
+
+TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=2", "--set", "finetune.evaluate_every=1")
+
+
+def test_a_run_on_masks_coded_255_ends_in_a_cell(tmp_path: Path) -> None:
+    import nrrd
+
+    parts = lists(registry.task("la").protocols["bench"].split, registry.splits_folder())
+    folder = tmp_path / "LA"
+    LaNrrd(look=LOOK).write_phantom(folder, [*parts.train[:3], parts.val[0], *parts.test[:2]], "smoke")
+    mask, _ = nrrd.read(str(next(folder.rglob("laendo.nrrd"))))
+    assert set(np.unique(mask)) == {0, 255}
+    words = ("run", "--method", "unet3d_scratch", "--task", "la", "--root", folder, "--partial")
+    told = bench(*words, "--results", tmp_path / "r", *TINY, "--json").value
+    assert told["n"] == 2 and told["scores"]["dice"] is not None
