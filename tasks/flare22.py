@@ -37,6 +37,7 @@ LOOK = Look(
     unseen=("bench_proposed.json", "flare22/test"),
     orientations=("RAS", "LPS", "LAS", "RPI"),
     oblique_every=10,
+    sloped_every=4,
 )
 SOURCE = "The 50 labelled scans are cases of MSD Task07 Pancreas, and MSD07 may not count as unseen beside them."
 

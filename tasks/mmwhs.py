@@ -28,7 +28,7 @@ LOOK = Look(
     mini=(96, 96, 64),
     spacing_mm=(0.9, 0.9, 1.5),
     unseen=("bench_proposed.json", "mmwhs/test"),
-    orientations=("RAS", "LPS", "LAS", "RPI"),
+    orientations=("RAS", "LPS", "ASL", "SPR"),  # slices lie on any of the three axes
 )
 WINDOW = (0.0, 1700.0)
 

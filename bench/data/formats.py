@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,6 +25,7 @@ from bench.data.place import SPACING_REMEDY, Grid, Place, scaled, told_spacing
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BROKEN = (EOFError, OSError, zlib.error)
+_SCALING_AT = 112  # where a NIfTI-1 header keeps slope and intercept, two floats
 _NIFTI_HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 takes 348
 
 
@@ -110,11 +112,19 @@ def _nifti_voxels(place: Place) -> NDArray[Any]:
     return scaled(array, 1.0 if slope is None else float(slope), float(intercept or 0.0), place)
 
 
-def encode_nifti(array: NDArray[Any], affine: Affine, dtype: DTypeLike, *, zipped: bool) -> bytes:
-    """A NIfTI-1 file in memory, without scaling. Raises ValueError where an integer dtype cannot hold the values."""
+def encode_nifti(
+    array: NDArray[Any], affine: Affine, dtype: DTypeLike, *, zipped: bool, scaling: tuple[float, float] = (1.0, 0.0)
+) -> bytes:
+    """A NIfTI-1 file in memory, under a slope and an intercept where `scaling` tells them.
+
+    Raises ValueError where an integer dtype cannot hold the values.
+    """
     import nibabel as nib
 
-    wanted = np.dtype(dtype)
+    wanted, (slope, intercept) = np.dtype(dtype), scaling
+    if scaling != (1.0, 0.0):
+        array = (array - intercept) / slope
+        array = np.rint(array) if wanted.kind in "iu" else array
     if wanted.kind in "iu" and array.size:
         limits = np.iinfo(wanted)
         if array.min() < limits.min or array.max() > limits.max:
@@ -122,6 +132,8 @@ def encode_nifti(array: NDArray[Any], affine: Affine, dtype: DTypeLike, *, zippe
     image = nib.Nifti1Image(array.astype(wanted, copy=False), np.asarray(affine), dtype=wanted)
     image.header.set_xyzt_units("mm")
     content: bytes = image.to_bytes()
+    if scaling != (1.0, 0.0):  # nibabel tells a slope only where it has drawn one itself
+        content = content[:_SCALING_AT] + struct.pack("<ff", slope, intercept) + content[_SCALING_AT + 8 :]
     return gzip.compress(content, 1, mtime=0) if zipped else content
 
 

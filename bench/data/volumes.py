@@ -245,13 +245,20 @@ def frames_of(path: Path) -> int:
     return shape[3] if len(shape) == 4 else 1
 
 
-def write_nifti(path: Path, array: NDArray[Any], *, affine: Affine, dtype: DTypeLike) -> None:
+def write_nifti(
+    path: Path,
+    array: NDArray[Any],
+    *,
+    affine: Affine,
+    dtype: DTypeLike,
+    scaling: tuple[float, float] = (1.0, 0.0),
+) -> None:
     """Write an array, in the axis order that `affine` describes, as NIfTI-1 (gzip where the name ends so), atomically.
 
-    No scaling is stored; the same array gives the same bytes. Raises StoreError where it cannot be written, ValueError
-    where an integer dtype cannot hold the values.
+    The file keeps (array - intercept) / slope and the pair `scaling`; the same array gives the same bytes. Raises StoreError
+    where it cannot be written, ValueError where an integer dtype cannot hold the values.
     """
-    write_bytes(path, encode_nifti(array, affine, dtype, zipped=path.name.endswith(".gz")))
+    write_bytes(path, encode_nifti(array, affine, dtype, zipped=path.name.endswith(".gz"), scaling=scaling))
 
 
 def write_h5(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

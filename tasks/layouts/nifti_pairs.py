@@ -69,7 +69,7 @@ def write_pair(
     """
     ((_, phantom),) = look.draw([pair.case], size, modality)
     affine, (image, mask) = look.stored(pair.case, phantom.image, phantom.label)
-    write_nifti(pair.image, image, affine=affine, dtype=image.dtype)
+    write_nifti(pair.image, image, affine=affine, dtype=image.dtype, scaling=look.slope(pair.case))
     if pair.label is None:
         return [pair.image]
     write_nifti(pair.label, coded(mask, codes or {}), affine=affine, dtype=dtype)

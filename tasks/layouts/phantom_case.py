@@ -13,12 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Shape3, Spacing
+from bench.contracts.cards import Layout, Shape3, Spacing, SplitRule
 from bench.contracts.errors import SpecError
 from bench.contracts.record import Source
 from bench.data.atomic import write_json
 from bench.data.axes import Affine, as_affine, axis_order
-from bench.data.splits import read_list
+from bench.data.roster import roster_of
+from bench.data.splits import lists, read_list
 from bench.phantoms import GENERATOR_VERSION, Phantom, make_phantom
 
 MARK = "PHANTOM.json"
@@ -33,7 +34,8 @@ class Look:
 
     `unseen` names a list in `tasks/splits/` (file, key) whose cases come from scanners that no training case has seen.
     `orientations` are the axis codes in which files are stored, one per case by its name; `oblique_every` n turns the
-    grid of about one case in n by up to 5 degrees (0: none).
+    grid of about one case in n by up to 5 degrees (0: none); `sloped_every` n stores about one image in n under a slope and
+    an intercept (0: none).
     """
 
     dataset: str
@@ -45,6 +47,7 @@ class Look:
     unseen: tuple[str, str] | None = None
     orientations: tuple[str, ...] = ("RAS",)
     oblique_every: int = 0
+    sloped_every: int = 0
 
     def shape(self, size: Size) -> Shape3:
         return self.smoke if size == "smoke" else self.mini
@@ -79,6 +82,16 @@ class Look:
         turn = _to_orientation(code, arrays[0].shape)
         told = as_affine(affine @ turn)
         return told, tuple(np.ascontiguousarray(axis_order(as_affine(turn)).to_native(array)) for array in arrays)
+
+    def slope(self, case: str) -> tuple[float, float]:
+        """Slope and intercept under which a case's image is stored."""
+        sloped = self.sloped_every and draw_number(self.dataset, case, "slope") % self.sloped_every == 0
+        return (0.5, -1024.0) if sloped else (1.0, 0.0)
+
+
+def held_out(rule: SplitRule | None, layout: Layout) -> frozenset[str]:
+    """The units that a split tests in fold 0, for phantoms of a layout: no training case has seen their scanners."""
+    return frozenset(lists(rule, SPLITS, 0, roster_of(layout, None)).test) if rule else frozenset()
 
 
 def draw_number(*parts: str) -> int:
