@@ -44,7 +44,7 @@ TASK = ClassificationTask(
     title="LIDC-IDRI malignancy",
     version=1,
     modality="CT",
-    files=Lidc(),
+    files=Lidc(unseen=BENCH.split),
     classes=("benign", "malignant"),
     protocols={"bench": BENCH},
     elsewhere={"ar": "nodulemnist3d --protocol ar"},

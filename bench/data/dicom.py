@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ _TAGS = (
     *("SeriesInstanceUID", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("Rows", "Columns", "RescaleSlope", "RescaleIntercept", "SliceThickness", "Modality"),
 )
+Shuffled = Literal["nothing", "names", "numbers"]
 _CT_STORAGE, _MR_STORAGE = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 _FETCH = "Fetch the series again; a series that its owner broke can be left out with --partial."
 
@@ -105,19 +106,24 @@ def write_series(
     modality: str = "CT",
     patient: str = "",
     backwards: bool = False,
+    shuffled: Shuffled = "nothing",
 ) -> list[Path]:
-    """Write (columns, rows, slices) with a RAS affine as a series, one file `1-NNN.dcm` per slice; returns the files.
+    """Write (columns, rows, slices) with a RAS affine as a series, one file `1-NNN.dcm` per slice; returns them as slices lie.
 
     `name` decides every UID, so equal words give equal bytes. Values are stored as (value - intercept) / slope; `backwards`
-    numbers the slices from the last to the first. Raises BenchError without pydicom.
+    numbers the slices from the last to the first. `shuffled` deals out the files' names, or their names and InstanceNumbers
+    alike, by hash: then their places alone tell the order. Raises BenchError without pydicom.
     """
     pydicom, matrix = _pydicom(), np.asarray(affine)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix
     sizes = np.linalg.norm(lps[:3, :3], axis=0)
     stored = np.rint((array.astype(np.float64) - intercept) / slope).astype(np.int16)
     count, files = array.shape[2], []
-    for k in range(count):
-        number = count - k if backwards else k + 1
+    in_order = range(count, 0, -1) if backwards else range(1, count + 1)
+    dealt = sorted(in_order, key=lambda number: _uid(name, "order", str(number)))
+    numbers = dealt if shuffled == "numbers" else in_order
+    names = in_order if shuffled == "nothing" else dealt
+    for k, number in enumerate(numbers):
         head = pydicom.Dataset()
         head.SOPClassUID, head.SOPInstanceUID = _CT_STORAGE if modality == "CT" else _MR_STORAGE, _uid(name, str(k))
         head.SeriesInstanceUID, head.StudyInstanceUID = _uid(name), _uid(name, "study")
@@ -135,7 +141,7 @@ def write_series(
         head.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
         buffer = io.BytesIO()
         pydicom.dcmwrite(buffer, head, enforce_file_format=True)
-        path = folder / f"1-{number:03d}.dcm"
+        path = folder / f"1-{names[k]:03d}.dcm"
         write_bytes(path, buffer.getvalue())
         files.append(path)
     return files

@@ -7,8 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.phantoms.body import stream
 from bench.phantoms.factors import Latent
 from bench.phantoms.noise import Image, smooth_noise
+from bench.phantoms.scanner import SITES, Site
 from bench.phantoms.specimen import LONGEST, inside_of, level_of
 
 LUNG_HU, VESSEL_HU, FLESH_HU, FAT_HU, AIR_HU = (
@@ -19,6 +21,7 @@ LUNG_HU, VESSEL_HU, FLESH_HU, FAT_HU, AIR_HU = (
     -1000.0,
 )  # lung breathed out: air is air alone
 NODULE_HU = 460.0  # by which a nodule is denser than lung, in the mean over the ball of its radius
+ORDINARY_BLUR_VOXELS, ORDINARY_NOISE_HU = 0.5, 18.0
 Point = tuple[float, float, float]
 
 
@@ -61,13 +64,27 @@ def add_nodule(image: Image, centre: Point, radius: float, latent: Latent, rando
     np.minimum(part, np.float32(400.0), out=part)
 
 
-def scanned(image: Image, random: np.random.Generator, noise_hu: float = 18.0) -> NDArray[np.int16]:
-    """The block as a scanner gives it: a little blurred, with noise, int16 HU."""
+def reserved_site(*key: str) -> Site:
+    """Draw, for a block's key, one of the two scanners that no training case has seen."""
+    reserved = [site for site in SITES if site.reserved]
+    return reserved[int(stream(*key, "site").integers(len(reserved)))]
+
+
+def scanned(image: Image, random: np.random.Generator, site: Site | None = None) -> NDArray[np.int16]:
+    """The block as an ordinary scanner gives it, a little blurred and with white noise, or one site's; int16 HU.
+
+    Of a site's habits a block shows blur, noise, grain and offset; it has no round field of view and is too small for cupping.
+    """
     from scipy.ndimage import gaussian_filter
 
-    blurred = gaussian_filter(image, 0.5, mode="nearest", truncate=3.0)
-    noise = np.where(blurred < -900, np.float32(0.4 * noise_hu), np.float32(noise_hu))
-    noisy = blurred + noise * random.standard_normal(image.shape, dtype=np.float32)
+    blur, noise_hu = (site.blur_voxels, site.noise_hu) if site else (ORDINARY_BLUR_VOXELS, ORDINARY_NOISE_HU)
+    blurred = gaussian_filter(image, blur, mode="nearest", truncate=3.0)
+    strength = np.where(blurred < -900, np.float32(0.4 * noise_hu), np.float32(noise_hu))
+    if site is None:
+        noise = random.standard_normal(image.shape, dtype=np.float32)
+    else:
+        noise = smooth_noise(random, image.shape, (site.grain_voxels, site.grain_voxels, 0.3))
+    noisy = blurred + strength * noise + np.float32(site.offset_hu if site else 0.0)
     return np.clip(np.rint(noisy), -1024, 3071).astype(np.int16)
 
 

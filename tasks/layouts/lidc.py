@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts.cards import Shape3, Spacing
+from bench.contracts.cards import Shape3, Spacing, SplitRule
 from bench.contracts.errors import DataUnsound
 from bench.contracts.record import ImageFile, LabelFile, Record, Source
 from bench.data.atomic import write_text
@@ -25,9 +25,9 @@ from bench.data.find import first_within
 from bench.data.official import Shipped
 from bench.phantoms.body import stream
 from bench.phantoms.factors import latent
-from bench.phantoms.nodules import add_nodule, lung_block, scanned, spread_places
+from bench.phantoms.nodules import add_nodule, lung_block, reserved_site, scanned, spread_places
 from tasks.layouts.lidc_readings import is_of_scan, nodules, readings
-from tasks.layouts.phantom_case import Size, claim, draw_number, seal, source_of
+from tasks.layouts.phantom_case import Size, claim, draw_number, held_out, seal, source_of
 
 PATIENT = "LIDC-IDRI-"
 UNDECIDED, SEEN_BY_TWO = (
@@ -39,7 +39,10 @@ RADIUS_MM = (5.0, 8.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Lidc:
-    """Patients' folders below `LIDC-IDRI` (or right there). `scans` is how many CTs the owners ship, each with its XML."""
+    """Patients' folders below `LIDC-IDRI` (or right there). `scans` is how many CTs the owners ship, each with its XML.
+
+    `unseen` is the split whose test part reserved scanners take, in phantoms.
+    """
 
     smoke: Shape3 = (40, 40, 32)
     mini: Shape3 = (80, 80, 64)
@@ -48,6 +51,7 @@ class Lidc:
         default_factory=lambda: {"smoke": (6, 3, 4), "mini": (40, 8, 16)}, hash=False
     )
     scans: int = 1018
+    unseen: SplitRule | None = field(default=None, hash=False)
     version: str = "1.0.0"
 
     def locate(self, root: Path) -> Path | None:
@@ -72,12 +76,16 @@ class Lidc:
         return "LIDC-IDRI-0001/<study>/<series>/*.dcm and one .xml (TCIA's own folders; keep the annotation files)"
 
     def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Size) -> None:
-        """Blocks of lung with four nodules each, of which two count, and the marks of four readers."""
+        """Blocks of lung with four nodules each, of which two count, and the marks of four readers.
+
+        Of every second series neither the files' names nor their InstanceNumbers tell how its slices lie.
+        """
         claim(folder)
-        files = [file for patient in case_ids for file in self._write(folder, patient, size)]
+        unseen = held_out(self.unseen, self)
+        files = [file for patient in case_ids for file in self._write(folder, patient, size, patient in unseen)]
         seal(folder, size, case_ids, files)
 
-    def _write(self, folder: Path, patient: str, size: Size) -> list[Path]:
+    def _write(self, folder: Path, patient: str, size: Size, unseen: bool) -> list[Path]:
         shape, key = self.smoke if size == "smoke" else self.mini, (size, "lidc", patient)
         random = stream(*key, "block")
         image, sizes = lung_block(shape, random), self.spacing_mm
@@ -91,12 +99,15 @@ class Lidc:
             column, row, k = shape[0] - 1 - place[0], shape[1] - 1 - place[1], place[2]
             ratings = [3, 3, 3, 3] if number == UNDECIDED else _ratings(label, patient, number)
             marks.append(((column, row, k), radius, ratings[: 2 if number == SEEN_BY_TWO else 4]))
-        array = scanned(turned, random)
+        array = scanned(turned, random, reserved_site(*key) if unseen else None)
         study = folder / patient / f"01-01-2000-NA-NA-{draw_number(patient, 'study') % 100000:05d}"
         series = (
             study / f"3000{draw_number(patient, 'series') % 1000:03d}.000000-NA-{draw_number(patient) % 100000:05d}"
         )
-        files = write_series(series, array, affine=as_affine(affine), name=patient, patient=patient)
+        files = write_series(
+            series, array, affine=as_affine(affine), name=patient, patient=patient,
+            shuffled="numbers" if draw_number("lidc", patient, "order") % 2 else "nothing",
+        )  # fmt: skip
         path = series / f"{draw_number(patient, 'xml') % 1000:03d}.xml"
         write_text(path, _xml(marks, sizes, -200.0))
         return [*files, path]

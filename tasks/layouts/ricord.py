@@ -65,7 +65,10 @@ class Ricord:
         )
 
     def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Size) -> None:
-        """Chests with opacities; some series are numbered backwards or stored with another slope, one is a localiser."""
+        """Chests with opacities; some series are numbered backwards or stored with another slope, one is a localiser.
+
+        Of every third series the files' names do not tell how its slices lie, their InstanceNumbers do.
+        """
         claim(folder)
         unseen = {line.split()[0] for line in read_list(SPLITS, "ricord_test.txt")}
         written: list[Path] = []
@@ -93,6 +96,7 @@ class Ricord:
         return write_series(
             folder / _path_of(case), array[::-1, ::-1], affine=as_affine(affine), name=case, slope=slope,
             intercept=intercept, patient=case.partition("/")[2].partition("_")[0], backwards=habit % 3 == 0,
+            shuffled="names" if draw_number("ricord", case, "order") % 3 == 0 else "nothing",
         )  # fmt: skip
 
     def _write_localiser(self, folder: Path, case: str) -> list[Path]:

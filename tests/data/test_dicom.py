@@ -13,7 +13,7 @@ import pytest
 from bench.contracts.errors import BenchError, DataUnsound
 from bench.contracts.record import ImageFile, Record
 from bench.data.axes import as_affine, axis_order
-from bench.data.dicom import slices_of, write_series
+from bench.data.dicom import Shuffled, slices_of, write_series
 from bench.data.metaimage import write_metaimage
 from bench.data.slices import encode_png, pictures
 from bench.data.volumes import quick_fingerprint, read_header, read_image
@@ -47,10 +47,14 @@ def canonical(affine: Any) -> np.ndarray:
 @pytest.mark.parametrize("affine", [HEAD_FIRST, OBLIQUE, FRONT_FIRST], ids=["axial", "oblique", "coronal"])
 @pytest.mark.parametrize(("slope", "intercept"), [(1.0, -1024.0), (1.0, 0.0), (0.5, -1024.0)])
 @pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("shuffled", ["nothing", "names", "numbers"])
 def test_a_series_reads_as_the_volume_it_was_written_from(
-    tmp_path: Path, affine: Any, slope: float, intercept: float, backwards: bool
+    tmp_path: Path, affine: Any, slope: float, intercept: float, backwards: bool, shuffled: Shuffled
 ) -> None:
-    write_series(tmp_path / "s", VOLUME, affine=affine, name="x", slope=slope, intercept=intercept, backwards=backwards)
+    write_series(
+        tmp_path / "s", VOLUME, affine=affine, name="x", slope=slope, intercept=intercept, backwards=backwards,
+        shuffled=shuffled,
+    )  # fmt: skip
     record = a_record("s", "dicom")
     image = read_image(tmp_path, record)
     np.testing.assert_array_equal(image.array[0], canonical(affine))
@@ -65,6 +69,13 @@ def test_stored_values_go_by_their_numbers_without_rescale_and_drop_slices_of_an
     image = read_image(tmp_path, a_record("s", "dicom"), stored_values=True)
     np.testing.assert_array_equal(image.array[0], VOLUME[:, :, ::-1] + 1024)
     assert image.spacing_mm == (1.0, 1.0, 1.0)
+
+
+def test_slices_go_by_their_numbers_though_their_files_are_named_in_another_order(tmp_path: Path) -> None:
+    files = write_series(tmp_path / "s", VOLUME, affine=HEAD_FIRST, name="x", shuffled="names")
+    assert files not in (sorted(files), sorted(files, reverse=True))
+    image = read_image(tmp_path, a_record("s", "dicom"), stored_values=True)
+    np.testing.assert_array_equal(image.array[0], VOLUME + 1024)
 
 
 def test_the_same_words_write_the_same_bytes(tmp_path: Path) -> None:
