@@ -104,7 +104,7 @@ TASK = ClassificationTask(
     title="CC-CCII",
     version=1,
     modality="CT",
-    files=Ccccii(),
+    files=Ccccii(unseen=BENCH.split),
     classes=("normal", "common-pneumonia", "covid"),
     protocols={"bench": BENCH, "mim": MIM, "mg3d": MG3D},
     counts={"labelled": 4178},

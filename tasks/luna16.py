@@ -77,7 +77,7 @@ TASK = ClassificationTask(
     title="LUNA16",
     version=1,
     modality="CT",
-    files=Luna16(),
+    files=Luna16(unseen=FOLDERS),
     classes=("no-nodule", "nodule"),
     protocols={"bench": BENCH, "mg3d": MG3D},
     counts={"scans": 888},

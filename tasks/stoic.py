@@ -84,7 +84,7 @@ TASK = ClassificationTask(
     title="STOIC 2021",
     version=1,
     modality="CT",
-    files=Stoic(),
+    files=Stoic(unseen=BENCH.split),
     classes=("covid", "severe"),
     multilabel=True,
     targets={

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts.cards import Shape3, Spacing
+from bench.contracts.cards import Shape3, Spacing, SplitRule
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.atomic import write_bytes
 from bench.data.find import first_within
@@ -22,7 +22,7 @@ from bench.phantoms import make_phantom
 from bench.phantoms.body import stream
 from bench.phantoms.factors import latent
 from bench.phantoms.opacities import with_opacities
-from tasks.layouts.phantom_case import SPLITS, Size, claim, draw_number, seal, source_of
+from tasks.layouts.phantom_case import SPLITS, Size, claim, draw_number, held_out, seal, source_of
 
 FOLDERS = ("Normal", "CP", "NCP")  # class 0, 1, 2
 TOLD_MM: Spacing = (1.0, 1.0, 2.0)  # no size is known; anisotropy 1 is what the papers' recipes come closest to
@@ -31,13 +31,17 @@ WINDOW_HU = (-1000.0, 400.0)  # of phantoms
 
 @dataclass(frozen=True, kw_only=True)
 class Ccccii:
-    """Folders `Normal`, `CP` and `NCP`, each with patients, each with scans."""
+    """Folders `Normal`, `CP` and `NCP`, each with patients, each with scans.
+
+    `unseen` is the split whose test part reserved scanners take, in phantoms.
+    """
 
     smoke: Shape3 = (64, 64, 8)
     mini: Shape3 = (96, 96, 24)
     phantom_parts: Mapping[Size, tuple[int, int, int]] = field(
         default_factory=lambda: {"smoke": (9, 6, 6), "mini": (90, 18, 36)}, hash=False
     )
+    unseen: SplitRule | None = field(default=None, hash=False)
     version: str = "1.0.0"
 
     def locate(self, root: Path) -> Path | None:
@@ -75,14 +79,16 @@ class Ccccii:
         classes = _classes()
         for name in FOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)
-        files = [file for case in case_ids for file in self._write(folder, case, classes[case], size)]
+        unseen = held_out(self.unseen, self)
+        files = [file for case in case_ids for file in self._write(folder, case, classes[case], size, case in unseen)]
         seal(folder, size, case_ids, files)
 
-    def _write(self, folder: Path, case: str, value: int, size: Size) -> list[Path]:
+    def _write(self, folder: Path, case: str, value: int, size: Size, unseen: bool) -> list[Path]:
         shape, key = self.smoke if size == "smoke" else self.mini, (size, "ccccii", case)
         chest = make_phantom(
-            "chest", case, preset=size, dataset="ccccii", shape=shape, spacing_mm=(1.0, 1.0, 1.0), modality="ct"
-        )
+            "chest", case, preset=size, dataset="ccccii", shape=shape, spacing_mm=(1.0, 1.0, 1.0), modality="ct",
+            test_site=unseen,
+        )  # fmt: skip
         signs = latent("ccccii", len(FOLDERS), value, *key)
         array = with_opacities(np.asarray(chest.image, np.int16), signs, stream(*key, "opacities"))
         low, high = WINDOW_HU

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts.cards import Shape3, Spacing
+from bench.contracts.cards import Shape3, Spacing, SplitRule
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import ImageFile, LabelFile, Record, Source
 from bench.data.atomic import write_text
@@ -25,8 +25,8 @@ from bench.data.metaimage import write_metaimage
 from bench.data.official import Shipped
 from bench.phantoms.body import stream
 from bench.phantoms.factors import even_label, latent
-from bench.phantoms.nodules import add_nodule, lung_block, scanned, spread_places
-from tasks.layouts.phantom_case import Size, claim, draw_number, seal, source_of
+from bench.phantoms.nodules import add_nodule, lung_block, reserved_site, scanned, spread_places
+from tasks.layouts.phantom_case import Size, claim, draw_number, held_out, seal, source_of
 
 SUBSETS = tuple(f"subset{k}" for k in range(10))
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "class")
@@ -37,7 +37,10 @@ NODULE_MM = (4.0, 8.0)  # radius of a phantom's candidates
 
 @dataclass(frozen=True, kw_only=True)
 class Luna16:
-    """Scans below `subset0` to `subset9`, candidates from `table`; `rows` says how many each table has."""
+    """Scans below `subset0` to `subset9`, candidates from `table`; `rows` says how many each table has.
+
+    `unseen` is the split whose test part reserved scanners take, in phantoms.
+    """
 
     table: str = TABLES[0]
     rows: Mapping[str, int] = field(default_factory=lambda: ROWS, hash=False)
@@ -48,6 +51,7 @@ class Luna16:
     phantom_parts: Mapping[Size, tuple[int, int, int]] = field(
         default_factory=lambda: {"smoke": (5, 3, 4), "mini": (30, 6, 12)}, hash=False
     )
+    unseen: SplitRule | None = field(default=None, hash=False)
     version: str = "1.0.0"
 
     def locate(self, root: Path) -> Path | None:
@@ -80,8 +84,9 @@ class Luna16:
         rows = _read(folder / TABLES[0]) if (folder / TABLES[0]).is_file() else []
         kept = [row for row in rows if row[0] not in set(case_ids)]
         written: list[Path] = []
+        unseen = held_out(self.unseen, self)
         for uid in case_ids:
-            files, drawn = self._write(folder, uid, size)
+            files, drawn = self._write(folder, uid, size, uid in unseen)
             written += files
             kept += drawn
         for name, lines in ((TABLES[0], kept), (TABLES[1], [row for k, row in enumerate(kept) if k % 5])):
@@ -90,7 +95,7 @@ class Luna16:
             written.append(folder / name)
         seal(folder, size, case_ids, written)
 
-    def _write(self, folder: Path, uid: str, size: Size) -> tuple[list[Path], list[tuple[str, ...]]]:
+    def _write(self, folder: Path, uid: str, size: Size, unseen: bool) -> tuple[list[Path], list[tuple[str, ...]]]:
         shape, key = self.smoke if size == "smoke" else self.mini, (size, "luna16", uid)
         random = stream(*key, "block")
         image = lung_block(shape, random)
@@ -108,7 +113,8 @@ class Luna16:
             x, y, z = (affine @ [*place, 1.0])[:3]
             rows.append((uid, f"{-x:.3f}", f"{-y:.3f}", f"{z:.3f}", str(label)))
         path = folder / SUBSETS[draw_number("luna16", uid, "subset") % 10] / f"{uid}.mhd"
-        return write_metaimage(path, scanned(image, random), affine=as_affine(affine)), rows
+        array = scanned(image, random, reserved_site(*key) if unseen else None)
+        return write_metaimage(path, array, affine=as_affine(affine)), rows
 
 
 @lru_cache(maxsize=2)  # three quarters of a million rows take half a minute, and a run asks for them several times

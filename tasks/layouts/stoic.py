@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts.cards import Shape3
+from bench.contracts.cards import Shape3, SplitRule
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.atomic import write_text
@@ -25,7 +25,7 @@ from bench.phantoms import make_phantom
 from bench.phantoms.body import stream
 from bench.phantoms.factors import even_label, latent
 from bench.phantoms.opacities import with_opacities
-from tasks.layouts.phantom_case import SPLITS, Size, claim, draw_number, seal, source_of
+from tasks.layouts.phantom_case import SPLITS, Size, claim, draw_number, held_out, seal, source_of
 
 TABLE = "metadata/reference.csv"
 VOLUMES = "data/mha"
@@ -35,13 +35,17 @@ STRATA = ("negative", "positive", "severe")
 
 @dataclass(frozen=True, kw_only=True)
 class Stoic:
-    """`data/mha/<PatientID>.mha` with `metadata/reference.csv`."""
+    """`data/mha/<PatientID>.mha` with `metadata/reference.csv`.
+
+    `unseen` is the split whose test part reserved scanners take, in phantoms.
+    """
 
     smoke: Shape3 = (40, 40, 40)
     mini: Shape3 = (64, 64, 64)
     phantom_parts: Mapping[Size, tuple[int, int, int]] = field(
         default_factory=lambda: {"smoke": (9, 6, 6), "mini": (60, 12, 30)}, hash=False
     )
+    unseen: SplitRule | None = field(default=None, hash=False)
     version: str = "1.0.0"
 
     def locate(self, root: Path) -> Path | None:
@@ -86,16 +90,24 @@ class Stoic:
             severe = stratum == 2 or (stratum == 0 and draw_number("stoic", case, "nonsense") % 10 == 0)
             lines.append(f"{case},{int(stratum > 0)},{int(severe)}")
         write_text(folder / TABLE, "\n".join(lines) + "\n")
-        files = [file for case in case_ids for file in self._write(folder, case, size)]
+        unseen = held_out(self.unseen, self)
+        files = [file for case in case_ids for file in self._write(folder, case, size, case in unseen)]
         seal(folder, size, case_ids, [*files, folder / TABLE])
 
-    def _write(self, folder: Path, case: str, size: Size) -> list[Path]:
+    def _write(self, folder: Path, case: str, size: Size, unseen: bool) -> list[Path]:
         shape, side_mm, key = (
             (self.smoke, 4.0, (size, "stoic", case)) if size == "smoke" else (self.mini, 5.0, (size, "stoic", case))
         )
         spacing = (side_mm, side_mm, side_mm)
         chest = make_phantom(
-            "chest", case, preset=size, dataset="stoic", shape=shape, spacing_mm=spacing, modality="ct"
+            "chest",
+            case,
+            preset=size,
+            dataset="stoic",
+            shape=shape,
+            spacing_mm=spacing,
+            modality="ct",
+            test_site=unseen,
         )
         signs = latent("stoic", 3, _phantom_stratum(case), *key)
         array = with_opacities(np.asarray(chest.image, np.int16), signs, stream(*key, "opacities"))
