@@ -172,4 +172,5 @@ def test_spad_s_ref_code_departs_from_full_where_its_code_does() -> None:
     assert departures(full["predict"], code["predict"]) == {  # type: ignore[index]
         "even_axis": 0,  # row 31
         "eva02_class_row": 1,  # row 16
+        "eva02_eps": 1e-5,  # row 17
     }
