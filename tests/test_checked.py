@@ -56,6 +56,12 @@ def test_counts_are_ok_where_all_is_there_and_else_say_what_is(phantoms: Path) -
     assert checked(replace(whole, missing=("x",), cut_short=(cut,)))["counts"] == f"partial: 12 of 13; {cut}"
 
 
+def test_groups_that_the_authors_list_puts_on_both_sides_are_no_hygiene(phantoms: Path) -> None:
+    leaking = cases_of("msd04", phantoms)
+    told = checked(replace(leaking, listed=replace(leaking.listed, straddles=True)))
+    assert told["hygiene"] == "the authors' list puts groups on both sides"
+
+
 def test_the_manifest_that_a_run_leaves_has_its_checks(phantoms: Path, tmp_path: Path) -> None:
     from bench.run import Place, manifest_of, resolve_at
 
