@@ -65,6 +65,9 @@ SPAD = Protocol(
         lr=1e-4,
         weight_decay=0.05,
         warmup_steps=5_000,
+        schedule="cosine_overlong",
+        lr_floor=1e-6,
+        loss="dice_ce_plain",
         grad_clip=1.0,
         precision="fp16",
         positive_share=0.0,
@@ -94,7 +97,8 @@ SPAD = Protocol(
         "Last weights; eight mirrored copies are averaged at test (code).",
         "The code draws the zoom as a factor 0.7 to 1.1 of the field of view, so that images grow by 0.91 to 1.43; ours is uniform "
         "in the growth.",
-        "The final learning rate is 3.4e-6 in the code, 0 here. Deep supervision belongs to SPAD's decoder.",
+        "The rate starts at 0 and ends at 3.4e-6, as in the code. SPAD's own decoder is supervised at four resolutions "
+        "(8, 4, 2, 1 parts of 15); any other at full size.",
         "Gamma acts in the crop's own range and keeps its mean and sd, contrast stays inside that range; in the code both act in "
         "[0, 1], and gamma acts on the inverted image with p 1/13 besides, which is left out. So is low resolution (p 0.15), which "
         "is one of slices there and of all axes in our field.",

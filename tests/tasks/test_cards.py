@@ -17,6 +17,7 @@ from bench.contracts.kind import make_setup
 from bench.data.splits import beside_published_test, every_fold, lists, nested, read_list
 from bench.data.volumes import label_map
 from bench.phantoms import VIEWS
+from bench.train.schedule import learning_rate
 
 SPLITS = Path(__file__).parents[2] / "tasks" / "splits"
 
@@ -386,6 +387,14 @@ def test_spad_on_chaos_is_as_its_code_does_it_on_a_split_of_ours() -> None:
         chosen.metrics == ("dice", "ravd", "assd", "hd") and chosen.distance_unit == "mm" and chosen.inference.mirrored
     )
     assert registry.task("chaos").channels == 2 and chosen.split.unit == "group"
+
+
+@pytest.mark.parametrize("task", ["btcv", "chaos"])
+def test_spads_two_segmentations_share_loss_and_fall_of_the_rate(task: str) -> None:
+    recipe = protocol(task, "spad").recipe
+    assert recipe.loss == "dice_ce_plain"
+    first, peak, last = (recipe.lr * learning_rate(recipe, step) for step in (0, 5_000, recipe.steps))
+    assert (first, peak) == (0, 1e-4) and last == pytest.approx(3.423e-6, abs=5e-10)
 
 
 @pytest.mark.parametrize(("task", "field_of_view"), [("chaos", (0.7, 1.1)), ("btcv", (0.7, 1.4))])
