@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Sequence
 
 from bench.contracts.record import Cell
-from bench.metrics import METRICS
 from bench.metrics.pooled import is_pooled
 from bench.published.audit_averages import audit_averages
 from bench.published.audit_possible import audit_orders, audit_ranges
@@ -20,6 +19,7 @@ from bench.published.printed import Printed
 from bench.published.sheets import sheets_of
 from bench.score import summarise
 from bench.store import Store
+from bench.table_entries import is_distance, unit_of
 
 PAPER = "bench"
 TOLERANCE = 1e-9  # of `bench verify`: the order of a sum moves a mean by less
@@ -58,8 +58,7 @@ def _rows(cell: Cell) -> Iterator[Printed]:
 
 def _row(cell: Cell, metric: str, region: str, value: float, *, average: bool) -> Printed:
     task = f"{cell.task}@{cell.target}" if cell.target else cell.task
-    known = METRICS.get(metric) or METRICS.get(metric.partition("@")[0])
-    unit = cell.distance_unit if known is not None and known.unit == "mm" else "fraction"
+    unit = unit_of(metric, cell.distance_unit) if is_distance(metric) else "fraction"
     return Printed(
         paper=PAPER, table=f"{task} {cell.protocol} {cell.source}", row_group=cell.preset, method=cell.method,
         method_slug=cell.name, pretrain_data=cell.corpus, network="", task=task, task_slug=task,

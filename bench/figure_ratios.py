@@ -16,7 +16,7 @@ from bench.leaderboard import Board, Result, case_values
 from bench.leaderboard_printed import PrintedResult
 from bench.metrics.pooled import is_pooled
 from bench.stats.intervals import bootstrap_interval, t_interval
-from bench.table_entries import is_distance
+from bench.table_entries import is_distance, unit_of
 from bench.table_words import clean
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def ratio_curves(
             f"No result on {task} holds '{metric}'. {nearest(metric, held)}Found: {', '.join(held)}.", case=task
         )
     curves = (*_measured(ours, metric, columns), *_printed(papers, metric))
-    unit = next((board.words.unit for board in ours), "mm") if is_distance(metric) else "%"
+    unit = unit_of(metric, next((board.words.unit for board in ours), "mm"))
     return RatioCurves(task, metric, unit, source, curves)
 
 

@@ -21,8 +21,8 @@ COUNTS = ("n", "n_listed", "n_train", "distance_unit")
 def cells_frame(results: Path | str) -> pd.DataFrame:
     """One row per run: `cell` (its name), the words it was asked for by, how many cases it holds, and a column per metric.
 
-    Metrics are fractions, or distances in the run's `distance_unit`; NaN where a run does not have the metric or it is
-    undefined. Columns of metrics come in alphabetical order behind all others.
+    Metrics are fractions, or distances in the run's `distance_unit` (in mm where their name ends with @mm); NaN where a run
+    does not have the metric or it is undefined. Columns of metrics come in alphabetical order behind all others.
     """
     import pandas as pd
 

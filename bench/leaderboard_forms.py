@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bench.contracts.errors import SpecError, nearest
 from bench.leaderboard import FEW_NOTE, TIES, Board, Result
 from bench.leaderboard_printed import PrintedResult
-from bench.table_entries import DECIMALS, MARKS, is_distance, is_error
+from bench.table_entries import DECIMALS, MARKS, is_distance, is_error, unit_of
 from bench.table_forms import FORMS, html_template
 from bench.table_words import clean, csv_word, md_word, tex_word
 
@@ -116,7 +116,7 @@ def notes(told: Sequence[Sheet]) -> list[str]:
 
 def _sheet(board: Board, metric: str, results: Sequence[Result], beside: Sequence[PrintedResult]) -> Sheet:
     words, down = board.words, is_error(metric)
-    unit = clean(words.unit) if is_distance(metric) else "%"
+    unit = unit_of(metric, clean(words.unit))
 
     def key(result: Result) -> tuple[bool, float, str]:
         mean = result.entries[metric].mean

@@ -44,6 +44,16 @@ def is_distance(metric: str) -> bool:
     return known is not None and known.unit == "mm"
 
 
+def unit_of(metric: str, of_run: str) -> str:
+    """What a table shows a metric in: % of a fraction, mm of a distance that says so, else the run's unit of distances.
+
+    Example: of a run in voxels, `hd` is in voxels and `hd@mm` in mm.
+    """
+    if not is_distance(metric):
+        return "%"
+    return "mm" if metric.endswith("@mm") else of_run
+
+
 def is_error(metric: str) -> bool:
     """True for metrics of which less is better: distances, and errors that are fractions (`ravd`)."""
     known = METRICS.get(metric) or METRICS.get(metric.partition("@")[0])

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from bench.contracts.cards import PRESETS, FineTuneConfig, Inference, MethodConfig
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.record import Cell
-from bench.table_entries import MARKS, Entry, entry, is_distance, is_error, ranks, undefined
+from bench.table_entries import MARKS, Entry, entry, is_error, ranks, undefined, unit_of
 from bench.table_words import clean
 
 __all__ = ["MARKS", "Column", "Entry", "Row", "Section", "TableModel", "select", "table"]
@@ -151,7 +151,7 @@ def _column(cell: Cell) -> Column:
 
 
 def _section_key(cell: Cell, metric: str) -> tuple[str, ...]:
-    unit = cell.distance_unit if is_distance(metric) else "%"
+    unit = unit_of(metric, cell.distance_unit)
     return (cell.source, cell.protocol, cell.preset, unit, cell.average)
 
 

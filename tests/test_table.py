@@ -108,6 +108,15 @@ def test_millimetres_and_voxels_never_share_a_section_of_distances() -> None:
     assert len(table(cells, metric="dice").sections) == 1
 
 
+def test_a_distance_that_is_in_mm_by_name_stands_in_mm_whatever_the_run_measures_in() -> None:
+    cells = [
+        make_cell(scores={"hd@mm": 12.5}, metrics=("hd@mm",), distance_unit="voxels", method=name)
+        for name in ("ar", "mim")
+    ]
+    (section,) = table(cells, metric="hd@mm").sections
+    assert section.unit == "mm" and [made.mean for made in entries(table(cells, metric="hd@mm"))] == [12.5, 12.5]
+
+
 def test_phantoms_come_last_under_their_name_in_every_form() -> None:
     model = table([make_cell(source="phantom"), make_cell()])
     assert [section.source for section in model.sections] == ["real", "phantom"]

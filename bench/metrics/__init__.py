@@ -31,9 +31,8 @@ class Metric:
 class MetricId:
     """A metric as a card names it, taken apart. `name` is a key of METRICS; its text form is the id again.
 
-    `tolerance_mm` belongs to `nsd` and `nsd-voxel`, `k` to `recall`. `variant` is `voxel`, `pooled`, `micro`, `scan`, `brats` or
-    empty:
-    which of several published definitions of the same quantity is meant.
+    `tolerance_mm` belongs to `nsd` and `nsd-voxel`, `k` to `recall`. `variant` is `voxel`, `pooled`, `mm`, `micro`, `scan`,
+    `brats` or empty: which of several published definitions of the same quantity is meant.
     """
 
     name: str
@@ -92,6 +91,17 @@ METRICS: dict[str, Metric] = {
             "surface",
         ),
         Metric("assd", "ASSD", f"Mean of both directed lists taken together. {_SURFACE}", "mm", False, "surface"),
+        *(
+            Metric(
+                f"{name}@mm",
+                f"{name.upper()} (mm)",
+                f"`{name}` in mm where a run measures in voxels.",
+                "mm",
+                False,
+                "surface",
+            )
+            for name in ("hd", "assd")
+        ),
         Metric(
             "nsd",
             "NSD",
@@ -157,6 +167,8 @@ _WITH_TOLERANCE = ("nsd", "nsd-voxel")
 _VARIANTS = {
     "nsd-voxel": "voxel",
     "hd95-pooled": "pooled",
+    "hd@mm": "mm",
+    "assd@mm": "mm",
     "auc@micro": "micro",
     "auc@scan": "scan",
     "dice@brats": "brats",

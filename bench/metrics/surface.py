@@ -206,13 +206,13 @@ def _voxel_scores(
 def _of_lists(metric: MetricId, to_truth: Distances, to_pred: Distances) -> float:
     """A metric from the two directed lists, neither of which is empty."""
     match metric.name:
-        case "hd":
+        case "hd" | "hd@mm":
             return float(max(to_truth.max(), to_pred.max()))
         case "hd95":
             return float(max(np.percentile(to_truth, 95), np.percentile(to_pred, 95)))
         case "hd95-pooled":
             return float(np.percentile(np.concatenate([to_truth, to_pred]), 95))
-        case "assd":
+        case "assd" | "assd@mm":
             return float((to_truth.sum() + to_pred.sum()) / (len(to_truth) + len(to_pred)))
         case "nsd-voxel":
             within = sum(int(np.count_nonzero(_within(part, metric))) for part in (to_truth, to_pred))

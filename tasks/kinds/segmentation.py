@@ -26,6 +26,7 @@ from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.patches import pad_to, unpad
 from bench.data.resample import likeliest, native_labels
 from bench.data.volumes import label_map, read_image, read_label, to_native, write_nifti
+from bench.metrics import parse_metric
 from bench.metrics.overlap import dice
 from bench.metrics.surface import label_map_scores
 from bench.nets.decoders import build_decoder
@@ -156,9 +157,8 @@ def predict_case(setup: Setup, net: nn.Module, cases: Any, case: str, path: Path
 
 
 def score_case(setup: Setup, folder: Path, record: Record, cases: Any, prediction: Path) -> Scored:
-    """Score a stored label map against the truth on the protocol's grid and in its unit."""
+    """Score a stored label map against the truth on the protocol's grid and in its unit; volumes are counted in mm3."""
     truth, guess, spacing = _truth_and_guess(setup, folder, record, cases, prediction)
-    unit = spacing if setup.protocol.distance_unit == "mm" else (1.0, 1.0, 1.0)
     names = dict(enumerate(setup.classes, start=1))
     maps = (
         [(_of_class(setup, guess, k), _of_class(setup, truth, k), {1: name}) for k, name in names.items()]
@@ -166,13 +166,26 @@ def score_case(setup: Setup, folder: Path, record: Record, cases: Any, predictio
         else [(guess, truth, names)]
     )
     scores = [
-        label_map_scores(one, other, classes=classes, spacing_mm=unit, metrics=setup.protocol.metrics)
+        [
+            label_map_scores(one, other, classes=classes, spacing_mm=size, metrics=asked)
+            for size, asked in _sizes(setup, spacing)
+        ]
         for one, other, classes in maps
     ]
     counts: Counter[str] = Counter()
-    for score in scores:
-        counts.update(score.counts())
-    return Scored(tuple((row.class_, row.metric, row.value) for score in scores for row in score.rows), dict(counts))
+    for in_mm, *_ in scores:
+        counts.update(in_mm.counts())
+    rows = tuple((row.class_, row.metric, row.value) for found in scores for score in found for row in score.rows)
+    return Scored(rows, dict(counts))
+
+
+def _sizes(setup: Setup, spacing_mm: Spacing) -> list[tuple[Spacing, tuple[str, ...]]]:
+    """Voxel sizes to measure with and the metrics of each: the true one, then 1 for what a protocol measures in voxels."""
+    metrics = setup.protocol.metrics
+    if setup.protocol.distance_unit == "mm":
+        return [(spacing_mm, metrics)]
+    in_mm = tuple(metric for metric in metrics if parse_metric(metric).variant == "mm")
+    return [(spacing_mm, in_mm), ((1.0, 1.0, 1.0), tuple(metric for metric in metrics if metric not in in_mm))]
 
 
 def case_images(

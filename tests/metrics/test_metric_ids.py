@@ -22,6 +22,7 @@ from bench.metrics import METRICS, MetricId, describe, parse_metric, value_if_em
         ("nsd@2mm", MetricId("nsd", tolerance_mm=2.0)),
         ("nsd@0.5mm", MetricId("nsd", tolerance_mm=0.5)),
         ("nsd-voxel@2mm", MetricId("nsd-voxel", tolerance_mm=2.0, variant="voxel")),
+        ("hd@mm", MetricId("hd@mm", variant="mm")),
         ("auc@micro", MetricId("auc@micro", variant="micro")),
         ("bleu-4", MetricId("bleu-4")),
         ("recall@50", MetricId("recall", k=50)),
@@ -61,7 +62,7 @@ def test_every_metric_has_a_title_a_definition_and_a_direction() -> None:
     )
 
 
-@pytest.mark.parametrize("metric", ["dice", "nsd@2mm", "nsd-voxel@2mm", "hd", "hd95", "hd95-pooled", "assd"])
+@pytest.mark.parametrize("metric", ["dice", "nsd@2mm", "nsd-voxel@2mm", "hd", "hd95", "hd95-pooled", "assd", "assd@mm"])
 def test_the_empty_rule_is_one_for_all(metric: str) -> None:
     parsed = parse_metric(metric)
     missed = value_if_empty(parsed, n_pred=0, n_truth=3)

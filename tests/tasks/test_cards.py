@@ -228,7 +228,8 @@ def test_spad_on_btcv_is_as_its_paper_and_code_do_it() -> None:
     assert (recipe.steps, recipe.batch_size, recipe.lr, recipe.weight_decay) == (50_000, 4, 1e-4, 0.05)
     assert (recipe.warmup_steps, recipe.grad_clip, recipe.layer_decay) == (5_000, 1.0, 1.0)
     assert chosen.inference.mirrored and chosen.inference.overlap == 0.75 and chosen.inference.blending == "gaussian"
-    assert (chosen.metrics, chosen.distance_unit, chosen.score_grid) == (("dice", "assd", "hd"), "voxels", "native")
+    assert (chosen.distance_unit, chosen.score_grid) == ("voxels", "native")
+    assert chosen.metrics == ("dice", "assd", "hd", "assd@mm", "hd@mm")
 
 
 @pytest.mark.parametrize(

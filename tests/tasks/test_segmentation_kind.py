@@ -234,6 +234,22 @@ def test_distances_are_in_mm_unless_the_protocol_measured_voxels(tmp_path: Path)
     assert hd == {"mm": 3.0, "voxels": 1.0}
 
 
+def test_a_protocol_in_voxels_tells_mm_beside_them_and_volumes_in_mm3(tmp_path: Path) -> None:
+    mask = np.zeros((12, 12, 12), np.uint8)
+    mask[2:8, 2:8, 2:8] = 1
+    guess = np.roll(mask, 1, 2)
+    guess[10, 10, 10] = 2  # the truth has no tail
+    affine = np.diag([1.0, 1.0, 3.0, 1.0]).tolist()
+    record = case_of(tmp_path, mask, affine=affine)
+    write_nifti(tmp_path / "guess.nii.gz", guess, affine=affine, dtype=np.uint8)
+    setup = setup_of(distance_unit="voxels", metrics=("dice", "assd", "hd", "assd@mm", "hd@mm"))
+    found = kind.score_case(setup, tmp_path, record, prepared(tmp_path, record, setup), tmp_path / "guess.nii.gz")
+    head = {metric: value for name, metric, value in found.rows if name == "head"}
+    assert head["hd"] == 1.0 and head["hd@mm"] == 3.0 and head["assd"] < head["assd@mm"] <= 3 * head["assd"]
+    assert head["dice"] == 2 * 180 / (2 * 216) and len(found.rows) == 2 * 5
+    assert found.counts["n_empty_truth"] == 1 and found.counts["false_positive_mm3"] == 3
+
+
 def test_a_missed_class_is_counted_and_a_class_that_is_not_there_is_undefined(tmp_path: Path) -> None:
     mask = np.where(volume_of() == 2, 0, volume_of()).astype(np.uint8)
     record, setup = case_of(tmp_path, mask), setup_of()
