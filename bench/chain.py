@@ -27,6 +27,7 @@ from bench.data.preparation import CacheRecipe
 from bench.keys import key_of
 from bench.recipe import configs_of, inference_word
 from bench.spec import RunSpec
+from bench.told_slices import slice_mm_of, with_slices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,9 @@ def check_words(spec: RunSpec) -> None:
     if spec.variant and offered and spec.variant not in offered:
         raise _no_variant(spec, offered)
     task = registry.task(spec.task)
-    target = target_of(task, spec.task, spec.target, protocol_of(task, spec.task, spec.protocol))
+    protocol = protocol_of(task, spec.task, spec.protocol)
+    target = target_of(task, spec.task, spec.target, protocol)
+    slice_mm_of(spec, protocol)
     _check_pair(spec, task, target)
     word = corpus_word(spec)
     if word not in ("none", "file", "own", "folder"):
@@ -125,7 +128,7 @@ def find(spec: RunSpec, environ: Mapping[str, str], phantoms: Path | None = None
     task = registry.task(spec.task)
     protocol = protocol_of(task, spec.task, spec.protocol)
     root = phantoms or (Path(spec.root) if spec.root else None)
-    cases = find_cases(spec, task, root, {} if phantoms else environ)
+    cases = with_slices(find_cases(spec, task, root, {} if phantoms else environ), slice_mm_of(spec, protocol))
     corpus = find_corpus(spec, task, protocol, cases, environ, phantoms)
     return Words(spec=spec, task=task, cases=cases, corpus=corpus, corpus_word=corpus_word(spec))
 
@@ -150,7 +153,7 @@ def blueprint(spec: RunSpec) -> Blueprint:
         preset=spec.preset,
         recipe=recipe,
         inference=inference,
-        multiple=architecture.multiple_at(protocol.patch_voxels, protocol.spacing_mm),
+        multiple=architecture.multiple_at(protocol.patch_voxels, protocol.voxels_mm(recipe.slice_mm)),
     )
     return Blueprint(
         method=method,
@@ -198,7 +201,8 @@ def resolve(words: Words) -> Chain:
     if corpus is not None:
         first = next(iter(plan.phases.values()))
         sight = Sight(corpus.channels, first.crop, corpus.spacing_mm, corpus.intensity)
-        told = {"key": corpus.key, "content": corpus.content_hash}
+        apart = plan.setup.recipe.slice_mm if corpus.key == "own" else 0.0
+        told = {"key": corpus.key, "content": corpus.content_hash, **({"slice_mm": apart} if apart else {})}
         for name, config in plan.phases.items():
             before = key_of(
                 room="pretrain", **identity, phase=name, config=config, corpus=told, sight=sight, before=before

@@ -5,13 +5,17 @@ Split    three patient-disjoint folds of MG-3D (splits/ccccii_folds.csv); the 40
 """
 
 from bench.contracts.cards import ClassificationTask, FineTuneConfig, Intensity, Protocol, SplitRule
-from tasks.layouts.ccccii import Ccccii
+from tasks.layouts.ccccii import COUNTED_MM, Ccccii
 
 SHAPE = (384, 384, 32)
 MIDDLE = (0.75, 0.75, 1.0)  # 384 of 512 pixels
 FOLDS = "published: Xuefeng-Ni/MG-3D, csv folds (the same in Luffy03/Large-Scale-Medical)"
 PRINTED = "The paper prints 2,785 / 1,393 scans, the published folds hold 2,514 / 1,664; fold 0 by default, 1 and 2 by --fold."
 SIZES = "The middle 0.75 of a slice is the code's 384 of 512 pixels; slices are stretched to 32 linearly."
+SLICES = (
+    "Slices are windowed bytes without a voxel size; a scan counts as one of anisotropy 1 (1 x 1 x 2 mm) unless "
+    "--set slice_mm=MM tells how far they lie apart beside pixels of 1 mm. Encoders that adapt to anisotropy (SPAD) look at it."
+)
 RECIPE = FineTuneConfig(
     steps=81_770,
     batch_size=4,
@@ -37,6 +41,7 @@ BENCH = Protocol(
     label_ratios=(0.1, 0.25, 0.5, 1.0),
     intensity=Intensity("u8"),
     spacing_mm=None,
+    counted_mm=COUNTED_MM,
     box_share=MIDDLE,
     patch_voxels=(192, 192, 32),
     whole_volume=True,
@@ -56,7 +61,7 @@ BENCH = Protocol(
     notes=(
         "The recipe is ours, and so is the size of half the papers' pixels a side.",
         "A label ratio takes whole patients, classes interleaved.",
-        "Slices are windowed bytes without a voxel size; a scan counts as one of anisotropy 1.",
+        SLICES,
     ),
 )
 MIM = Protocol(
@@ -64,6 +69,7 @@ MIM = Protocol(
     label_ratios=(1.0,),
     intensity=Intensity("u8"),
     spacing_mm=None,
+    counted_mm=COUNTED_MM,
     box_share=MIDDLE,
     patch_voxels=SHAPE,
     whole_volume=True,
@@ -77,6 +83,7 @@ MIM = Protocol(
         "Depth 32 as in the repository's assets; its one preset of the network has 16.",
         "Bytes are divided by 255; the assets say min-max.",
         SIZES,
+        SLICES,
     ),
 )
 MG3D = Protocol(
@@ -84,6 +91,7 @@ MG3D = Protocol(
     label_ratios=(1.0,),
     intensity=Intensity("u8"),
     spacing_mm=None,
+    counted_mm=COUNTED_MM,
     box_share=MIDDLE,
     patch_voxels=SHAPE,
     whole_volume=True,
@@ -97,6 +105,7 @@ MG3D = Protocol(
         "The crop stands in the middle; the code moves it by up to 18 pixels.",
         "The code's Swin-L variant stacks each volume twice and adds a decoder; here every network has a linear head.",
         SIZES,
+        SLICES,
     ),
 )
 

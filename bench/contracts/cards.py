@@ -173,6 +173,9 @@ class FineTuneConfig(PhaseConfig):
     lora_scale: float = later(2.0)  # ours, alpha / rank; MiM gives none
     select_by: str = later("")  # ours; metrics whose sum picks the weights (acc+auc); empty: the kind's own (Dice, AUC)
     matched_optim: bool = later(False)  # ours; True gives a start without weights the recipe of pre-trained encoders
+    slice_mm: float = later(
+        0.0
+    )  # ours, mm between slices where files hold no voxel size; 0 is what the protocol counts
     random_factor: bool = later(False)  # MedMNIST's shapes: training volumes times U(0, 1), all others times 0.5
 
     def sized(self, preset: str, kind: str) -> FineTuneConfig:
@@ -252,7 +255,8 @@ class SplitRule:
 class Protocol:
     """How results come about: a split, a sight, a recipe, an inference and metric definitions.
 
-    `spacing_mm` None keeps native voxels. `whole_volume` pads or centre-crops each case to `patch_voxels` and needs no
+    `spacing_mm` None keeps native voxels; where no file holds their size, `counted_mm` is what they count as, which a user who
+    knows better sets right by `slice_mm`. `whole_volume` pads or centre-crops each case to `patch_voxels` and needs no
     windows. `score_grid`: `native` puts probabilities back on the file's grid first, `resampled` scores where the
     network saw. `distance_unit`: `voxels` is what some papers measured without saying so. `average` is the order of means.
 
@@ -288,8 +292,16 @@ class Protocol:
     image_voxels: Shape3 | None = None
     stored_values: bool = False
     files: Layout | None = None
+    counted_mm: Spacing | None = None
     scratch: Mapping[str, Any] = field(default_factory=dict)
     ref_code: Mapping[str, Any] = field(default_factory=dict)
+
+    def voxels_mm(self, slice_mm: float) -> Spacing | None:
+        """What a network is told of the size of its voxels: `spacing_mm`, or what they count as with slices `slice_mm` apart
+        (0: as the protocol counts); None where nothing is known."""
+        if self.spacing_mm or self.counted_mm is None:
+            return self.spacing_mm
+        return (*self.counted_mm[:2], slice_mm or self.counted_mm[2])
 
     def recipe_at(self, preset: str, kind: str, *, from_scratch: bool) -> FineTuneConfig:
         """The recipe at a preset, for a kind of task, and for a start with weights or without."""

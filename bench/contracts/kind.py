@@ -97,7 +97,7 @@ def make_setup(
         for member, indices in owners.items()
     }
     shape = network_shape(protocol, preset, multiple, resizes=task.kind == "classification")
-    sight = Sight(task.channels, shape, protocol.spacing_mm, protocol.intensity)
+    sight = Sight(task.channels, shape, protocol.voxels_mm(recipe.slice_mm), protocol.intensity)
     return Setup(
         task=task,
         target=target,

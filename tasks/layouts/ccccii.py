@@ -1,8 +1,9 @@
 """CC-CCII as its archives unpack: class, patient, scan, and one grey picture per slice.
 
 Source   ncov-ai.big.ac.cn; Zhang et al., Cell 2020
-Quirks   slices are windowed bytes and hold no voxel size, so a scan counts as one of anisotropy 1; some scans run from foot to
-         head, some hold slices twice (the cleaned lists of HKBU name them; nothing is mended here)
+Quirks   slices are windowed bytes and hold no voxel size, so a scan counts as one of anisotropy 1 unless a user tells
+         `slice_mm`; some scans run from foot to head, some hold slices twice (the cleaned lists of HKBU name them; nothing is
+         mended here)
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bench.phantoms.opacities import with_opacities
 from tasks.layouts.phantom_case import SPLITS, Size, claim, draw_number, held_out, seal, source_of
 
 FOLDERS = ("Normal", "CP", "NCP")  # class 0, 1, 2
-TOLD_MM: Spacing = (1.0, 1.0, 2.0)  # no size is known; anisotropy 1 is what the papers' recipes come closest to
+COUNTED_MM: Spacing = (1.0, 1.0, 2.0)  # no size is known; anisotropy 1 is what the papers' recipes come closest to
 WINDOW_HU = (-1000.0, 400.0)  # of phantoms
 
 
@@ -60,7 +61,7 @@ class Ccccii:
                 images=(ImageFile(path=scan.relative_to(folder).as_posix(), format="slices"),),
                 label=LabelFile(kind="class", value=value, format="table"),
                 modality="CT",
-                spacing=TOLD_MM,
+                spacing=COUNTED_MM,
                 intensity="raw",
                 source=source,
             )

@@ -10,10 +10,14 @@ import pytest
 
 from bench import registry
 from bench.cases import cached, find_cases
+from bench.chain import blueprint, find, resolve
 from bench.data.splits import lists
 from bench.data.volumes import read_image
+from bench.nets.spad import degree_of_anisotropy
 from bench.phantom_data import task_ids
 from bench.spec import make_spec
+from bench.store import Store
+from methods.parts.lie import lie_of
 from tests.command_line import bench
 
 CARD = registry.task("ccccii")
@@ -113,3 +117,40 @@ def test_every_protocol_selects_and_reports_as_its_paper() -> None:
         assert lists(protocol.split, registry.splits_folder(), 1).selects_on_test
         assert protocol.recipe.steps == 130 * (2514 // 4 + 1) and protocol.recipe.warmup_steps == 30 * 629
     assert "auc@micro" in CARD.protocols["mim"].metrics and CARD.protocols["mg3d"].metrics[0] == "acc"
+
+
+@pytest.mark.parametrize(("told", "apart", "da"), [((), 2.0, 1), (("slice_mm=5",), 5.0, 2), (("slice_mm=1",), 1.0, 0)])
+def test_a_scan_counts_as_one_of_anisotropy_1_unless_a_user_tells_how_far_slices_lie_apart(
+    told: tuple[str, ...], apart: float, da: int, written: Path
+) -> None:
+    for protocol in ("bench", "mim", "mg3d"):
+        words = {"method": "spad_scratch", "task": "ccccii", "preset": "tiny", "protocol": protocol, "settings": told}
+        plan = blueprint(make_spec(**words))
+        assert plan.setup.sight.spacing_mm == (1.0, 1.0, apart)
+        lie = lie_of(plan.setup.sight.shape, plan.setup.sight.spacing_mm, even_axis=2)
+        assert degree_of_anisotropy(lie.ratio) == da and lie.axis == 2
+    found = find(make_spec(**words, root=str(written)), {}, None)
+    assert {record.spacing for record in found.cases.records.values()} == {(1.0, 1.0, apart)}
+
+
+def test_how_far_slices_lie_apart_decides_the_training_and_stands_in_the_record(written: Path, tmp_path: Path) -> None:
+    words = {"method": "spad", "task": "ccccii", "preset": "tiny", "corpus": "own", "root": str(written)}
+    plain, again, apart = (
+        resolve(find(make_spec(**words, settings=told), {}, None)).keys for told in ((), (), ("slice_mm=5",))
+    )
+    assert plain == again and not set(plain.values()) & set(apart.values())
+    run = ("run", "--method", "spad_scratch", "--task", "ccccii", "--root", written, "--results", tmp_path / "r")
+    assert bench(*run, *TINY, "--set", "slice_mm=5").code == 0
+    (cell,) = Store(tmp_path / "r").cells()
+    assert cell.config["finetune"]["slice_mm"] == 5.0 and "--set slice_mm=5" in cell.command
+    assert "--set slice_mm=5" in cell.differs
+
+
+@pytest.mark.parametrize(
+    ("task", "value", "told"),
+    [("btcv", "5", "'btcv' takes no distance of slices"), ("ccccii", "0", "a number above 0")],
+)
+def test_a_distance_of_slices_that_cannot_be_is_refused(task: str, value: str, told: str, tmp_path: Path) -> None:
+    run = ("run", "--method", "unet3d_scratch", "--task", task, "--root", tmp_path, "--results", tmp_path / "r")
+    error = bench(*run, *TINY, "--json", "--set", f"finetune.slice_mm={value}").error
+    assert told in error["message"] and error["case"] == task and "slice_mm" in error["remedy"]
