@@ -23,6 +23,7 @@ from bench.data.volumes import label_map, quick_fingerprint
 from bench.datasets_file import find_task_folder
 from bench.spec import RunSpec
 from bench.train.progress import Progress
+from bench.trust import Trust, trusted
 
 SHOWN = 100  # missing ids named in one error; `bench data check` names all
 
@@ -209,13 +210,17 @@ def _half_download(
     )
 
 
-def check_task(task: str, protocol_name: str, root: str, *, partial: bool, environ: Mapping[str, str]) -> CheckReport:
-    """Check a task's files on disk against a protocol's split: what `bench data check` reports."""
+def check_task(
+    task: str, protocol_name: str, root: str, *, partial: bool, environ: Mapping[str, str], trust: Trust | None = None
+) -> CheckReport:
+    """Check a task's files on disk against a protocol's split, and with `trust` against bench.lock: `bench data check`."""
     name = registry.known(registry.TASKS, task.partition("@")[0])
     card = registry.task(name)
     protocol = protocol_of(card, name, protocol_name)
     card = card.under(protocol)
     folder = find_task_folder(name, card, Path(root) if root else None, environ)
-    roster = roster_of(card.files, folder, card.files.records(folder))
+    records = card.files.records(folder)
+    roster = roster_of(card.files, folder, records)
     first, *others = every_fold(protocol.split, registry.splits_folder(), roster)
-    return check(card, folder, first, other_folds=others, partial=partial)
+    report = check(card, folder, first, other_folds=others, partial=partial)
+    return report if trust is None else trusted(report, name, folder, records, trust, partial=partial)

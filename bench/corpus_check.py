@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,24 @@ from typing import Any
 from bench import registry
 from bench.contracts.cards import CorpusMember
 from bench.contracts.errors import DataMissing, DataUnsound
+from bench.contracts.record import Record
 from bench.corpora import member_records
 from bench.data.checks import Unsound, intensity_problem
 from bench.data.official import cut_short
 from bench.data.splits import read_list
+from bench.data.twins import fingerprints
 from bench.data.volumes import check_geometry, read_header, read_image
+from bench.trust import Settled, Trust, hold, lost, settle, twin_notes
 
 VOXELS_OF = 20  # volumes of each set whose voxels are read; headers are read of all
+TOGETHER = 2_000  # volumes that are held against the lock, and recorded in it, at a time
 
 
 @dataclass(frozen=True)
 class MemberReport:
     """One set of a pool: volumes on disk, by the paper's count, listed by name (0 where there is no list) and not there.
 
-    `cut_short` says of which of its owners' tables only a part is there.
+    `cut_short` says of which of its owners' tables only a part is there, `notes` what bench.lock got to know.
     """
 
     key: str
@@ -33,6 +37,7 @@ class MemberReport:
     missing: tuple[str, ...]
     unsound: tuple[Unsound, ...]
     cut_short: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,10 @@ class CorpusReport:
 
     def quarantine(self) -> str:
         """The unsound volumes, one `case<tab>check<tab>problem` a line."""
-        return "".join(f"{u.case}\t{u.check}\t{u.problem}\n" for member in self.members for u in member.unsound)
+        return "".join(f"{u.case}\t{u.check}\t{u.problem}\n" for u in self._cases())
+
+    def _cases(self) -> list[Unsound]:
+        return [u for member in self.members for u in member.unsound if u.case]
 
     def lines(self) -> list[str]:
         """The report for a person: each set's counts, unsound volumes with their remedy, the first missing ids."""
@@ -67,40 +75,111 @@ class CorpusReport:
         for member in self.members:
             lists = f", {member.listed:,} listed by name" if member.listed else ""
             told.append(f"  {member.key}: {member.found:,} on disk, {member.printed:,} in the paper{lists}")
-            told += [f"    {u.case}: {u.problem} {u.remedy}".rstrip() for u in member.unsound]
+            told += [f"    {u.case or 'the set'}: {u.problem} {u.remedy}".rstrip() for u in member.unsound]
             told += [f"    holds {what}. Fetch them again." for what in member.cut_short]
             if member.missing:
                 more = f" and {len(member.missing) - 5} more" if len(member.missing) > 5 else ""
                 told.append(f"    missing, {len(member.missing)}: {', '.join(member.missing[:5])}{more}")
+            told += [f"    {note}" for note in member.notes]
         return [*told, *(f"  {note}" for note in self.notes)]
 
 
-def check_corpus(key: str, root: Path | None, environ: Mapping[str, str], *, partial: bool) -> CorpusReport:
-    """Look for every member of a pool; read all headers, and the voxels of the first 20 volumes of each set."""
+def check_corpus(
+    key: str,
+    root: Path | None,
+    environ: Mapping[str, str],
+    *,
+    partial: bool,
+    full: bool = False,
+    trust: Trust | None = None,
+) -> CorpusReport:
+    """Look for every member of a pool; read all headers, and the voxels of the first 20 volumes of each set, of all if `full`.
+
+    With `trust` each set is held against bench.lock; volumes whose voxels were read before and have not changed are not read
+    again, and what was found is recorded every 2,000 volumes, so that a check that was stopped goes on.
+    """
     card = registry.corpus(key)
-    members = tuple(_member(member, root, environ, hounsfield=card.intensity.kind == "hu") for member in card.members)
-    return CorpusReport(card.title, card.printed, partial, members, card.notes)
+    hounsfield = card.intensity.kind == "hu"
+    look = _Look(hounsfield=hounsfield, voxels_of=None if full else VOXELS_OF, partial=partial, trust=trust)
+    members = tuple(_member(member, root, environ, look) for member in card.members)
+    return CorpusReport(card.title, card.printed, partial, members, (*card.notes, *_twins(members, trust)))
 
 
-def _member(member: CorpusMember, root: Path | None, environ: Mapping[str, str], *, hounsfield: bool) -> MemberReport:
+@dataclass(frozen=True)
+class _Look:
+    """How a pool is looked at. `voxels_of` volumes of each set have their voxels read, None: all."""
+
+    hounsfield: bool
+    voxels_of: int | None
+    partial: bool
+    trust: Trust | None
+
+
+def _member(member: CorpusMember, root: Path | None, environ: Mapping[str, str], look: _Look) -> MemberReport:
     folder, records = member_records(member, root, environ, None)
     wanted = read_list(registry.splits_folder(), *member.cases) if member.cases else ()
     here = {record.case_id for record in records}
     phantom = any(record.source == "phantom" for record in records)
     missing = () if phantom else tuple(case for case in wanted if case not in here)
-    short = cut_short(member.files, folder, records[0].source) if folder and records else ()
-    unsound = []
+    if folder is None or not records:
+        return MemberReport(member.key, 0, member.printed, len(wanted), missing, ())
+    trust = None if phantom else look.trust
+    unsound: list[Unsound] = []
+    settled = Settled()
+    for start in range(0, len(records), TOGETHER):
+        some = records[start : start + TOGETHER]
+        deep = len(some) if look.voxels_of is None else max(0, look.voxels_of - start)
+        wrong, found = _volumes(member.key, folder, some, deep, look.hounsfield, trust)
+        unsound, settled = [*unsound, *wrong], settled + found
+    if trust is not None and not look.partial:
+        settled += lost(member.key, folder, trust)
+    return MemberReport(
+        member.key,
+        len(records),
+        member.printed,
+        len(wanted),
+        missing,
+        (*unsound, *settled.unsound),
+        cut_short(member.files, folder, records[0].source),
+        tuple(settled.notes()),
+    )
+
+
+def _volumes(
+    key: str, folder: Path, records: Sequence[Record], deep: int, hounsfield: bool, trust: Trust | None
+) -> tuple[list[Unsound], Settled]:
+    """What is unsound among some volumes, the first `deep` of them with their voxels, and what the lock says of them."""
+    held = None if trust is None else hold(key, folder, records, whole=False)
+    unsound: list[Unsound] = []
+    images: dict[str, str] = {}
     for number, record in enumerate(records):
-        assert folder is not None
-        try:
-            read_header(folder, record)
-            check_geometry(folder, record)
-            image = read_image(folder, record).array if number < VOXELS_OF else None
-        except (DataUnsound, DataMissing) as error:
-            unsound.append(Unsound(record.case_id, "files", error.message, error.remedy))
-            continue
-        if image is not None and image.min() == image.max():
-            unsound.append(Unsound(record.case_id, "intensity", f"is {image.min():g} everywhere.", "Fetch it again."))
-        elif image is not None and hounsfield and record.modality == "CT" and (told := intensity_problem(image, None)):
-            unsound.append(Unsound(record.case_id, "intensity", f"its image {told}", "Mend its unit (HU for CT)."))
-    return MemberReport(member.key, len(records), member.printed, len(wanted), missing, tuple(unsound), short)
+        again = number >= deep or (held is not None and held.known(record))
+        told = _volume(folder, record, hounsfield, images, voxels=not again)
+        unsound += [told] if told else []
+    if held is None or trust is None:
+        return unsound, Settled()
+    return unsound, settle(held, trust, records, {one.case for one in unsound}, images)
+
+
+def _volume(folder: Path, record: Record, hounsfield: bool, images: dict[str, str], *, voxels: bool) -> Unsound | None:
+    """What is wrong with a volume, None for nothing; the fingerprints of the voxels that are read go into `images`."""
+    try:
+        read_header(folder, record)
+        check_geometry(folder, record)
+        image = read_image(folder, record).array if voxels else None
+    except (DataUnsound, DataMissing) as error:
+        return Unsound(record.case_id, "files", error.message, error.remedy)
+    if image is None:
+        return None
+    if image.min() == image.max():
+        return Unsound(record.case_id, "intensity", f"is {image.min():g} everywhere.", "Fetch it again.")
+    if hounsfield and record.modality == "CT" and (told := intensity_problem(image, None)):
+        return Unsound(record.case_id, "intensity", f"its image {told}", "Mend its unit (HU for CT).")
+    images |= fingerprints(record, image)
+    return None
+
+
+def _twins(members: Sequence[MemberReport], trust: Trust | None) -> list[str]:
+    if trust is None:
+        return []
+    return [note for member in members if member.found for note in twin_notes(member.key, within=True)]

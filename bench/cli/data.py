@@ -18,7 +18,9 @@ def attach(app: typer.Typer) -> None:
     data.command(
         "check",
         help="Check the files of a task or a corpus: counts, checksums, geometry, labels, intensities, splits. Names unsound "
-        "cases only.\n\nExamples:\n\n  bench data check msd04 --root /data --partial\n\n  bench data check mim-1k",
+        "cases only.\n\nWhat files hold is recorded in bench.lock beside datasets.toml when they are first checked; a later change "
+        "is an error. Images that another dataset checked here holds too are noted.\n\nExamples:\n\n"
+        "  bench data check msd04 --root /data --partial\n\n  bench data check mim-1k --full",
     )(check)
     data.command(
         "status",
@@ -40,6 +42,10 @@ def check(
     partial: Partial = False,
     protocol: ProtocolName = "bench",
     quarantine: Annotated[Path | None, typer.Option(help="Write the unsound cases to this file, one a line.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Of a corpus read every voxel, not 20 volumes a set.")] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Take files that bench.lock knows otherwise as they are now.")
+    ] = False,
     json: Json = False,
 ) -> None:
     import os
@@ -49,12 +55,15 @@ def check(
     from bench.cli.console import print_json
     from bench.corpus_check import check_corpus
     from bench.data.atomic import write_bytes
+    from bench.trust import Trust
 
     report: Any
+    trust = Trust(name, accept=accept_changes)
     if name in registry.names(registry.CORPORA):
-        report = check_corpus(name, Path(root) if root else None, os.environ, partial=partial)
+        where = Path(root) if root else None
+        report = check_corpus(name, where, os.environ, partial=partial, full=full, trust=trust)
     else:
-        report = check_task(name, protocol, root, partial=partial, environ=os.environ)
+        report = check_task(name, protocol, root, partial=partial, environ=os.environ, trust=trust)
     if quarantine is not None:
         write_bytes(quarantine, report.quarantine().encode())
     if json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from bench.data.labels import classes_of
 from bench.data.official import beyond, cut_short
 from bench.data.report_notes import report_notes
 from bench.data.splits import Parts, check_hygiene
+from bench.data.twins import fingerprints
 from bench.data.volumes import (
     check_geometry,
     coarse_fingerprint,
@@ -55,7 +56,8 @@ class CheckReport:
 
     `extra` are labelled cases on disk that no part names, `ignored` AppleDouble files. `checks` maps each check to `ok`,
     `n/a` or what failed, and belongs in a manifest. `partial` True means that missing cases are accepted, and what is
-    `cut_short`: tables and the like of which the owners ship more (`1,000 of 754,975 rows of candidates_V2.csv`).
+    `cut_short`: tables and the like of which the owners ship more (`1,000 of 754,975 rows of candidates_V2.csv`). `images` maps
+    every image that was read to the fingerprint of its voxels; a reader of the report is not shown them.
     """
 
     title: str
@@ -70,6 +72,7 @@ class CheckReport:
     notes: tuple[str, ...]
     checks: Mapping[str, str]
     cut_short: tuple[str, ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def exit_ok(self) -> bool:
@@ -79,7 +82,8 @@ class CheckReport:
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values, `exit_ok` with them."""
-        return {**dataclasses.asdict(self), "exit_ok": self.exit_ok}
+        told = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "images"}
+        return {**told, "unsound": [dataclasses.asdict(one) for one in self.unsound], "exit_ok": self.exit_ok}
 
     def quarantine(self) -> str:
         """The unsound cases, one `case<tab>check<tab>problem` a line, for a script that sets them aside."""
@@ -104,11 +108,12 @@ def _some(ids: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one sound case showed: labels present, voxels as a digest of a coarse sample, remarks."""
+    """What one sound case showed: labels present, voxels as a digest of a coarse sample, remarks, the same digest by image."""
 
     labels: frozenset[int]
     digest: str
     remarks: tuple[str, ...]
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 def check(
@@ -172,6 +177,7 @@ def check(
         ),
         checks=_summary(unsound, "" if partial or source == "phantom" else lacking, full, archives=bool(archives)),
         cut_short=short,
+        images={image: mark for what in seen.values() for image, mark in what.images.items()},
     )
 
 
@@ -248,7 +254,7 @@ def _look(card: TaskCard, folder: Path, record: Record, full: bool) -> _Seen | U
     except (DataUnsound, DataMissing) as error:
         return Unsound(record.case_id, stage, error.message, error.remedy)
     remarks += ["empty mask"] if record.label.kind == "mask" and not present else []
-    return _Seen(present, coarse_fingerprint(image.array), tuple(remarks))
+    return _Seen(present, coarse_fingerprint(image.array), tuple(remarks), fingerprints(record, image.array))
 
 
 def _label_alone(card: TaskCard, folder: Path, record: Record) -> _Seen | Unsound:
