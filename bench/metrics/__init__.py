@@ -1,6 +1,6 @@
 """What is measured: the metrics' names, units and directions, and the one rule for empty masks. Pure functions on NumPy arrays.
 
-The functions stand in `overlap`, `surface`, `ranking`, `text` and `retrieval`; importing this file loads none of them.
+The functions stand in `overlap`, `surface`, `ranking`, `froc`, `text` and `retrieval`; importing this file loads none of them.
 """
 
 from __future__ import annotations
@@ -147,6 +147,22 @@ METRICS: dict[str, Metric] = {
             "acc",
             "ACC",
             "Share of cases whose highest score is the true class; one score alone decides at 0.5.",
+            "fraction",
+            True,
+            "classification",
+        ),
+        Metric(
+            "ap",
+            "AP",
+            "Average precision: the step-wise area under the curve of precision over recall, not interpolated.",
+            "fraction",
+            True,
+            "classification",
+        ),
+        Metric(
+            "froc",
+            "FROC score",
+            "Mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives per scan; a nodule counts once (LUNA16).",
             "fraction",
             True,
             "classification",

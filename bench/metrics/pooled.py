@@ -3,8 +3,10 @@
 A case leaves evidence in rows of (case, class, metric, value): a `score` for each class, and `truth`. A case of one class has
 one `truth`, 1 at that class; a case of a multi-label task has one for each class, 1, 0 or NaN (not told). `score@scan` and
 `truth@scan` are the same of a scan, left by one of its reconstructions. A query of a gallery leaves the `rank` of what it asks
-for under the way of counting (class `index`, `scan`, `unique`). A generated report leaves its n-grams (`match-1` and so on)
-under the reference that it was compared with; class `reference` is the one that the protocol scores on.
+for under the way of counting (class `index`, `scan`, `unique`). Of candidates in scans each that belongs to an annotated
+finding leaves its number (`finding`), and one of each scan how many findings that has (`findings`), under the scan's id as
+their class. A generated report leaves its n-grams (`match-1` and so on) under the reference that it was compared with; class
+`reference` is the one that the protocol scores on.
 
 Evidence is kept with the scores, so that a stranger can count a metric again; it is never averaged.
 """
@@ -23,12 +25,14 @@ from numpy.typing import NDArray
 
 from bench.contracts.errors import DataUnsound
 from bench.metrics import parse_metric
-from bench.metrics.ranking import acc, auc
+from bench.metrics.froc import NONE, sensitivities
+from bench.metrics.ranking import acc, ap, auc
 from bench.metrics.text import LENGTH, ORDERS, REFERENCE_LENGTH, bleu_of
 
 TRUTH, SCORE = "truth", "score"
 TRUTH_OF_SCAN, SCORE_OF_SCAN = "truth@scan", "score@scan"
 RANK, INDEX, CHANCE = "rank", "index", "chance"
+FINDING, FINDINGS = "finding", "findings"
 REFERENCE = "reference"
 
 
@@ -124,6 +128,34 @@ def _auc_micro(rows: Sequence[Row]) -> Pooled:
         return Pooled(math.nan, {}, 1)
 
 
+def _ap(rows: Sequence[Row]) -> Pooled:
+    """Average precision: of two classes that of the last, of more the mean over classes."""
+    found = evidence_of(rows)
+    by_class = {name: _one_precision(found.scores[:, k], found.truths[:, k]) for k, name in enumerate(found.classes)}
+    asked = dict([*by_class.items()][-1:]) if found.one_each and len(by_class) == 2 else by_class
+    undefined = sum(map(math.isnan, asked.values()))
+    return Pooled(math.nan if found.one_each and undefined else _mean(asked), by_class, undefined)
+
+
+def _froc(rows: Sequence[Row]) -> Pooled:
+    """The FROC score of candidates of two classes, and the sensitivity at each rate of false positives (class `fp-0.125`).
+
+    Over the scans that hold a candidate. NaN, and counted, where no case tells how many findings its scan has, where none has
+    any, and where a candidate of the last class does not say to which finding it belongs.
+    """
+    told = {row.class_: row.value for row in rows if row.metric == FINDINGS}
+    belongs = {row.case: (row.class_, row.value) for row in rows if row.metric == FINDING}
+    found = evidence_of(rows)
+    if not told or any(bool(k) != (case in belongs) for case, k in zip(found.cases, found.true_class, strict=True)):
+        return Pooled(math.nan, {}, 1)
+    numbers = {finding: k for k, finding in enumerate(dict.fromkeys(belongs.values()))}
+    findings = np.array([numbers[belongs[case]] if case in belongs else NONE for case in found.cases])
+    at = sensitivities(found.scores[:, -1], findings, n_findings=round(sum(told.values())), n_scans=len(told))
+    by_rate = {f"fp-{rate:g}": share for rate, share in at.items()}
+    value = math.fsum(at.values()) / len(at)
+    return Pooled(value, by_rate, int(math.isnan(value)))
+
+
 def _acc(rows: Sequence[Row]) -> Pooled:
     """The share of cases called right; of a multi-label task the mean over classes, each called at 0.5."""
     found = evidence_of(rows)
@@ -139,6 +171,12 @@ def _one_curve(scores: NDArray[np.float64], answers: NDArray[np.float64]) -> flo
     if len(np.unique(answers[known])) < 2:
         return math.nan
     return auc(scores[known], answers[known].astype(int))
+
+
+def _one_precision(scores: NDArray[np.float64], answers: NDArray[np.float64]) -> float:
+    """Average precision of one class against the rest over the cases whose answer is known; NaN where no case is of it."""
+    known = ~np.isnan(answers)
+    return ap(scores[known], answers[known].astype(int)) if (answers[known] == 1).any() else math.nan
 
 
 def _one_accuracy(scores: NDArray[np.float64], answers: NDArray[np.float64]) -> float:
@@ -187,5 +225,7 @@ _POOLS: Mapping[str, Callable[[Sequence[Row]], Pooled]] = {
     "auc@scan": partial(_auc, score=SCORE_OF_SCAN, truth=TRUTH_OF_SCAN),
     "auc@micro": _auc_micro,
     "acc": _acc,
+    "ap": _ap,
+    "froc": _froc,
     **{f"bleu-{n}": partial(_bleu, order=n) for n in ORDERS},
 }

@@ -1,4 +1,4 @@
-"""How well scores rank and decide: area under the ROC curve and accuracy, from scikit-learn."""
+"""How well scores rank and decide: area under the ROC curve, average precision and accuracy, from scikit-learn."""
 
 from __future__ import annotations
 
@@ -44,6 +44,34 @@ def auc(scores: Scores, truth: Classes, *, average: Literal["macro", "micro"] = 
     if n_classes == 2:
         return float(roc_auc_score(truth, scores if scores.ndim == 1 else scores[:, -1]))
     return float(roc_auc_score(_one_hot(truth, n_classes), scores, average="macro"))
+
+
+def ap(scores: Scores, truth: Classes) -> float:
+    """Average precision: the mean precision over the recall that each step down the ranking wins.
+
+    `scores` (n,): the score of class 1 of two; (n, 2): the last column is that score; (n, C): the mean over classes of one
+    against the rest. `truth` (n,): class numbers 0..C-1. The sum over thresholds of (recall won) x (precision there), equal
+    scores as one threshold, no interpolation. Chance is the class's share of cases, not 0.5.
+
+    Source: scikit-learn's average_precision_score. Raises DataUnsound for shapes that do not fit, scores that are not finite,
+    and a class without cases, which has no recall.
+
+    Example: scores 0.9, 0.4, 0.6 for classes 1, 1, 0: half of recall at precision 1, half at 2/3, together 5/6.
+    """
+    scores, truth, n_classes = _checked(scores, truth)
+    asked = range(n_classes) if n_classes > 2 else (1,)
+    missing = sorted(set(asked) - set(np.unique(truth).tolist()))
+    if missing:
+        raise DataUnsound(
+            f"AP is undefined: no case of class {', '.join(map(str, missing))} among {len(truth)} cases.",
+            remedy="Score a test set in which every class occurs.",
+        )
+    from sklearn.metrics import average_precision_score
+
+    columns = [scores if scores.ndim == 1 else scores[:, k] for k in asked]
+    return float(
+        np.mean([average_precision_score(truth == k, column) for k, column in zip(asked, columns, strict=True)])
+    )
 
 
 def acc(scores: Scores, truth: Classes) -> float:

@@ -23,7 +23,7 @@ from bench.contracts.kind import Scored, Setup
 from bench.contracts.method import Batch, Encoder, Losses, Phase, Turn
 from bench.contracts.record import Record
 from bench.data.atomic import write_json
-from bench.metrics.pooled import SCORE, TRUTH, is_pooled, pooled
+from bench.metrics.pooled import FINDING, FINDINGS, SCORE, TRUTH, pooled
 from bench.nets.intensity import to_network_range
 from bench.train.seeds import reseed_torch
 from tasks.kinds.class_losses import WHOLE_BATCH, loss_named, probabilities
@@ -34,6 +34,7 @@ from tasks.kinds.vary import turn
 suffix = ".json"
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 HALF = 0.5  # MedMNIST's factor for shapes that are not trained on
+SELECTING = ("auc", "auc@micro", "acc", "ap")  # what a checkpoint may be chosen by
 Row = tuple[str, str, float]  # class, metric, value
 
 
@@ -113,9 +114,9 @@ def sized(setup: Setup, volume: Tensor) -> Tensor:
 def evaluate(setup: Setup, net: nn.Module, cases: Any) -> float:
     """The recipe's sum of metrics (AUC by default) over the cases, NaN where one is undefined. Selects a checkpoint."""
     metrics = (setup.recipe.select_by or "auc").split("+")
-    wrong = next((name for name in metrics if not is_pooled(name)), None)
+    wrong = next((name for name in metrics if name not in SELECTING), None)
     if wrong is not None:
-        raise SpecError(f"'{wrong}' selects no classifier; auc, auc@micro and acc do.", case="select_by")
+        raise SpecError(f"'{wrong}' selects no classifier; {', '.join(SELECTING)} do.", case="select_by")
     told: list[_Told] = []
     for group, found in _predicted(setup, net, cases):
         for case, line in zip(group, found, strict=True):
@@ -156,7 +157,8 @@ def score_case(setup: Setup, folder: Path, record: Record, cases: Any, predictio
     label = record.label.value if record.label.kind == "class" else record.label.values
     truth = _answers(setup, label)
     untold = sum(truth[name] < 0 for name in setup.classes)
-    return Scored(tuple(evidence(setup, truth, line)), {"n_untold_answers": untold} if untold else {})
+    rows = (*evidence(setup, truth, line), *_findings(record))
+    return Scored(rows, {"n_untold_answers": untold} if untold else {})
 
 
 def evidence(setup: Setup, truth: dict[str, int], line: np.ndarray) -> Iterable[Row]:
@@ -169,6 +171,13 @@ def evidence(setup: Setup, truth: dict[str, int], line: np.ndarray) -> Iterable[
     for name in setup.classes:
         if _several(setup) or truth[name] == 1:
             yield name, TRUTH, float(truth[name]) if truth[name] >= 0 else math.nan
+
+
+def _findings(record: Record) -> Iterable[Row]:
+    """Of a candidate: the number of the annotated finding that it belongs to, and how many its scan has, where that is told."""
+    for name in (FINDING, FINDINGS):
+        if name in record.meta:
+            yield record.scan_id, name, float(record.meta[name])
 
 
 def _several(setup: Setup) -> bool:

@@ -87,3 +87,48 @@ def test_the_order_of_rows_does_not_matter() -> None:
 
 def test_metrics_of_single_cases_are_not_pooled() -> None:
     assert not any(is_pooled(name) for name in ("dice", "nsd@2mm", "hd95"))
+
+
+def test_the_average_precision_of_two_classes_is_that_of_the_last() -> None:
+    rows = single(np.array([[0.1, 0.9], [0.6, 0.4], [0.4, 0.6]]), [1, 1, 0])
+    found = pooled("ap", rows)
+    assert found.value == found.by_class["b"] == pytest.approx(5 / 6) and set(found.by_class) == {"a", "b"}
+    lone = pooled("ap", single(np.array([[0.1, 0.9], [0.6, 0.4]]), [0, 0]))
+    assert math.isnan(lone.value) and lone.undefined == 1
+
+
+def test_the_average_precision_of_answers_is_the_mean_over_classes_that_have_one() -> None:
+    scores, truths = np.array([[0.9, 0.2], [0.4, 0.6], [0.6, 0.1]]), np.array([[1, 0], [1, 0], [0, 0]])
+    found = pooled("ap", several(scores, truths))
+    assert found.value == found.by_class["a"] == pytest.approx(5 / 6)
+    assert math.isnan(found.by_class["b"]) and found.undefined == 1
+
+
+def of_candidates(scan: str, findings: int, drawn: Sequence[tuple[float, int | None]]) -> list[Row]:
+    """Evidence of one scan's candidates, each a score and the number of its finding (None: it is none)."""
+    scores = np.array([[1 - score, score] for score, _ in drawn])
+    rows = single(scores, [int(finding is not None) for _, finding in drawn])
+    rows = [Row(f"{scan}#{row.case}", row.class_, row.metric, row.value) for row in rows]
+    told = [Row(f"{scan}#case{i}", scan, "finding", k) for i, (_, k) in enumerate(drawn) if k is not None]
+    return [*rows, *told, Row(f"{scan}#case0", scan, "findings", findings)]
+
+
+def test_froc_counts_each_scans_findings_once_and_those_that_no_candidate_hits() -> None:
+    first = of_candidates("one", 2, [(0.9, 0), (0.8, 0), (0.7, None)])  # the second finding is never proposed
+    second = of_candidates("two", 1, [(0.6, 0), (0.5, None), (0.4, None)])
+    empty = of_candidates("three", 0, [(0.1, None)])
+    found = pooled("froc", [*first, *second, *empty])
+    # three scans, three findings: 1/3 until the false positive at 1/3 per scan, 2/3 from there on
+    assert dict(found.by_class) == pytest.approx(
+        {**{f"fp-{rate}": 1 / 3 for rate in (0.125, 0.25)}, **{f"fp-{rate}": 2 / 3 for rate in (0.5, 1, 2, 4, 8)}}
+    )
+    assert found.value == pytest.approx((2 * 1 / 3 + 5 * 2 / 3) / 7) and found.undefined == 0
+
+
+def test_froc_is_undefined_where_findings_are_not_told() -> None:
+    rows = of_candidates("one", 1, [(0.9, 0), (0.7, None)])
+    for lost in ("finding", "findings"):
+        found = pooled("froc", [row for row in rows if row.metric != lost])
+        assert math.isnan(found.value) and found.undefined == 1
+    none = pooled("froc", of_candidates("one", 0, [(0.9, None), (0.7, None)]))
+    assert math.isnan(none.value) and none.undefined == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.contracts.errors import DataUnsound
-from bench.metrics.ranking import acc, auc
+from bench.metrics.ranking import acc, ap, auc
 
 
 def share_in_order(scores: np.ndarray, positive: np.ndarray) -> float:
@@ -64,3 +64,27 @@ def test_scores_that_do_not_fit_are_refused() -> None:
         acc(np.array([0.1]), np.array([0.0]))
     with pytest.raises(DataUnsound, match=r"found \(2, 1\)"):
         acc(np.array([[0.1], [0.2]]), np.array([0, 1]))
+
+
+def test_average_precision_by_hand() -> None:
+    assert ap(np.array([0.9, 0.4, 0.6]), np.array([1, 1, 0])) == pytest.approx(5 / 6)
+    scores = np.array([[0.1, 0.9], [0.6, 0.4], [0.4, 0.6]])
+    assert ap(scores, np.array([1, 1, 0])) == pytest.approx(5 / 6)
+    assert ap(np.array([0.9, 0.1]), np.array([1, 0])) == 1.0
+
+
+def test_average_precision_of_many_classes_is_the_mean_of_one_against_the_rest() -> None:
+    rng = np.random.default_rng(5)
+    scores, truth = rng.random((30, 3)), np.arange(30) % 3
+    each = [ap(scores[:, k], (truth == k).astype(int)) for k in range(3)]
+    assert ap(scores, truth) == pytest.approx(np.mean(each)) and len(set(each)) == 3
+    with pytest.raises(DataUnsound, match="AP is undefined: no case of class 2 among 20"):
+        ap(scores[:20], np.arange(20) % 2)
+
+
+def test_average_precision_knows_the_order_of_scores_alone_and_needs_a_positive() -> None:
+    rng = np.random.default_rng(6)
+    scores, truth = rng.integers(0, 9, 40) / 9, rng.integers(0, 2, 40)
+    assert ap(np.exp(scores), truth) == ap(scores, truth)
+    with pytest.raises(DataUnsound, match="no case of class 1 among 2"):
+        ap(np.array([0.1, 0.2]), np.array([0, 0]))

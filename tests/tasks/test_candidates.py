@@ -90,6 +90,76 @@ def test_the_papers_protocol_reads_the_older_table_at_native_spacing(written: di
     assert volumes.sight.spacing_mm is None and volumes.sight.shape == (40, 40, 40)
 
 
+def test_a_candidate_belongs_to_the_nearest_nodule_of_its_scan(copied: dict[str, Path]) -> None:
+    folder = copied["luna16"]
+    records = LUNA.files.records(folder)
+    of_scan = [record for record in records if record.scan_id == records[0].scan_id]
+    assert [record.meta.get("findings") for record in of_scan] == [2, None, None, None]
+    true = [record for record in of_scan if record.label.value == 1]
+    assert [record.meta["finding"] for record in true] == [0, 1]
+    assert all("finding" not in record.meta for record in of_scan if record.label.value == 0)
+    rows = (folder / "annotations.csv").read_text().splitlines()
+    uid, x, y, z, diameter_mm = rows[1].split(",")
+    near = f"{uid},{float(x) + 2},{y},{z},{diameter_mm}"  # 2 mm beside the first
+    (folder / "annotations.csv").write_text("\n".join([rows[0], *rows[2:], near]) + "\n")
+    moved = [record for record in LUNA.files.records(folder) if record.case_id in {r.case_id for r in true}]
+    assert [record.meta["finding"] for record in moved] == [1, 0]  # now the second row of this scan is the first nodule
+
+
+def test_the_older_table_has_nodules_without_a_candidate(written: dict[str, Path]) -> None:
+    records = Luna16(table="candidates.csv").records(written["luna16"])
+    told = sum(record.meta.get("findings", 0) for record in records)
+    hit = {(record.scan_id, record.meta["finding"]) for record in records if record.label.value == 1}
+    assert told == 24 > len(hit) > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("diameter_mm", "size"), "starts with seriesuid,coordX,coordY,coordZ,size"),
+        (lambda text: text.replace(",-", ",x", 1), "expected are a scan and four numbers"),
+    ],
+)
+def test_a_broken_table_of_nodules_is_refused(copied: dict[str, Path], change: Callable[[str], str], told: str) -> None:
+    table = copied["luna16"] / "annotations.csv"
+    table.write_text(change(table.read_text()))
+    with pytest.raises(DataUnsound, match=told):
+        LUNA.files.records(copied["luna16"])
+
+
+def test_a_run_tells_average_precision_and_froc_which_is_undefined_without_the_nodules(
+    copied: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = copied["luna16"]
+    words = (
+        "run",
+        "--method",
+        "unet3d_scratch",
+        "--task",
+        "luna16",
+        "--root",
+        folder,
+        "--results",
+        tmp_path / "r",
+        "--partial",
+    )
+    cell = json.loads(Path(bench(*words, *TINY, "--json").value["path"]).read_text())
+    assert cell["metrics"] == ["auc", "acc", "ap", "froc"] and 0 < cell["scores"]["ap"] <= 1
+    assert cell["scores"]["froc"] == pytest.approx(
+        np.mean([at["froc"] for at in cell["class_scores"].values() if "froc" in at])
+    )
+    assert {name for name, at in cell["class_scores"].items() if "froc" in at} == {
+        f"fp-{rate}" for rate in ("0.125", "0.25", "0.5", "1", "2", "4", "8")
+    }
+    assert bench("verify", cell["name"], "--results", tmp_path / "r").code == 0
+    (folder / "annotations.csv").unlink()
+    again = json.loads(
+        Path(bench(*words[:-2], tmp_path / "again", "--partial", *TINY, "--json").value["path"]).read_text()
+    )
+    assert again["scores"]["froc"] is None and again["counts"]["n_undefined_froc"] == 1
+    assert again["scores"]["ap"] == cell["scores"]["ap"]
+
+
 def test_a_smaller_ratio_takes_whole_scans(written: dict[str, Path]) -> None:
     folder = written["luna16"]
     spec = make_spec(method="unet3d_scratch", task="luna16", root=str(folder), ratio=0.5)

@@ -51,7 +51,7 @@ def as_shipped(task: str, folder: Path) -> TaskCard:
     files: Any = card.files
     found = [one.found for one in files.shipped(folder)]
     own = {
-        "luna16": lambda: {"rows": {files.table: found[0]}},
+        "luna16": lambda: {"rows": {files.table: found[0]}, "nodules": found[1]},
         "lidc": lambda: {"scans": found[0]},
         "ctrate_retrieval": lambda: {"rows": {"train": found[0], "valid": found[1]}},
         "ctrate_prompts": lambda: {"rows": {"train": found[0], "valid": found[1]}},
@@ -115,6 +115,7 @@ def test_a_task_of_findings_keeps_volumes_whose_report_was_not_given(copied: dic
 def test_the_owners_counts_are_those_of_the_published_tables() -> None:
     shipped = {task: registry.task(task).files for task in TASKS}
     assert shipped["luna16"].rows == {"candidates_V2.csv": 754_975, "candidates.csv": 551_065}  # type: ignore[attr-defined]
+    assert shipped["luna16"].nodules == 1_186  # type: ignore[attr-defined]
     assert shipped["lidc"].scans == 1_018  # type: ignore[attr-defined]
     for task in ("ctrate_retrieval", "ctrate_prompts"):
         assert shipped[task].rows == {"train": 47_149, "valid": 3_039}  # type: ignore[attr-defined]
@@ -179,14 +180,17 @@ def test_a_run_on_a_table_cut_short_is_refused_or_says_so_in_its_record(written:
     from bench.run import _departures
 
     told = "48 of 754,975 rows of candidates_V2.csv"
+    nodules = "24 of 1,186 rows of annotations.csv"
     words = {"method": "unet3d_scratch", "task": "luna16", "root": str(written["luna16"])}
     with pytest.raises(DataMissing, match=told):
         find(make_spec(**words), {})
     cases = find(make_spec(**words, partial=True), {}).cases
-    assert cases.partial.startswith("48 of ") and cases.partial.endswith(told)  # as the record and the tables have it
+    assert cases.partial.startswith("48 of ") and cases.partial.endswith(
+        f"{told}; {nodules}"
+    )  # as record and tables have it
     setup = SimpleNamespace(recipe=SimpleNamespace(selection="last"))
     chain: Any = SimpleNamespace(words=SimpleNamespace(cases=cases), blueprint=SimpleNamespace(differs=(), setup=setup))
-    assert [line for line in _departures(chain, {}) if "rows" in line] == [told]
+    assert [line for line in _departures(chain, {}) if "rows" in line] == [told, nodules]
 
 
 def test_a_pool_whose_table_is_cut_short_is_refused_and_may_be_taken_in_part(copied: dict[str, Path]) -> None:
