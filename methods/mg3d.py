@@ -36,6 +36,7 @@ from methods.parts.alignment import batch_contrast
 from methods.parts.draws import epochs
 from methods.parts.fusion import CrossAttention, FusionStack
 from methods.parts.heads import AttentionPool, ContrastHead, MeanPool, TokenPool, VolumeDecoder
+from methods.parts.informed import InformedVolume
 from methods.parts.language import ReportTokens, VolumeAndReport, fragment_means, membership, report_of
 from methods.parts.losses import hidden_voxel_error, reconstruction_gap, token_mean
 from methods.parts.masks import random_hidden
@@ -134,7 +135,7 @@ class MG3D(Method):
         super().__init__()
         check(config)
         self.config, self.intensity, self.wanted = config, sight.intensity, frozenset(config.terms)
-        self.encoder = build_encoder(config, sight)
+        self.encoder = build_towers(config, sight)
         self._add_fusion()
         self._add_intra()
         self._add_inter()
@@ -146,6 +147,10 @@ class MG3D(Method):
                 "sentence_views",
             ):  # these start by rules of their own
                 init_transformer_(part)
+        if fuses(config):  # the encoder's file holds it too: retrieval may fuse
+            self.encoder.informed_volume = InformedVolume(
+                self.volume_stack, self.informed_image_pool, self.cml_heads[0]
+            )
         self.phases = (self._phase(),)
 
     def fit(self, corpus: Corpus) -> None:
@@ -316,33 +321,23 @@ class MG3D(Method):
         views = VolumeAndReport(WholeVolume(config.crop, config.middle_share), self._report_tokens())
         names = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
         there = [part for part in config.slow_parts if any(name.startswith(part) for name in names)]
-        turn = Turn(
-            "all", self.loss, rates=dict.fromkeys(there, config.slow_lr / config.lr), watched=frozenset(WATCHED)
-        )
+        rates = dict.fromkeys(there, config.slow_lr / config.lr)
+        if self.encoder.fuses and "encoder." in rates:  # its pool is the method's, as is its rate
+            rates["encoder.informed_volume.pool."] = 1.0
+        turn = Turn("all", self.loss, rates=rates, watched=frozenset(WATCHED))
         return Phase("pretrain", config, epochs, views, (turn,), splits_batch=False)
 
     def _report_tokens(self) -> ReportTokens:
         config = self.config
         return ReportTokens(self.encoder.text.tokeniser, config.text_length, config.text_sentences, config.word_ratio)
 
-    def _stack(self, cross: CrossAttention, *, both: bool) -> FusionStack:
-        config = self.config
-        return FusionStack(
-            config.width,
-            depth=config.fusion_depth,
-            heads=config.fusion_heads,
-            cross=cross,
-            dropout=config.fusion_dropout,
-            both=both,
-        )
-
     def _add_fusion(self) -> None:
         """The stacks that some term needs, without what only an unused end would need."""
         config, typo = self.config, self.config.mim_guide == "word_stack" and "mim" in self.wanted
         if self._informs or ("mim" in self.wanted and not typo):
-            self.volume_stack = self._stack(config.volume_attention, both="cml" in self.wanted)
+            self.volume_stack = fusion_stack(config, config.volume_attention, both="cml" in self.wanted)
         if typo or self.wanted & {"mlm", "sfr"}:
-            self.word_stack = self._stack(config.word_attention, both=typo)
+            self.word_stack = fusion_stack(config, config.word_attention, both=typo)
 
     def _add_intra(self) -> None:
         config, width, text = self.config, self.config.width, self.encoder.text
@@ -411,7 +406,36 @@ def check(config: MG3DConfig) -> None:
 
 
 def build_encoder(config: MG3DConfig, sight: Sight) -> VisionLanguageEncoder:
-    """The encoder that is pre-trained and that fine-tuning sees, its frozen text encoder beside it."""
+    """The encoder that fine-tuning sees: both towers, and what fuses them where pre-training learns it."""
+    encoder = build_towers(config, sight)
+    if fuses(config):
+        encoder.informed_volume = InformedVolume(
+            fusion_stack(config, config.volume_attention, both=True),
+            TokenPool(config.width, learned_tokens(config)),
+            ContrastHead(config.width, config.width),
+        )
+    return encoder
+
+
+def fuses(config: MG3DConfig) -> bool:
+    """Whether pre-training finds a vector of the informed volume in the space of the plain one's: Eq. 7 does."""
+    return "cml" in config.terms and config.cml == "paper"
+
+
+def fusion_stack(config: MG3DConfig, cross: CrossAttention, *, both: bool) -> FusionStack:
+    """A stack of the settings' width, depth and heads."""
+    return FusionStack(
+        config.width,
+        depth=config.fusion_depth,
+        heads=config.fusion_heads,
+        cross=cross,
+        dropout=config.fusion_dropout,
+        both=both,
+    )
+
+
+def build_towers(config: MG3DConfig, sight: Sight) -> VisionLanguageEncoder:
+    """The vision encoder with its frozen text encoder beside it."""
     text = build_text_encoder(
         config.text_folder,
         vocabulary=config.text_vocabulary,

@@ -90,6 +90,11 @@ def test_a_method_that_reads_text_is_judged_without_training_and_after_it(result
     assert bare.counts["n_gallery"] == bare.n and bare.counts["n_gallery_unique"] < bare.n
     assert bare.class_scores["chance"]["recall@5"] == pytest.approx(5 / bare.n)
     assert bare.scores["recall@50"] is None and bare.counts["n_undefined_recall@50"] > 0
+    assert bare.class_scores["chance"]["recall-fused@5"] == bare.class_scores["chance"]["recall@5"]
+    assert bare.scores["recall-fused@5"] is not None and bare.counts["n_undefined_recall-fused@50"] > 0
+    left_out = run(results, "mg3d", "ctrate_retrieval", "--set", "fused=false")
+    assert left_out.keys["finetune"] == bare.keys["finetune"] and left_out.scores["recall-fused@5"] is None
+    assert left_out.scores["recall@5"] == bare.scores["recall@5"]
     verified(results, bare)
     zero_shot, tuned = run(results, "mg3d", "ctrate_prompts@zero_shot"), run(results, "mg3d", "ctrate_prompts")
     assert zero_shot.keys["pretrain:pretrain"] == tuned.keys["pretrain:pretrain"] == bare.keys["pretrain:pretrain"]

@@ -153,6 +153,19 @@ class Encoder(nn.Module):
         """
         raise NotImplementedError
 
+    @property
+    def fuses(self) -> bool:
+        """Whether this encoder has `seen` and `informed`, so that a text may meet a volume before the two are compared."""
+        return False
+
+    def seen(self, volume: Tensor) -> Tensor:
+        """(B, C, D, H, W) in network range -> (B, N, W): what `informed` needs of each volume, to be kept for many texts."""
+        raise NotImplementedError
+
+    def informed(self, seen: Tensor, text: str) -> Tensor:
+        """(B, N, W) -> (B, E): the vector of each volume once this one text has guided it, in the space of `image_vector`."""
+        raise NotImplementedError
+
     def declared(self) -> frozenset[str]:
         """Names of this encoder's tensors that pre-training must provide, and that a frozen encoder keeps. Default: all."""
         return frozenset(self.state_dict())

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.contracts.cards import FineTuneConfig, Inference
+from bench.contracts.cards import FineTuneConfig, Inference, later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,3 +103,10 @@ class RetrievalRecipe(PairRecipe):
     """Reports and their volumes told apart from all others of the batch."""
 
     loss: str = "infonce"  # ours, symmetric; the paper's script is not released
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalInference(Inference):
+    """How a gallery is asked: by the cosine of vectors that stand for themselves, and beside it by pairs."""
+
+    fused: bool = later(True)  # MG-3D released code, each report meets each volume: n * n passes; False leaves them out

@@ -31,8 +31,8 @@ class Metric:
 class MetricId:
     """A metric as a card names it, taken apart. `name` is a key of METRICS; its text form is the id again.
 
-    `tolerance_mm` belongs to `nsd` and `nsd-voxel`, `k` to `recall`. `variant` is `voxel`, `pooled`, `mm`, `micro`, `scan`,
-    `brats` or empty: which of several published definitions of the same quantity is meant.
+    `tolerance_mm` belongs to `nsd` and `nsd-voxel`, `k` to `recall` and `recall-fused`. `variant` is `voxel`, `pooled`, `mm`,
+    `micro`, `scan`, `brats`, `fused` or empty: which of several published definitions of the same quantity is meant.
     """
 
     name: str
@@ -176,10 +176,19 @@ METRICS: dict[str, Metric] = {
             True,
             "retrieval",
         ),
+        Metric(
+            "recall-fused",
+            "Recall@k (fused)",
+            "Recall at k where each item of the gallery meets the query in the network before the two are compared.",
+            "fraction",
+            True,
+            "retrieval",
+        ),
     )
 }
 
 _WITH_TOLERANCE = ("nsd", "nsd-voxel")
+_WITH_K = ("recall", "recall-fused")
 _VARIANTS = {
     "nsd-voxel": "voxel",
     "hd95-pooled": "pooled",
@@ -188,9 +197,10 @@ _VARIANTS = {
     "auc@micro": "micro",
     "auc@scan": "scan",
     "dice@brats": "brats",
+    "recall-fused": "fused",
 }
 _WRITTEN = tuple(
-    f"{name}@2mm" if name in _WITH_TOLERANCE else "recall@50" if name == "recall" else name for name in METRICS
+    f"{name}@2mm" if name in _WITH_TOLERANCE else f"{name}@50" if name in _WITH_K else name for name in METRICS
 )
 
 
@@ -203,9 +213,9 @@ def parse_metric(metric_id: str) -> MetricId:
     """
     if found := re.fullmatch(r"(nsd|nsd-voxel)@(\d+(?:\.\d+)?)mm", metric_id):
         return MetricId(found[1], tolerance_mm=float(found[2]), variant=_VARIANTS.get(found[1], ""))
-    if found := re.fullmatch(r"recall@([1-9]\d*)", metric_id):
-        return MetricId("recall", k=int(found[1]))
-    if metric_id in METRICS and metric_id not in _WITH_TOLERANCE and metric_id != "recall":
+    if found := re.fullmatch(r"(recall|recall-fused)@([1-9]\d*)", metric_id):
+        return MetricId(found[1], variant=_VARIANTS.get(found[1], ""), k=int(found[2]))
+    if metric_id in METRICS and metric_id not in (*_WITH_TOLERANCE, *_WITH_K):
         return MetricId(metric_id, variant=_VARIANTS.get(metric_id, ""))
     raise SpecError(
         f"No metric '{metric_id}'. {nearest(metric_id, _WRITTEN)}Known are {', '.join(_WRITTEN)} "

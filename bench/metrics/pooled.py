@@ -3,10 +3,10 @@
 A case leaves evidence in rows of (case, class, metric, value): a `score` for each class, and `truth`. A case of one class has
 one `truth`, 1 at that class; a case of a multi-label task has one for each class, 1, 0 or NaN (not told). `score@scan` and
 `truth@scan` are the same of a scan, left by one of its reconstructions. A query of a gallery leaves the `rank` of what it asks
-for under the way of counting (class `index`, `scan`, `unique`). Of candidates in scans each that belongs to an annotated
-finding leaves its number (`finding`), and one of each scan how many findings that has (`findings`), under the scan's id as
-their class. A generated report leaves its n-grams (`match-1` and so on) under the reference that it was compared with; class
-`reference` is the one that the protocol scores on.
+for under the way of counting (class `index`, `scan`, `unique`), and `rank-fused` where the network paired it with every item.
+Of candidates in scans each that belongs to an annotated finding leaves its number (`finding`), and one of each scan how many
+findings that has (`findings`), under the scan's id as their class. A generated report leaves its n-grams (`match-1` and so on)
+under the reference that it was compared with; class `reference` is the one that the protocol scores on.
 
 Evidence is kept with the scores, so that a stranger can count a metric again; it is never averaged.
 """
@@ -31,7 +31,8 @@ from bench.metrics.text import LENGTH, ORDERS, REFERENCE_LENGTH, bleu_of
 
 TRUTH, SCORE = "truth", "score"
 TRUTH_OF_SCAN, SCORE_OF_SCAN = "truth@scan", "score@scan"
-RANK, INDEX, CHANCE = "rank", "index", "chance"
+RANK, RANK_FUSED, INDEX, CHANCE = "rank", "rank-fused", "index", "chance"
+RANKS = {"recall": RANK, "recall-fused": RANK_FUSED}  # the rows that each metric of a gallery counts
 FINDING, FINDINGS = "finding", "findings"
 REFERENCE = "reference"
 
@@ -74,10 +75,11 @@ def pooled(metric_id: str, rows: Sequence[Row]) -> Pooled:
 
 
 def _pool_of(metric_id: str) -> Callable[[Sequence[Row]], Pooled] | None:
-    if metric_id.startswith("recall@"):
+    name, _, at = metric_id.partition("@")
+    if name in RANKS and at:
         k = parse_metric(metric_id).k
         assert k is not None
-        return lambda rows: _recall(rows, k)
+        return lambda rows: _recall(rows, k, RANKS[name])
     return _POOLS.get(metric_id)
 
 
@@ -184,7 +186,7 @@ def _one_accuracy(scores: NDArray[np.float64], answers: NDArray[np.float64]) -> 
     return acc(scores[known], answers[known].astype(int)) if known.any() else math.nan
 
 
-def _recall(rows: Sequence[Row], k: int) -> Pooled:
+def _recall(rows: Sequence[Row], k: int, rank: str) -> Pooled:
     """The share of queries whose rank is at most k, by way of counting, and what drawing at random would give.
 
     Each query adds one item to its gallery, so that the gallery is as large as there are ranks; one of fewer than k items
@@ -192,7 +194,7 @@ def _recall(rows: Sequence[Row], k: int) -> Pooled:
     """
     ranks: dict[str, list[float]] = {}
     for row in rows:
-        if row.metric == RANK:
+        if row.metric == rank:
             ranks.setdefault(row.class_, []).append(row.value)
     found: dict[str, float] = {}
     for name, told in ranks.items():

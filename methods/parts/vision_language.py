@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.contracts.errors import EncoderMismatch
 from bench.contracts.method import Adopted, Encoder, Features
 from bench.nets.text_encoder import TextEncoder
 from bench.nets.vit3d import init_transformer_
 from methods.parts.heads import AttentionPool, ContrastHead, TokenPool
+from methods.parts.informed import NAME, InformedVolume, none_without_its_tensors
 from methods.parts.language import ReportTokens, fragment_means, membership
 
 STRIDE = 32  # voxels per token and axis
@@ -38,7 +40,8 @@ class Report:
 
 class VisionLanguageEncoder(Encoder):
     """`vision` gives maps to any task; `look` and `read` bring volume and report to one width, `image_vector` and
-    `describe` to one vector each: the pooled feature behind its head for contrast.
+    `describe` to one vector each: the pooled feature behind its head for contrast. `informed_volume` is what pre-training
+    learnt of fusing both, where it did; a method sets it.
 
     Weights of `vision` alone, as others publish them, may be adopted too.
     """
@@ -59,6 +62,8 @@ class VisionLanguageEncoder(Encoder):
         for part in (self.see, self.say, self.image_pool, self.text_pool, self.image_head, self.text_head):
             init_transformer_(part)
         nn.init.normal_(self.modality.weight, std=0.02)
+        self.informed_volume: InformedVolume | None = None
+        self.register_load_state_dict_pre_hook(none_without_its_tensors)  # type: ignore[no-untyped-call]
 
     def forward(self, volume: Tensor) -> Features:
         found: Features = self.vision(volume)
@@ -106,13 +111,30 @@ class VisionLanguageEncoder(Encoder):
         return torch.cat(parts) if parts else self.say.weight.new_zeros(0, self.say.out_features)
 
     def _described(self, texts: Sequence[str]) -> Tensor:
+        report = self._report(texts)
+        return self.text_head(self.text_pool(report.sentences, report.sentence_shown))
+
+    def _report(self, texts: Sequence[str]) -> Report:
         arrays = [self.tokens.whole(text) for text in texts]
         words, sentence = (
             torch.stack([torch.from_numpy(row[name]) for row in arrays]).to(self.say.weight.device).long()
             for name in ("words", "sentence")
         )
-        report = self.read(words, sentence)
-        return self.text_head(self.text_pool(report.sentences, report.sentence_shown))
+        return self.read(words, sentence)
+
+    @property
+    def fuses(self) -> bool:
+        return self.informed_volume is not None
+
+    def seen(self, volume: Tensor) -> Tensor:
+        return self.look(volume)
+
+    @torch.no_grad()
+    def informed(self, seen: Tensor, text: str) -> Tensor:
+        assert self.informed_volume is not None
+        report = self._report([text])
+        told = max(1, int(report.sentence_shown.sum()))  # a text without a word guides by one empty sentence
+        return self.informed_volume(seen, report.sentences[:, :told])
 
     def layers(self) -> list[nn.Module]:
         return self.vision.layers()
@@ -129,9 +151,15 @@ class VisionLanguageEncoder(Encoder):
         return self.vision.reshape(inner, found, wanted) if head == "vision" else None
 
     def adopt(self, weights: Mapping[str, Tensor], *, declared: bool = True) -> Adopted:
-        if not declared and not any(name.startswith("vision.") for name in weights):
-            return self.vision.adopt(weights, declared=False)
-        return super().adopt(weights, declared=declared)
+        held, fuses = self.informed_volume, any(name.startswith(f"{NAME}.") for name in weights)
+        self.informed_volume = held if fuses else None
+        try:
+            if not declared and not any(name.startswith("vision.") for name in weights):
+                return self.vision.adopt(weights, declared=False)
+            return super().adopt(weights, declared=declared)
+        except EncoderMismatch:
+            self.informed_volume = held
+            raise
 
 
 def places(words: Tensor) -> Tensor:

@@ -169,6 +169,17 @@ def image_vectors(setup: Setup, net: PairNet, cases: Any, chosen: Sequence[str])
 
 
 @torch.no_grad()
+def seen_volumes(setup: Setup, net: PairNet, cases: Any, chosen: Sequence[str]) -> Tensor:
+    """(n, N, W), cases in the order asked: what a text meets of each volume, where the encoder fuses."""
+    view, device = view_of(setup), net.log_scale.device
+    parts = []
+    for first in range(0, len(chosen), AT_ONCE):
+        stored = torch.from_numpy(np.stack([view.of(cases, case) for case in chosen[first : first + AT_ONCE]]))
+        parts.append(net.encoder.seen(to_network_range(stored.to(device), setup.sight.intensity)))
+    return torch.cat(parts)
+
+
+@torch.no_grad()
 def _of_tower(setup: Setup, net: PairNet, cases: Any, chosen: Sequence[str]) -> Tensor:
     """(n, F): what the image tower says of cases; of a fixed one it is remembered."""
     view, device = view_of(setup), net.log_scale.device

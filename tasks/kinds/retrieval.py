@@ -1,37 +1,37 @@
 """Report-to-volume retrieval: the rank of a report's own volume among all, by the cosine of their vectors.
 
 As it stands the task judges the space that pre-training made; target `finetune_1000` first learns linear maps behind the frozen
-towers. Predictions are two vectors per case, volume and report. Ranks are counted in three ways: `index`, the very volume;
-`scan`, any reconstruction of its scan; `unique`, one volume and one report per scan.
+towers. Where the encoder fuses, each report also meets each volume before the two are compared, and both ranks are told, under
+names of their own. Ranks are counted in three ways: `index`, the very volume; `scan`, any reconstruction of its scan; `unique`,
+one volume and one report per scan.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contracts.errors import DataMissing, DataUnsound
+from bench.contracts.errors import DataMissing
 from bench.contracts.kind import Scored, Setup
 from bench.contracts.method import Batch, Encoder, Losses, Phase, Turn
+from bench.contracts.recipes import RetrievalInference
 from bench.contracts.record import Record
-from bench.data.atomic import write_bytes
-from bench.metrics.pooled import INDEX, RANK
-from tasks.kinds import pairing
+from bench.metrics.pooled import RANK, RANK_FUSED
+from tasks.kinds import galleries, pairing
 from tasks.kinds.crops import VolumesThenCrops
+from tasks.kinds.galleries import Answer
 from tasks.kinds.pairing import PairNet
-from tasks.kinds.scans import first_of_scan, scan_of
 
-suffix = ".npy"
+suffix = ".npz"
 TUNED = "finetune_1000"
-SCAN, UNIQUE = "scan", "unique"
+PAIRS_AT_ONCE = 64  # volumes that one report meets in one pass
 layers, prepare = pairing.layers, pairing.prepare
 
 
@@ -91,77 +91,73 @@ def evaluate(setup: Setup, net: nn.Module, cases: Any) -> float:
     image = pairing.image_vectors(setup, net, cases, cases.cases)
     text = net.text(net.features_of([cases.fields(case)["report"] for case in cases.cases], image.device))
     alike = (text @ image.T).cpu().numpy()
-    return float(np.mean(1 / _ranks(alike, np.arange(len(alike)))))
+    return float(np.mean(1 / galleries.ranks(alike, np.arange(len(alike)))))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The volumes that every report meets: `seen` (n, N, W), and the digest of their names in that order."""
+
+    seen: Tensor
+    gallery: str
 
 
 @torch.no_grad()
-def predict_case(setup: Setup, net: nn.Module, cases: Any, case: str, path: Path) -> None:
-    """Write a case's two vectors of unit length, (2, E) float32: its volume's, its report's."""
+def predict_cases(setup: Setup, net: nn.Module, cases: Any, wanted: Sequence[tuple[str, Path]]) -> Iterator[str]:
+    """Write the answers that lack; each volume is looked at once for all reports that will meet it."""
     assert isinstance(net, RetrievalNet)
+    names, lacking = [case for case, _ in wanted], any(not path.exists() for _, path in wanted)
+    paired = None
+    if lacking and fuses(setup, net):
+        paired = Paired(pairing.seen_volumes(setup, net, cases, names), galleries.digest_of(names))
+    for case, path in wanted:
+        if not path.exists():
+            galleries.write_answer(path, _answer(setup, net, cases, case, paired))
+        yield case
+
+
+def predict_case(setup: Setup, net: nn.Module, cases: Any, case: str, path: Path) -> None:
+    """The answer of a case that is alone in its gallery."""
+    for _ in predict_cases(setup, net, cases, [(case, path)]):
+        pass
+
+
+def fuses(setup: Setup, net: PairNet) -> bool:
+    """Whether reports meet volumes here: the encoder can, and n * n passes are not left out."""
+    assert isinstance(setup.inference, RetrievalInference)
+    return setup.inference.fused and net.encoder.fuses
+
+
+def _answer(setup: Setup, net: PairNet, cases: Any, case: str, paired: Paired | None) -> Answer:
     report = cases.fields(case).get("report")
     if report is None:
         raise DataMissing("has no report, and a report is what asks for a volume.", case=case, remedy="Leave it out.")
     image = pairing.image_vectors(setup, net, cases, [case])
     text = net.text(net.features_of([report], image.device))
-    buffer = io.BytesIO()
-    np.save(buffer, torch.cat([image, text]).float().cpu().numpy(), allow_pickle=False)
-    write_bytes(path, buffer.getvalue())
+    answer = Answer(image[0].float().cpu().numpy(), text[0].float().cpu().numpy())
+    if paired is None:
+        return answer
+    met = fused_row(net, paired.seen, report, text[0])
+    return replace(answer, fused=met.cpu().numpy(), gallery=paired.gallery)
+
+
+@torch.no_grad()
+def fused_row(net: PairNet, seen: Tensor, report: str, text: Tensor) -> Tensor:
+    """(n,): the cosine of a report's vector `text` (E,) with that of every volume (n, N, W) once the report has guided it."""
+    met = [net.image(net.encoder.informed(some, report).float()) @ text for some in torch.split(seen, PAIRS_AT_ONCE)]
+    return torch.cat(met).float()
 
 
 def score_cases(
     setup: Setup, folder: Path, records: Sequence[Record], cases: Any, files: Sequence[Path]
 ) -> list[Scored]:
-    """The rank of each report's own volume in the three ways of counting."""
-    vectors = [_vectors(record, path) for record, path in zip(records, files, strict=True)]
-    if len({pair.shape for pair in vectors}) > 1:
-        raise DataUnsound(
-            f"predictions hold vectors of different lengths: {sorted({pair.shape[1] for pair in vectors})}.",
-            case=records[0].case_id,
-            remedy=f"Delete {files[0].parent.name} and predict again.",
-        )
-    image, text = np.stack([pair[0] for pair in vectors]), np.stack([pair[1] for pair in vectors])
-    alike = text @ image.T
-    ranks = {INDEX: _ranks(alike, np.arange(len(records))), SCAN: _ranks_of_scans(alike, records)}
-    speaking = first_of_scan(records)
-    chosen = [i for i, record in enumerate(records) if record.case_id in speaking]
-    unique = dict(zip(chosen, _ranks(alike[np.ix_(chosen, chosen)], np.arange(len(chosen))), strict=True))
+    """The rank of each report's own volume in the three ways of counting, by vectors and where there are any by pairs."""
+    by_vectors, by_pairs = galleries.alike(records, files)
+    rows = [[(way, RANK, rank) for way, rank in ways] for ways in galleries.ranked(by_vectors, records)]
+    if by_pairs is not None:
+        for own, ways in zip(rows, galleries.ranked(by_pairs, records), strict=True):
+            own += [(way, RANK_FUSED, rank) for way, rank in ways]
+    unique = [int(any(way == galleries.UNIQUE for way, *_ in own)) for own in rows]
     return [
-        Scored(
-            (
-                *((way, RANK, float(found[i])) for way, found in ranks.items()),
-                *([(UNIQUE, RANK, float(unique[i]))] if i in unique else []),
-            ),
-            {"n_gallery": 1, "n_gallery_unique": int(i in unique)},
-        )
-        for i in range(len(records))
+        Scored(tuple(own), {"n_gallery": 1, "n_gallery_unique": first}) for own, first in zip(rows, unique, strict=True)
     ]
-
-
-def _ranks(alike: NDArray[np.floating[Any]], own: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
-    """(n,) from 1: items as similar as the own one stand before it, so that equal scores find nothing."""
-    mine = alike[np.arange(len(alike)), own]
-    ranks: NDArray[np.intp] = (alike >= mine[:, None]).sum(axis=1)
-    return ranks
-
-
-def _ranks_of_scans(alike: NDArray[np.floating[Any]], records: Sequence[Record]) -> NDArray[np.intp]:
-    """(n,) from 1: where the best reconstruction of the own scan stands; its siblings are not in its way."""
-    scans = np.unique([scan_of(record) for record in records], return_inverse=True)[1]
-    own = scans[:, None] == scans[None, :]
-    best = np.where(own, alike, -np.inf).max(axis=1)
-    ranks: NDArray[np.intp] = 1 + ((alike >= best[:, None]) & ~own).sum(axis=1)
-    return ranks
-
-
-def _vectors(record: Record, path: Path) -> NDArray[np.float32]:
-    try:
-        pair: NDArray[np.float32] = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise _unsound(record, path, f"cannot be read ({error})") from error
-    if pair.ndim != 2 or len(pair) != 2 or not np.isfinite(pair).all():
-        raise _unsound(record, path, f"holds {pair.shape}, two finite vectors of one length are due")
-    return pair
-
-
-def _unsound(record: Record, path: Path, why: str) -> DataUnsound:
-    return DataUnsound(f"the prediction {why}.", case=record.case_id, remedy=f"Delete {path.name} and predict again.")

@@ -28,6 +28,7 @@ from bench.metrics import METRICS, MetricId, describe, parse_metric, value_if_em
         ("froc", MetricId("froc")),
         ("bleu-4", MetricId("bleu-4")),
         ("recall@50", MetricId("recall", k=50)),
+        ("recall-fused@50", MetricId("recall-fused", variant="fused", k=50)),
     ],
 )
 def test_an_id_is_taken_apart_and_written_again(written: str, parsed: MetricId) -> None:
@@ -40,7 +41,7 @@ def test_a_tolerance_has_one_canonical_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["nsd", "nsd@2", "nsd@mm", "nsd@-1mm", "recall", "recall@0", "bleu-5", "", "nsd-voxel"]
+    "wrong", ["nsd", "nsd@2", "nsd@mm", "nsd@-1mm", "recall", "recall@0", "recall-fused", "bleu-5", "", "nsd-voxel"]
 )
 def test_an_incomplete_or_impossible_id_is_refused(wrong: str) -> None:
     with pytest.raises(SpecError, match="No metric"):

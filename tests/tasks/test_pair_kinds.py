@@ -20,12 +20,13 @@ from bench.contracts.cards import Inference, Shape3
 from bench.contracts.errors import DataUnsound, SpecError
 from bench.contracts.kind import Scored, Setup, make_setup
 from bench.contracts.method import Encoder, Features
-from bench.contracts.recipes import PromptRecipe, RetrievalRecipe
+from bench.contracts.recipes import PromptRecipe, RetrievalInference, RetrievalRecipe
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.metrics.pooled import pooled
 from bench.metrics.retrieval import recall_at
 from bench.nets.hashed_text import hashed_text
 from tasks.kinds import pairing, prompts, retrieval
+from tasks.kinds.galleries import Answer, write_answer
 from tasks.kinds.scans import first_of_scan
 
 PROMPTS, RETRIEVAL = registry.task("ctrate_prompts"), registry.task("ctrate_retrieval")
@@ -94,7 +95,7 @@ def setup(task: Any = PROMPTS, target: str = "", **changes: Any) -> Setup:
         task.protocols["bench"],
         preset="tiny",
         recipe=recipe(kept_share=(1.0, 1.0, 1.0), **changes),
-        inference=Inference(),
+        inference=Inference() if task is PROMPTS else RetrievalInference(),
         multiple=(1, 1, 1),
     )
     return replace(made, sight=replace(made.sight, shape=SHAPE))
@@ -298,9 +299,9 @@ def test_a_damaged_prompt_prediction_names_its_case(tmp_path: Path) -> None:
 
 
 def saved(folder: Path, image: np.ndarray, text: np.ndarray) -> list[Path]:
-    paths = [folder / f"{i}.npy" for i in range(len(image))]
+    paths = [folder / f"{i}.npz" for i in range(len(image))]
     for path, one, other in zip(paths, image, text, strict=True):
-        np.save(path, np.stack([one, other]).astype(np.float32))
+        write_answer(path, Answer(one.astype(np.float32), other.astype(np.float32)))
     return paths
 
 
@@ -349,12 +350,15 @@ def test_a_model_that_gives_one_vector_to_all_finds_nothing(tmp_path: Path) -> N
 def test_as_it_stands_a_report_finds_the_volume_that_shows_what_it_says(tmp_path: Path) -> None:
     made, cases = setup(RETRIEVAL), Cases(["cardiomegaly", "emphysema", "consolidation"])
     net = retrieval.build_net(made, Both(), "unetr", 0)
-    files = [tmp_path / f"{case}.npy" for case in cases.cases]
+    files = [tmp_path / f"{case}.npz" for case in cases.cases]
     for case, path in zip(cases.cases, files, strict=True):
         retrieval.predict_case(made, net, cases, case, path)
     records = [record(case) for case in cases.cases]
     rows = rows_of(records, retrieval.score_cases(made, tmp_path, records, cases, files))
-    assert pooled("recall@1", rows).value == 1 and np.load(files[0]).shape == (2, 3)
+    assert pooled("recall@1", rows).value == 1 and np.load(files[0])["image"].shape == np.load(files[0])[
+        "text"
+    ].shape == (3,)
+    assert math.isnan(pooled("recall-fused@1", rows).value)  # this encoder does not fuse
 
 
 def test_the_contrast_is_symmetric_and_falls_to_log_b_where_all_are_alike() -> None:
@@ -386,12 +390,12 @@ def test_an_image_only_encoder_learns_which_report_is_its_own() -> None:
 
 
 def test_vectors_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
-    paths = [*saved(tmp_path, np.ones((1, 3)), np.ones((1, 3))), tmp_path / "b.npy"]
-    np.save(paths[1], np.ones((2, 4), np.float32))
+    paths = [*saved(tmp_path, np.ones((1, 3)), np.ones((1, 3))), tmp_path / "b.npz"]
+    write_answer(paths[1], Answer(np.ones(4, np.float32), np.ones(4, np.float32)))
     with pytest.raises(DataUnsound, match="vectors of different lengths"):
         retrieval.score_cases(setup(RETRIEVAL), tmp_path, [record("a"), record("b")], None, paths)
     paths[1].write_bytes(b"no array")
-    with pytest.raises(DataUnsound, match=r"b: the prediction cannot be read.*Delete b.npy"):
+    with pytest.raises(DataUnsound, match=r"b: the prediction cannot be read.*Delete b.npz"):
         retrieval.score_cases(setup(RETRIEVAL), tmp_path, [record("a"), record("b")], None, paths)
 
 
