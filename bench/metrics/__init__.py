@@ -1,6 +1,7 @@
 """What is measured: the metrics' names, units and directions, and the one rule for empty masks. Pure functions on NumPy arrays.
 
-The functions stand in `overlap`, `surface`, `ranking`, `froc`, `text` and `retrieval`; importing this file loads none of them.
+The functions stand in `overlap`, `surface`, `ranking`, `froc`, `text`, `rouge` and `retrieval`; importing this file loads
+none of them.
 """
 
 from __future__ import annotations
@@ -168,6 +169,14 @@ METRICS: dict[str, Metric] = {
             "classification",
         ),
         *(Metric(f"bleu-{n}", f"BLEU-{n}", _BLEU.format(n), "fraction", True, "text") for n in (1, 2, 3, 4)),
+        Metric(
+            "rouge-l",
+            "ROUGE-L",
+            "F-measure of the longest common subsequence of tokens, recall weighing 1.44 times (coco-caption); mean over texts.",
+            "fraction",
+            True,
+            "text",
+        ),
         Metric(
             "recall",
             "Recall@k",

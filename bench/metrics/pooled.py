@@ -6,9 +6,9 @@ one `truth`, 1 at that class; a case of a multi-label task has one for each clas
 for under the way of counting (class `index`, `scan`, `unique`), and `rank-fused` where the network paired it with every item.
 Of candidates in scans each that belongs to an annotated finding leaves its number (`finding`), and one of each scan how many
 findings that has (`findings`), under the scan's id as their class. A generated report leaves its n-grams (`match-1` and so on)
-under the reference that it was compared with; class `reference` is the one that the protocol scores on.
+and its ROUGE-L under the reference that it was compared with; class `reference` is the one that the protocol scores on.
 
-Evidence is kept with the scores, so that a stranger can count a metric again; it is never averaged.
+Evidence is kept with the scores, so that a stranger can count a metric again; it is never averaged, ROUGE-L apart.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TRUTH_OF_SCAN, SCORE_OF_SCAN = "truth@scan", "score@scan"
 RANK, RANK_FUSED, INDEX, CHANCE = "rank", "rank-fused", "index", "chance"
 RANKS = {"recall": RANK, "recall-fused": RANK_FUSED}  # the rows that each metric of a gallery counts
 FINDING, FINDINGS = "finding", "findings"
-REFERENCE = "reference"
+REFERENCE, ROUGE = "reference", "rouge-l"
 
 
 class Row(Protocol):
@@ -215,6 +215,16 @@ def _bleu(rows: Sequence[Row], order: int) -> Pooled:
     return Pooled(found.get(REFERENCE, math.nan), found)
 
 
+def _rouge(rows: Sequence[Row]) -> Pooled:
+    """The mean ROUGE-L over the cases, by reference that was compared with."""
+    told: dict[str, list[float]] = {}
+    for row in rows:
+        if row.metric == ROUGE:
+            told.setdefault(row.class_, []).append(row.value)
+    found = {name: math.fsum(values) / len(values) for name, values in told.items()}
+    return Pooled(found.get(REFERENCE, math.nan), found)
+
+
 def _mean(values: Mapping[str, float]) -> float:
     """The mean of the defined values; NaN when there is none."""
     defined = [value for value in values.values() if not math.isnan(value)]
@@ -230,4 +240,5 @@ _POOLS: Mapping[str, Callable[[Sequence[Row]], Pooled]] = {
     "ap": _ap,
     "froc": _froc,
     **{f"bleu-{n}": partial(_bleu, order=n) for n in ORDERS},
+    ROUGE: _rouge,
 }

@@ -13,7 +13,17 @@ from bench.published.printed import Printed
 from bench.published.rounding import cut_off, rounded_twice, span_of
 from bench.published.sheets import DIFFERENCE, Column, Row, Sheet
 
-SHARES = ("dice", "nsd", "acc", "auc", "recall@", "bleu-")  # from 0 to 1, or 0 to 100 in percent
+SHARES = (
+    "dice",
+    "nsd",
+    "acc",
+    "auc",
+    "ap",
+    "froc",
+    "recall@",
+    "bleu-",
+    "rouge-l",
+)  # from 0 to 1, or 0 to 100 in percent
 COUNTED = ("acc", "recall@")  # right answers over all cases
 ORDERS = (("assd", "hd"), ("hd95", "hd"))  # a mean or a percentile of distances never exceeds their maximum
 

@@ -1,4 +1,4 @@
-"""Report generation: a transformer decoder writes words from an encoder's feature maps; BLEU counts what it shares.
+"""Report generation: a transformer decoder writes words from an encoder's feature maps; BLEU and ROUGE-L count what it shares.
 
 The vocabulary is fitted on the training reports before the first step and lies in the weight file. Predictions are JSON: the
 text, and where the true report has words that the vocabulary lacks (their places, never the words), so that scoring can set
@@ -25,7 +25,8 @@ from bench.contracts.method import Arrays, Batch, Corpus, Encoder, Losses, Phase
 from bench.contracts.recipes import ReportInference, ReportRecipe
 from bench.contracts.record import Record
 from bench.data.atomic import write_json
-from bench.metrics.pooled import REFERENCE
+from bench.metrics.pooled import REFERENCE, ROUGE
+from bench.metrics.rouge import rouge_l
 from bench.metrics.text import bleu_of, ngram_evidence, tokenise
 from bench.nets.intensity import to_network_range
 from bench.nets.word_decoder import WordDecoder, visual_tokens
@@ -198,7 +199,8 @@ def predict_case(setup: Setup, net: nn.Module, cases: Any, case: str, path: Path
 
 
 def score_case(setup: Setup, folder: Path, record: Record, cases: Any, prediction: Path) -> Scored:
-    """The n-grams that a written report shares with the true one, once per reference; BLEU is counted over all cases."""
+    """The n-grams that a written report shares with the true one, once per reference, of which BLEU of all cases is counted;
+    and its ROUGE-L."""
     try:
         told = json.loads(prediction.read_text(encoding="utf-8"))
         written, unknown = str(told["text"]).split(), [int(place) for place in told["unknown"] or ()]
@@ -212,7 +214,7 @@ def score_case(setup: Setup, folder: Path, record: Record, cases: Any, predictio
     rows = [
         (name, metric, float(value))
         for name, reference in _references(setup, tokens, unknown).items()
-        for metric, value in ngram_evidence(written, [reference]).items()
+        for metric, value in (*ngram_evidence(written, [reference]).items(), (ROUGE, rouge_l(written, [reference])))
     ]
     longest = recipe_of(setup).max_tokens
     counts = {"n_unknown_words": len(unknown), "n_truncated": int(len(tokens) > longest), "n_empty": int(not written)}

@@ -27,6 +27,7 @@ from bench.metrics import METRICS, MetricId, describe, parse_metric, value_if_em
         ("ap", MetricId("ap")),
         ("froc", MetricId("froc")),
         ("bleu-4", MetricId("bleu-4")),
+        ("rouge-l", MetricId("rouge-l")),
         ("recall@50", MetricId("recall", k=50)),
         ("recall-fused@50", MetricId("recall-fused", variant="fused", k=50)),
     ],

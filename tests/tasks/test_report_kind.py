@@ -20,6 +20,7 @@ from bench.contracts.kind import Setup, make_setup
 from bench.contracts.method import Encoder, Features
 from bench.contracts.recipes import ReportInference, ReportRecipe
 from bench.contracts.record import ImageFile, LabelFile, Record
+from bench.metrics.rouge import rouge_l
 from bench.metrics.text import digest_of, tokenise
 from bench.nets.word_decoder import WordDecoder, visual_tokens
 from bench.train.checkpoint import load_weights, save_weights
@@ -263,6 +264,8 @@ def test_both_references_are_scored_and_the_protocol_names_the_first(tmp_path: P
     assert value(full, "reference", "reference-length") == 8 and value(full, "decoded", "reference-length") == 5
     assert value(full, "reference", "match-1") == 4 == value(cut, "full", "match-1")
     assert value(full, "decoded", "match-1") == 5 == value(cut, "reference", "match-1")
+    assert value(full, "decoded", "rouge-l") == pytest.approx(1.0) == value(cut, "reference", "rouge-l")
+    assert value(full, "reference", "rouge-l") == rouge_l(written.split(), [tokenise(text, "report")]) < 0.8
     assert full.counts == {"n_unknown_words": 1, "n_truncated": 1}
 
 
@@ -289,7 +292,7 @@ def test_the_card_states_the_tokenisation_that_is_in_force() -> None:
         assert any(f"`report` (sha256 of its answers {digest_of('report')})" in note for note in protocol.notes)
         assert isinstance(protocol.recipe, ReportRecipe) and protocol.recipe.tokenisation == "report"
         assert isinstance(protocol.inference, ReportInference)
-        assert protocol.metrics == ("bleu-1", "bleu-2", "bleu-3", "bleu-4")
+        assert protocol.metrics == ("bleu-1", "bleu-2", "bleu-3", "bleu-4", "rouge-l")
 
 
 def test_mg3d_on_reports_is_as_its_paper_and_code_do_it() -> None:
