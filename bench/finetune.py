@@ -180,6 +180,8 @@ def _train(
         result = dataclasses.replace(result, notes=(*notes, *result.notes))
     else:
         result = untrained(job)
+    if told := getattr(kind, "told", None):
+        result = dataclasses.replace(result, notes=(*result.notes, *told(model)))
     if not is_first():
         return
     if setup.recipe.lora_rank:

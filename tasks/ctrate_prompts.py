@@ -15,8 +15,9 @@ COMMON = (
     "The answers are CT-RATE's silver labels, written by a classifier of reports.",
     "Both towers stay frozen and a linear map behind each is learnt; the released code also trains the layers that fuse volume and "
     "prompts, so its numbers are not those of this head.",
-    "A method whose encoder reads no text is set beside fixed vectors of the prompts' spelling (ours); the paper's code takes "
-    "CT-CLIP's text tower for all.",
+    "A method whose encoder reads no text is set beside fixed vectors of the prompts' spelling (ours). The released code takes "
+    "CT-CLIP's CXR-BERT for all: --set text_tower=FOLDER, with config.json and vocab.txt of CXR-BERT and CT-CLIP's weights as "
+    "pytorch_model.bin.",
     "auc is the mean of eighteen AUCs over volumes, auc@scan over scans, a scan's reconstructions averaged first.",
 )
 BENCH = Protocol(

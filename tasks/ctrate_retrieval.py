@@ -19,7 +19,7 @@ COMMON = (
     "that pre-training left. It is there where an encoder fuses, and costs n * n passes of those layers for n volumes, 9.2 million "
     "for 3,039; --set fused=false leaves it out.",
     "@finetune_1000 learns a linear map behind each frozen tower on 1,000 scans; an encoder that reads no text is then set beside "
-    "fixed vectors of the reports' spelling (ours).",
+    "fixed vectors of the reports' spelling (ours), and --set text_tower=FOLDER lets a BERT on disk read for any encoder.",
 )
 KS = (50, 5, 10, 100)
 RECALL = (*(f"recall@{k}" for k in KS), *(f"recall-fused@{k}" for k in KS))

@@ -12,6 +12,7 @@ import pytest
 from bench.contracts.record import Cell
 from bench.store import Store
 from tests.command_line import bench
+from tests.nets.bert_folder import write_bert
 
 SHORT = (
     "--preset",
@@ -100,6 +101,24 @@ def test_a_method_that_reads_text_is_judged_without_training_and_after_it(result
     assert zero_shot.keys["pretrain:pretrain"] == tuned.keys["pretrain:pretrain"] == bare.keys["pretrain:pretrain"]
     assert zero_shot.training["finetune"]["steps"] == 0 < tuned.training["finetune"]["steps"]
     assert zero_shot.scores != tuned.scores
+    assert sum("the encoder's own text tower" in note for note in tuned.differs) == 1
+
+
+@pytest.mark.slow
+def test_a_text_tower_from_elsewhere_stands_in_the_record_and_holds_when_verified(
+    results: Path, tmp_path: Path
+) -> None:
+    folder = write_bert(tmp_path / "bert")
+    words = ("--set", f"text_tower={folder}", "--set", "text_tower_length=64")
+    cell = run(results, "mg3d", "ctrate_prompts", *words)
+    own = run(results, "mg3d", "ctrate_prompts")
+    assert (
+        cell.keys["pretrain:pretrain"] == own.keys["pretrain:pretrain"]
+        and cell.keys["finetune"] != own.keys["finetune"]
+    )
+    assert any("BERT in text_tower (sha256 of its weights" in note for note in cell.differs)
+    assert cell.config["finetune"]["text_tower_length"] == 64
+    verified(results, cell)
 
 
 def test_an_encoder_without_text_is_refused_with_the_way_out(tmp_path: Path) -> None:

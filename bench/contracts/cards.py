@@ -38,9 +38,12 @@ def later(default: Value) -> Value:
     return field(default=default, metadata={"since": default})
 
 
-def from_disk(default: str) -> str:
-    """A config field that names a file or folder, empty where there is none: its content decides the result, not its path."""
-    return field(default=default, metadata={"path": True})
+def from_disk(default: str, *, came_later: bool = False) -> str:
+    """A config field that names a file or folder, empty where there is none: its content decides the result, not its path.
+
+    With `came_later` it is a `later` field too.
+    """
+    return field(default=default, metadata={"path": True, **({"since": default} if came_later else {})})
 
 
 @dataclass(frozen=True)

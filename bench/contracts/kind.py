@@ -50,13 +50,14 @@ class Scored:
 class Kind(Interface):
     """The functions a kind's module holds. `cases` is `bench.data.cache.CachedCases`.
 
-    Four more are called where a module has them. `fit(setup, net, cases)`: before the first step, learn from the training
+    Five more are called where a module has them. `fit(setup, net, cases)`: before the first step, learn from the training
     cases what the network needs besides its weights (a vocabulary), into its buffers, so that the weight file holds it; or
     work out once what never changes (features of texts). `trains(setup) -> bool`: False leaves the network as it was built
     and no step is taken. `score_cases(setup, folder, records, cases, files) -> list[Scored]`, one per record: takes
     the place of `score_case` where a case is scored among all others (a rank in a gallery). `predict_cases(setup, net, cases,
     wanted)` gives the ids of all (case, path) in `wanted` as they are done, and writes those that are not there: for cases so
-    small that a network takes many at once. What it groups must depend on `wanted` alone, not on what is there.
+    small that a network takes many at once. What it groups must depend on `wanted` alone, not on what is there. `told(net)` gives
+    words for the record, of what the network is made of and the config does not say.
     """
 
     suffix: str

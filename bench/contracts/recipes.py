@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.contracts.cards import FineTuneConfig, Inference, later
+from bench.contracts.cards import FineTuneConfig, Inference, from_disk, later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +85,8 @@ class PairRecipe(WholeViewRecipe):
 
     frozen_encoder: bool = True  # MG-3D released code, both towers frozen
     log_scale: float = 1.0  # CT-CLIP released code, logarithm of what cosines are multiplied by, at the start; learnt
+    text_tower: str = from_disk("", came_later=True)  # MG-3D released code, CXR-BERT of CT-CLIP; empty: the encoder's
+    text_tower_length: int = later(512)  # CT-CLIP released code, tokens that it reads of a text
 
 
 @dataclass(frozen=True, kw_only=True)

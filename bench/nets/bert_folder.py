@@ -90,7 +90,7 @@ def _transformers() -> Any:
     except ImportError as error:
         raise SpecError(
             "A BERT folder is read with the package transformers, which is not installed.",
-            remedy="pip install 'ssl3d-bench[text]', or leave text_folder empty for fitted word vectors.",
+            remedy="pip install 'ssl3d-bench[text]', or name no folder with a BERT.",
         ) from error
     return transformers
 
@@ -104,7 +104,7 @@ def _config(folder: Path, longest: int) -> dict[str, Any]:
         raise DataMissing(
             f"The text encoder's folder lacks {', '.join(absent)}.",
             case=str(folder),
-            remedy="Set text_folder to a BERT as its page ships it (RadBERT, CXR-BERT), or leave it empty.",
+            remedy="Name a folder with a BERT as its page ships it (RadBERT, CXR-BERT), or leave the setting empty.",
         )
     config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     kind, most = config.get("model_type", "bert"), config.get("max_position_embeddings", 512)
@@ -114,7 +114,9 @@ def _config(folder: Path, longest: int) -> dict[str, Any]:
         )
     if longest > most:
         raise SpecError(
-            f"This BERT reads {most} tokens, asked for {longest}.", case=str(folder), remedy=f"Set text_length={most}."
+            f"This BERT reads {most} tokens, asked for {longest}.",
+            case=str(folder),
+            remedy=f"Set text_length={most}, or text_tower_length={most}.",
         )
     return {name: value for name, value in config.items() if name not in ("model_type", "auto_map", "architectures")}
 
@@ -146,6 +148,6 @@ def _read(folder: Path) -> Mapping[str, Tensor]:
 
 
 def _plain_name(name: str) -> str:
-    """Without the prefix of a model with heads, and with the names of layer norms as they are today."""
-    bare = name.removeprefix("bert.")
+    """Without the prefix of a model with heads or of CT-CLIP's text tower, and with layer norms named as they are today."""
+    bare = name.removeprefix("bert.").removeprefix("text_transformer.")
     return re.sub(r"LayerNorm\.(gamma|beta)$", lambda m: f"LayerNorm.{'weight' if m[1] == 'gamma' else 'bias'}", bare)

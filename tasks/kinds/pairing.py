@@ -1,8 +1,8 @@
 """Volumes and sentences in one space: what vocabulary prompts and retrieval share.
 
-An encoder that reads text brings the space; one that does not is set beside fixed vectors of the sentences' spelling, and
-training must find the map. Text features never change, and those of a frozen image tower do not either, so both are worked out
-once: an epoch of looking serves all epochs of learning.
+An encoder that reads text brings the space; one that does not is set beside fixed vectors of the sentences' spelling, or any
+beside a text tower from elsewhere (`text_tower`), and training must find the map. Text features never change, and those of a
+frozen image tower do not either, so both are worked out once: an epoch of looking serves all epochs of learning.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from bench.contracts.method import Arrays, Batch, Corpus, Encoder, Sample
 from bench.contracts.recipes import PairRecipe
 from bench.nets.hashed_text import WIDTH, hashed_text
 from bench.nets.intensity import to_network_range
+from bench.nets.text_tower import TextTower
+from bench.train.checkpoint import sha256_of_weights
 from bench.train.seeds import reseed_torch
 from tasks.kinds.whole_view import WholeView
 
@@ -32,18 +34,21 @@ class PairNet(nn.Module):
     """Two towers and a linear map behind each: volumes (B, C, D, H, W) and texts to unit vectors of one length.
 
     With `learnt` False the maps are left out: the encoder's own space is judged. `images` (n, F) holds what a frozen image
-    tower says of the training volumes, case i in row `places[case i]`; it is empty where the tower learns.
+    tower says of the training volumes, case i in row `places[case i]`; it is empty where the tower learns. `reader` takes the
+    place of the encoder's own text tower; both then start apart, by maps that are drawn.
     """
 
     images: Tensor
 
-    def __init__(self, encoder: Encoder, *, learnt: bool, log_scale: float) -> None:
+    def __init__(self, encoder: Encoder, *, learnt: bool, log_scale: float, reader: TextTower | None = None) -> None:
         super().__init__()
-        self.encoder = encoder
-        width = _text_width(encoder) if encoder.reads_text else WIDTH
-        image_width = width if encoder.reads_text else encoder.pooled_width
-        self.image_map = _map(image_width, width) if learnt else nn.Identity()
-        self.text_map = _map(width, width) if learnt else nn.Identity()
+        self.encoder, self.reader = encoder, reader
+        own = _text_width(encoder) if encoder.reads_text else WIDTH
+        width = reader.width if reader else own
+        self.image_map = (
+            _map(own if encoder.reads_text else encoder.pooled_width, width, reader) if learnt else nn.Identity()
+        )
+        self.text_map = _map(width, width, reader) if learnt else nn.Identity()
         self.log_scale = nn.Parameter(torch.tensor(log_scale), requires_grad=learnt)
         self.register_buffer("images", torch.zeros(0), persistent=False)
         self.places: dict[str, int] = {}
@@ -68,9 +73,23 @@ class PairNet(nn.Module):
         key = tuple(texts)
         if key not in self._told:
             with torch.no_grad():
-                own = self.encoder.describe(texts) if self.encoder.reads_text else hashed_text(texts)
+                own = self._read(texts)
             self._told = {key: own.float()}
         return self._told[key].to(device)
+
+    def _read(self, texts: Sequence[str]) -> Tensor:
+        if self.reader is not None:
+            return self.reader.describe(texts)
+        return self.encoder.describe(texts) if self.encoder.reads_text else hashed_text(texts)
+
+    def read_by(self) -> str:
+        """What reads the texts, in words for the record."""
+        if self.reader is not None:
+            weights = sha256_of_weights(self.reader)[:16]
+            return f"texts are read by the [CLS] of the BERT in text_tower (sha256 of its weights {weights})"
+        if self.encoder.reads_text:
+            return "texts are read by the encoder's own text tower; MG-3D's released code takes CT-CLIP's (text_tower)"
+        return "texts are vectors of their spelling: this encoder reads none, and no text_tower is given"
 
     def of_batch(self, batch: Batch) -> Tensor:
         """(B, E) of unit length for a training batch: out of `images` where the batch holds no volume."""
@@ -83,22 +102,43 @@ def _text_width(encoder: Encoder) -> int:
         return int(encoder.describe(["chest"]).shape[1])
 
 
-def _map(width: int, out: int) -> nn.Linear:
+def _map(width: int, out: int, reader: TextTower | None) -> nn.Linear:
     """A linear map that starts as the identity where both sides are equally wide, so that learning starts from the space
-    that pre-training found."""
+    that pre-training found; as it is drawn where a text tower from elsewhere has another space."""
     layer = nn.Linear(width, out)
     nn.init.zeros_(layer.bias)
-    if width == out:
+    if width == out and reader is None:
         nn.init.eye_(layer.weight)
     return layer
 
 
 def build(setup: Setup, encoder: Encoder, seed: int, *, learnt: bool, of: type[PairNet] = PairNet) -> PairNet:
-    """The network of a run, a `PairNet` or a kind of it. Raises SpecError where nothing is learnt and the encoder reads no text."""
+    """The network of a run, a `PairNet` or a kind of it. Raises SpecError where nothing is learnt and the encoder reads no text, or
+    another one's tower shall read it."""
+    recipe = recipe_of(setup)
+    if not learnt and recipe.text_tower:
+        raise SpecError(
+            f"Nothing is learnt here, and the BERT of text_tower shares no space with the encoder: '{recipe.text_tower}'.",
+            remedy=f"Leave text_tower out, or let maps be learnt: {', '.join(learning(setup))}.",
+        )
     if not (learnt or encoder.reads_text):
         raise SpecError("compares volumes with sentences as they are, and this encoder reads no text.")
     reseed_torch("decoder", setup.task.title, setup.target, seed)
-    return of(encoder, learnt=learnt, log_scale=recipe_of(setup).log_scale)
+    reader = TextTower(recipe.text_tower, recipe.text_tower_length) if recipe.text_tower else None
+    return of(encoder, learnt=learnt, log_scale=recipe.log_scale, reader=reader)
+
+
+def learning(setup: Setup) -> list[str]:
+    """The targets of a task that learn maps, in words."""
+    task = setup.task
+    possible = (target for target in ("", *task.targets) if target not in task.text_targets)
+    return [f"@{target}" if target else "the task without a target" for target in possible]
+
+
+def told(net: nn.Module) -> tuple[str, ...]:
+    """What the record tells of a pair of towers."""
+    assert isinstance(net, PairNet)
+    return (net.read_by(),)
 
 
 def recipe_of(setup: Setup) -> PairRecipe:

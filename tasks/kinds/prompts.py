@@ -33,7 +33,7 @@ from tasks.kinds.scans import first_of_scan, scan_of
 suffix = ".json"
 ZERO_SHOT = "zero_shot"
 LOSSES = ("pair_ce", "pair_mse")
-layers, prepare = pairing.layers, pairing.prepare
+layers, prepare, told = pairing.layers, pairing.prepare, pairing.told
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from bench.contracts.method import Batch, Encoder, Losses, Phase, Turn
 from bench.contracts.recipes import RetrievalInference
 from bench.contracts.record import Record
 from bench.metrics.pooled import RANK, RANK_FUSED
+from bench.nets.text_tower import TextTower
 from tasks.kinds import galleries, pairing
 from tasks.kinds.crops import VolumesThenCrops
 from tasks.kinds.galleries import Answer
@@ -32,7 +33,7 @@ from tasks.kinds.pairing import PairNet
 suffix = ".npz"
 TUNED = "finetune_1000"
 PAIRS_AT_ONCE = 64  # volumes that one report meets in one pass
-layers, prepare = pairing.layers, pairing.prepare
+layers, prepare, told = pairing.layers, pairing.prepare, pairing.told
 
 
 class RetrievalNet(PairNet):
@@ -40,8 +41,8 @@ class RetrievalNet(PairNet):
 
     reports: Tensor
 
-    def __init__(self, encoder: Encoder, *, learnt: bool, log_scale: float) -> None:
-        super().__init__(encoder, learnt=learnt, log_scale=log_scale)
+    def __init__(self, encoder: Encoder, *, learnt: bool, log_scale: float, reader: TextTower | None = None) -> None:
+        super().__init__(encoder, learnt=learnt, log_scale=log_scale, reader=reader)
         self.register_buffer("reports", torch.zeros(0), persistent=False)
 
 
