@@ -75,9 +75,15 @@ def smoke_ids(card: TaskCard) -> list[str]:
     return list(chosen)
 
 
+def under(task: str, name: str) -> TaskCard:
+    """A card as a protocol reads its data."""
+    card = registry.task(task)
+    return card.under(card.protocols[name])
+
+
 def parts_of(task: str, name: str, folder: Path | None = None, fold: int = 0) -> Parts:
     """The parts of a protocol, as the data in a folder (or a phantom to be) tell them."""
-    card = registry.task(task)
+    card = under(task, name)
     records = card.files.records(folder) if folder else ()
     told = folder or hasattr(card.files, "strata") or hasattr(card.files, "own_parts")
     roster = roster_of(card.files, folder, records) if told else None
@@ -221,7 +227,7 @@ def test_every_labelled_phantom_is_found_and_each_part_shows_every_class(task: s
 
 @pytest.mark.parametrize(("task", "name"), WRITTEN_PROTOCOLS)
 def test_every_phantom_passes_its_check_under_every_protocol(task: str, name: str, phantoms: Phantoms) -> None:
-    card = registry.task(task)
+    card = under(task, name)
     folder = find_dataset(task, card, phantoms[task], {})
     parts = parts_of(task, name, folder)
     report = check(card, folder, parts)

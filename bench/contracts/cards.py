@@ -268,7 +268,7 @@ class Protocol:
     share of each axis instead; `stored_voxels` then resizes it, so that a step reads few voxels. The device resizes what is
     stored to what the network sees. `image_voxels` is the size that all images of a set have, which presets `small` and `tiny`
     do not enlarge. `stored_values` takes DICOM pixels without rescale, slices by their number. `files` reads another table of
-    the same dataset than the card's.
+    the same dataset than the card's, or another file of it that `page` gives out.
 
     `scratch` is what the recipe changes for an encoder that starts without weights, `ref_code` what it changes at that preset.
     """
@@ -295,6 +295,7 @@ class Protocol:
     image_voxels: Shape3 | None = None
     stored_values: bool = False
     files: Layout | None = None
+    page: str = ""
     counted_mm: Spacing | None = None
     scratch: Mapping[str, Any] = field(default_factory=dict)
     ref_code: Mapping[str, Any] = field(default_factory=dict)
@@ -371,8 +372,10 @@ class TaskCard:
     kind: str
 
     def under(self, protocol: Protocol) -> Self:
-        """The card as a protocol reads its data."""
-        return dataclasses.replace(self, files=protocol.files) if protocol.files else self
+        """The card as a protocol reads its data, and where those are to be had."""
+        return (
+            dataclasses.replace(self, files=protocol.files, page=protocol.page or self.page) if protocol.files else self
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ def listed(rule: SplitRule, folder: Path, fold: int) -> Listing:
         return _ccccii(_list_file(folder, rule.file), rule.key, fold)
     if rule.file.startswith("ricord_"):
         return _ricord([_list_file(folder, name) for name in rule.file.split("+")])
-    if rule.file == "medmnist.json":
+    if rule.file in ("medmnist.json", "medmnist_corrected.json"):
         return _medmnist(_json(_list_file(folder, rule.file)), rule.key, rule.file)
     if rule.file == "corpus_luna16.json":
         return _luna_subsets(_json(_list_file(folder, rule.file)), rule.key)

@@ -196,7 +196,7 @@ def present(parts: Parts, on_disk: Iterable[str]) -> tuple[Parts, tuple[str, ...
 
 def _task_of(rule: SplitRule) -> str:
     """The key under which cases are hashed: the list's own in a file that serves several tasks, else the file's name."""
-    if rule.file in ("msd_712_proposed.json", "bench_proposed.json", "medmnist.json"):
+    if rule.file in ("msd_712_proposed.json", "bench_proposed.json", "medmnist.json", "medmnist_corrected.json"):
         return rule.key
     name = Path(rule.file.partition("+")[0]).name.removeprefix("corpus_").partition(".")[0]
     return name.partition("_")[0]

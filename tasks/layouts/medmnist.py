@@ -35,13 +35,16 @@ SIDES = (28, 64, 128, 224)  # the papers used 28
 CUBE_MM: Spacing = (1.0, 1.0, 1.0)
 PICTURE_MM: Spacing = (1.0, 1.0, 1e8)
 FETCH = "Fetch it again from Zenodo (record 10519652, or 6496656 for the older release); checksums stand on its page."
+FACTS = {"medmnist.json": "v3", "medmnist_corrected.json": "corrected"}  # a list of ours -> the release that it tells
 
 
 @dataclass(frozen=True, kw_only=True)
 class MedMnist:
     """The set `flag` (`organmnist3d`), in the smallest side that is there. `classes` is their number.
 
-    `dims` is 3 or 2, `style` how phantoms look, `phantom_parts` how many of them each part has at most.
+    `dims` is 3 or 2, `style` how phantoms look, `phantom_parts` how many of them each part has at most. `facts` is the list
+    that holds counts and checksums. `stem` is what other authors call the files of their correction (`<stem>_28.npz`), which
+    `hint` says where to find; `beside` is such a correction, of which phantoms are written too.
     """
 
     flag: str
@@ -52,6 +55,10 @@ class MedMnist:
     phantom_parts: Mapping[Size, tuple[int, int, int]] = field(
         default_factory=lambda: {"smoke": (24, 12, 12), "mini": (700, 100, 300)}, hash=False
     )
+    facts: str = "medmnist.json"
+    stem: str = ""
+    hint: str = ""
+    beside: MedMnist | None = None
     version: str = "1.0.0"
 
     def locate(self, root: Path) -> Path | None:
@@ -67,12 +74,14 @@ class MedMnist:
         return list(_records(self, path, source, release, here.st_size, here.st_mtime_ns))
 
     def tree(self) -> str:
-        return f"{self.flag}.npz   (or {self.flag}_64.npz; arrays train_images, train_labels, val_..., test_...)"
+        first, *others = self._names()
+        arrays = f"{first}   (or {others[0]}; arrays train_images, train_labels, val_..., test_...)"
+        return f"{arrays}\n{self.hint}" if self.hint else arrays
 
     def write_phantom(self, folder: Path, case_ids: Sequence[str], size: Size) -> None:
-        """An archive that holds every place up to the last one asked for, in each part."""
+        """An archive that holds every place up to the last one asked for, in each part; likewise of a correction beside it."""
         claim(folder)
-        places = [case.split("/") for case in case_ids]
+        places = [case.split("/") for case in case_ids if case.startswith(f"{self.flag}/")]
         arrays: dict[str, np.ndarray] = {}
         written = []
         for part in PARTS:
@@ -81,9 +90,11 @@ class MedMnist:
             arrays[f"{part}_images"] = np.stack([image for image, _ in drawn])
             arrays[f"{part}_labels"] = np.asarray([[label] for _, label in drawn], np.uint8)
             written += [f"{self.flag}/{part}/{number:06d}" for number in range(count)]
-        path = folder / f"{self.flag}.npz"
+        path = folder / next(iter(self._names()))
         write_bytes(path, archive.encode_npz(arrays))
         seal(folder, size, written, [path])
+        if self.beside and (others := [case for case in case_ids if case.startswith(f"{self.beside.flag}/")]):
+            self.beside.write_phantom(folder, others, size)
 
     def _drawn(self, part: str, number: int, size: Size) -> tuple[np.ndarray, int]:
         key = (size, self.flag, f"{part}/{number:06d}")
@@ -93,20 +104,25 @@ class MedMnist:
         return image if self.dims == 3 else image[:, :, 0], label
 
     def _file(self, folder: Path) -> Path | None:
-        names = [f"{self.flag}.npz", *(f"{self.flag}_{side}.npz" for side in SIDES[1:])]
-        return next((folder / name for name in names if (folder / name).is_file()), None)
+        return next((folder / name for name in self._names() if (folder / name).is_file()), None)
+
+    def _names(self) -> dict[str, int]:
+        """What a file may be called -> its side, smallest first."""
+        if self.stem:
+            return {f"{self.stem}_{side}.npz": side for side in (SIDES[0], SIDES[-1])}
+        return {f"{self.flag}{'' if side == SIDES[0] else f'_{side}'}.npz": side for side in SIDES}
 
     def _release(self, path: Path) -> str:
         """Which release a file is of, by its checksum. Raises DataUnsound for none."""
         found = _md5(str(path), path.stat().st_size, path.stat().st_mtime_ns)
-        side = path.stem.removeprefix(self.flag).lstrip("_") or "28"
-        facts = _facts(self.flag)
-        known = {facts[name]: told for name, told in ((f"md5_{side}", "v3"), (f"v2_md5_{side}", "v2")) if name in facts}
+        side, facts = self._names()[path.name], _facts(self.flag, self.facts)
+        fields = ((f"md5_{side}", FACTS[self.facts]), (f"v2_md5_{side}", "v2"))
+        known = {facts[name]: told for name, told in fields if name in facts}
         if found not in known:
             raise DataUnsound(
                 f"{path.name} has the md5 {found}; its releases have {' or '.join(known) or 'none of this side'}.",
                 case=self.flag,
-                remedy=FETCH,
+                remedy=self.hint or FETCH,
             )
         return known[found]
 
@@ -168,8 +184,8 @@ def _records(
     return tuple(found)
 
 
-def _facts(flag: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((SPLITS / "medmnist.json").read_text(encoding="utf-8"))
+def _facts(flag: str, file: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((SPLITS / file).read_text(encoding="utf-8"))
     found: dict[str, Any] = content[flag]
     return found
 

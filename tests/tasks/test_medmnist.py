@@ -39,7 +39,7 @@ def an_archive(
 def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What counts as the owners' checksums, to be filled by a test."""
     told: dict[str, str] = {}
-    monkeypatch.setattr(medmnist, "_facts", lambda flag: told)
+    monkeypatch.setattr(medmnist, "_facts", lambda flag, file: told)
     return told
 
 
@@ -202,3 +202,68 @@ def test_a_picture_is_refused_by_a_method_for_volumes(tmp_path: Path) -> None:
     words = ("run", "--method", "unet3d_scratch", "--task", "dermamnist", "--phantom", "--results", tmp_path)
     error = bench(*words, *TINY, "--json").error
     assert error["error"] == "SpecError" and "3-D" in error["message"] and "2-D" in error["message"]
+
+
+# A corrected split that a user brings ---------------------------------------------------------------------
+
+DERMA = registry.task("dermamnist")
+CORRECTED = DERMA.under(DERMA.protocols["corrected"])
+
+
+def pictures(folder: Path, name: str, value: int = 3) -> Path:
+    arrays = {}
+    for part in ("train", "val", "test"):
+        arrays[f"{part}_images"] = np.full((2, 4, 4, 3), value, np.uint8)
+        arrays[f"{part}_labels"] = np.full((2, 1), 6, np.uint8)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(encode_npz(arrays))
+    return folder / name
+
+
+def test_the_corrected_split_of_dermamnist_holds_all_its_pictures_in_other_parts() -> None:
+    facts = json.loads((registry.splits_folder() / "medmnist_corrected.json").read_text())["dermamnist_c"]
+    assert tuple(facts["n"].values()) == (8215, 573, 1227) and sum(facts["n"].values()) == DERMA.counts["labelled"]
+    recipe = DERMA.protocols["corrected"].recipe
+    assert recipe.evaluate_every == -(-8215 // recipe.batch_size) and recipe.steps == 50 * recipe.evaluate_every
+    assert DERMA.protocols["bench"].recipe.steps == 50 * -(-7007 // recipe.batch_size)
+    assert CORRECTED.classes == DERMA.classes and "12739457" in CORRECTED.page and "10519652" in DERMA.page
+
+
+def test_the_authors_file_is_told_by_its_checksum_and_medmnists_own_is_not_taken_for_it(
+    tmp_path: Path, known: dict[str, str]
+) -> None:
+    pictures(tmp_path, "dermamnist.npz", value=1)
+    assert CORRECTED.files.locate(tmp_path) is None
+    known["md5_28"] = md5(pictures(tmp_path, "dermamnist_corrected_28.npz"))
+    records = CORRECTED.files.records(tmp_path)
+    assert [r.case_id for r in records][:2] == ["dermamnist_c/train/000000", "dermamnist_c/train/000001"]
+    assert {(r.images[0].path, r.meta["release"], r.source) for r in records} == {
+        ("dermamnist_corrected_28.npz", "corrected", "real")
+    }
+    assert read_image(tmp_path, records[0]).array.max() == 3
+
+
+def test_another_file_of_that_name_is_refused_with_where_to_get_it(tmp_path: Path) -> None:
+    pictures(tmp_path, "dermamnist_corrected_28.npz")
+    with pytest.raises(DataUnsound, match="96e2862980877d45d9cacb5c25de6950") as caught:
+        CORRECTED.files.records(tmp_path)
+    assert "12739457" in caught.value.remedy
+
+
+def test_a_run_without_the_file_says_what_it_is_called_and_who_gives_it_out(tmp_path: Path) -> None:
+    pictures(tmp_path / "MedMNIST", "dermamnist.npz")
+    words = ("run", "--method", "spad_scratch", "--task", "dermamnist", "--protocol", "corrected", "--root", tmp_path)
+    error = bench(*words, *TINY, "--results", tmp_path / "r", "--json").error
+    assert (error["error"], error["case"]) == ("DataMissing", "dermamnist")
+    assert "dermamnist_corrected_28.npz" in error["remedy"] and "12739457" in error["remedy"]
+    assert "10519652" not in error["remedy"]
+
+
+def test_a_run_on_the_phantom_of_the_corrected_split_ends_in_a_cell(tmp_path: Path) -> None:
+    words = ("run", "--method", "spad_scratch", "--task", "dermamnist", "--phantom", "--results", tmp_path)
+    told = {
+        name: json.loads(Path(bench(*words, "--protocol", name, *TINY, "--json").value["path"]).read_text())
+        for name in ("bench", "corrected")
+    }
+    assert told["corrected"]["protocol"] == "corrected" and told["corrected"]["scores"]["auc"] is not None
+    assert told["corrected"]["content_hash"] != told["bench"]["content_hash"]
