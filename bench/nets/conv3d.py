@@ -9,8 +9,6 @@ Changes  any grid instead of 6^3: positions and relative-position tables follow 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -87,15 +85,15 @@ class HybridTrunk(Encoder):
         self.stage3 = nn.ModuleList(MaskedConvBlock(c3, next(rate)) for _ in range(depths[2]))
         self.block_rates = tuple(rate)
 
-    def local_maps(self, x: Tensor, near: Sequence[Surroundings | None] = (None, None, None)) -> list[Tensor]:
+    def local_maps(self, x: Tensor, near: Surroundings | None = None) -> list[Tensor]:
         """(B, C, D, H, W) -> the outputs of S1, S2, S3 and PE4 (strides 2, 4, 8, 16); the same of visible cubes
-        (B * V, C, 16, 16, 16) with what is `near` them at S1, S2 and S3."""
+        (B * V, C, 16, 16, 16) with what is `near` them."""
         maps = []
         embeds, stages = (self.embed1, self.embed2, self.embed3), (self.stage1, self.stage2, self.stage3)
-        for embed, stage, around in zip(embeds, stages, near, strict=True):
+        for embed, stage in zip(embeds, stages, strict=True):
             x = embed(x)
             for block in stage:
-                x = block(x, around)
+                x = block(x, near)
             maps.append(x)
         return [*maps, self.embed4(x)]
 
@@ -157,7 +155,7 @@ class MaskedConvEncoder(HybridTrunk):
         """
         grid = grid_of(shape_of(volume), PATCH)
         places = visible_places(keep, visible)
-        near = [Surroundings.of(places, grid, side) for side in (8, 4, 2)]
+        near = Surroundings.of(places, grid)
         *maps, map4 = self.local_maps(visible_cubes(volume, places, PATCH[0]), near)
         tokens = self.transformed(self.placed(map4.reshape(*places.shape, -1), grid, places))
         for fuse, fine in zip((self.fuse1, self.fuse2, self.fuse3), maps, strict=True):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts.cards import Shape3
+from bench.nets.visible import visible_places
 from bench.nets.vit3d import Block, init_transformer_, sincos_positions
 
 
@@ -50,7 +51,8 @@ class TokenDecoder(nn.Module):
         """(B, V, in_width) and (B, N) True = hidden -> features (B, N, width) after the norm, voxels (B, N, out)."""
         seen = self.embed(seen)
         blank = self.mask_token.to(seen.dtype).expand(*hidden.shape, -1)  # autocast gives `seen` a shorter type
-        x = blank.masked_scatter(~hidden[..., None], seen) + self.positions
+        places = visible_places(~hidden, seen.shape[1])[..., None].expand_as(seen)
+        x = blank.scatter(1, places, seen) + self.positions
         for block in self.blocks:
             x = block(x)
         features = self.norm(x)

@@ -33,7 +33,12 @@ def cut(volume: Tensor, blocks: Shape3, chosen: Tensor) -> Tensor:
     sizes = [length // count for length, count in zip(volume.shape[2:], blocks, strict=True)]
     pairs = [number for pair in zip(blocks, sizes, strict=True) for number in pair]
     cells = volume.reshape(*volume.shape[:2], *pairs)
-    i, j, k = torch.unravel_index(chosen, blocks)
+    _, h, w = blocks
+    i, j, k = (
+        chosen // (h * w),
+        chosen // w % h,
+        chosen % w,
+    )  # torch.unravel_index copies `blocks` to the device each time
     row = torch.arange(len(volume), device=volume.device)[:, None]
     return cells[row, :, i, :, j, :, k, :].flatten(0, 1)
 

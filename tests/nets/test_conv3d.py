@@ -150,23 +150,36 @@ def test_a_pass_over_all_voxels_costs_the_specs_32_gflop_and_ours_the_visible_sh
 def test_one_kept_token_opens_its_own_cube_at_every_stage() -> None:
     grid = (6, 6, 6)
     for token in (0, 1, 6, 36, 215):
-        places = torch.tensor([[token]])
+        near = Surroundings.of(torch.tensor([[token]]), grid)
         i, j, k = token // 36, token // 6 % 6, token % 6
         for side in (8, 4, 2):
-            near = Surroundings.of(places, grid, side)
-            table = torch.zeros(near.rows).index_fill(0, near.own, 1.0).view(*(6 * side + 4,) * 3)
             expected = torch.zeros(6 * side, 6 * side, 6 * side)
             expected[i * side : (i + 1) * side, j * side : (j + 1) * side, k * side : (k + 1) * side] = 1
-            assert torch.equal(table[2:-2, 2:-2, 2:-2], expected)
             assert torch.equal(lit(torch.arange(216)[None] == token, grid, side)[0, 0].float(), expected)
-            assert table.sum() == side**3  # nothing in the border
+            wide = near.widened(torch.ones(1, 1, side, side, side))
+            assert wide.sum() == side**3  # nothing around it
+            assert torch.equal(wide[2:-2, 0, 2:-2, 2:-2, 0], torch.ones(side, side, side))
+
+
+def test_neighbours_know_each_other_and_none_lies_beyond_the_volume_or_in_another() -> None:
+    """On a row of three tokens, the first two visible in one volume and the outer two in the next."""
+    near = Surroundings.of(torch.tensor([[0, 1], [0, 2]]), (1, 1, 3)).near
+    beside = {number: near[:, number].tolist() for number in range(27) if (near[:, number] < 4).any()}
+    assert beside == {12: [4, 0, 4, 4], 13: [0, 1, 2, 3], 14: [1, 4, 4, 4]}
+
+
+def test_gradients_of_widened_cubes_are_those_of_the_same_gathering_written_out() -> None:
+    places = visible_places(keep_some(2, 12, 7))
+    near = Surroundings.of(places, (2, 3, 2))
+    cubes = torch.randn(14, 2, 2, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(near.widened, (cubes,))
 
 
 @torch.no_grad()
 def test_a_cube_is_widened_by_its_visible_neighbours_and_zeros() -> None:
     volume, keep = torch.randn(2, 3, 4, 6, 4), keep_some(2, 12, 5)
     places = visible_places(keep)
-    wide = Surroundings.of(places, (2, 3, 2), 2).widened(visible_cubes(volume, places, 2))
+    wide = Surroundings.of(places, (2, 3, 2)).widened(visible_cubes(volume, places, 2)).permute(1, 4, 0, 2, 3)
     padded = torch.nn.functional.pad(volume * lit(keep, (2, 3, 2), 2), (2,) * 6)
     for number, cube in enumerate(wide):
         volume_number, token = number // 5, int(places.flatten()[number])
@@ -186,7 +199,7 @@ def test_a_masked_block_is_its_equation() -> None:
     first, act, second = block.mlp
     expected = middle + second(act(first(norm(middle))))
     assert torch.allclose(block_over_all(block, volume, visible), expected, atol=1e-5)
-    found = block(visible_cubes(volume, places, 2), Surroundings.of(places, (2, 3, 2), 2))
+    found = block(visible_cubes(volume, places, 2), Surroundings.of(places, (2, 3, 2)))
     assert torch.allclose(found, visible_cubes(expected, places, 2), atol=1e-5)
 
 
