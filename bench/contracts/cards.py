@@ -180,6 +180,7 @@ class FineTuneConfig(PhaseConfig):
         0.0
     )  # ours, mm between slices where files hold no voxel size; 0 is what the protocol counts
     random_factor: bool = later(False)  # MedMNIST's shapes: training volumes times U(0, 1), all others times 0.5
+    workers: int = recorded(4)  # loader processes
 
     def sized(self, preset: str, kind: str) -> FineTuneConfig:
         """This recipe at a preset, for a kind of task: `small` learns in minutes on a CPU, `tiny` in seconds; the rest keeps
@@ -193,6 +194,7 @@ class FineTuneConfig(PhaseConfig):
                 precision="bf16",
                 evaluate_every=100,
                 checkpoint_every=100,
+                workers=0,
                 **(SMALL_CLASSIFIER if kind == "classification" else SMALL),
             )
         if preset == "tiny":
@@ -206,6 +208,7 @@ class FineTuneConfig(PhaseConfig):
                 precision="fp32",
                 evaluate_every=6,
                 checkpoint_every=6,
+                workers=0,
                 log_every=2,
             )
         return self

@@ -119,7 +119,7 @@ class Surroundings:
 
     def widened(self, cubes: Tensor) -> Tensor:
         """Cubes (B * V, C, s, s, s) -> planes (s + 4, B * V, s + 4, s + 4, C): each with what is visible around it, else 0."""
-        found: Tensor = _Widened.apply(cubes, self.near)
+        found: Tensor = _Widened.apply(cubes, self.near)  # type: ignore[no-untyped-call]
         return found
 
 
@@ -146,7 +146,7 @@ class _Widened(torch.autograd.Function):
         return planes
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (near,) = ctx.saved_tensors
         side = len(gradient) - 2 * REACH
         rows = _with_zeros(gradient.transpose(0, 1))
@@ -162,7 +162,7 @@ def _with_zeros(rows: Tensor) -> Tensor:
     return torch.cat([rows, rows.new_zeros(1, *rows.shape[1:])])
 
 
-def _slabs(offset: tuple[int, int, int], side: int) -> tuple[list[slice], list[slice]]:
+def _slabs(offset: tuple[int, ...], side: int) -> tuple[list[slice], list[slice]]:
     """Where a neighbour's slab lies in the widened cube, and which slab of the neighbour it is, along each axis."""
     wide = {-1: slice(0, REACH), 0: slice(REACH, side + REACH), 1: slice(side + REACH, side + 2 * REACH)}
     own = {-1: slice(side - REACH, side), 0: slice(0, side), 1: slice(0, REACH)}
