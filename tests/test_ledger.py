@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from bench import registry
@@ -57,7 +58,8 @@ DECLARED: dict[str, dict[str, str]] = {
 # tasks whose cases or scans bear the pool's own names, and how many of all their parts the pool lists
 NAMED = {
     "mim-1k": {"btcv": 24, "covid1920": 185},
-    "mim-10k": {"btcv": 24, "covid1920": 185, "luna16": 843, "stoic": 2_000},
+    # LIDC's list names patients: which scans they have, and so which of them the pool lists, the data alone tell
+    "mim-10k": {"btcv": 24, "covid1920": 185, "luna16": 843, "lidc": 0, "stoic": 2_000},
     "ctrg-chest-1.4k": {"ctrg_report": 1_444},
 }
 
@@ -211,6 +213,31 @@ def test_a_candidate_is_known_by_its_scan(tmp_path: Path) -> None:
     cases = resolve_at(spec, place).words.cases
     assert len(cases.excluded) == 4 and {case.partition("#")[0] for case in cases.excluded} == {shown}
     assert cases.here.test and not [case for case in cases.here.test if case.startswith(shown)]
+
+
+def test_a_nodule_of_lidc_is_known_by_the_uid_that_luna16_calls_its_scan(tmp_path: Path) -> None:
+    folder = write_task("lidc", "smoke", tmp_path / "data")
+    card = registry.task("lidc")
+    spec, place = spec_of("lidc", "mim-10k", tmp_path, exclude_exposed=True)
+    test = resolve_at(
+        dataclasses.replace(spec, corpus="own", corpus_root="", exclude_exposed=False), place
+    ).words.cases.here.test
+    shown = test[0].partition("/")[0]
+    uid = read_list(SPLITS, "corpus_luna16.json", "T")[0]
+    for path in (folder / shown).rglob("*.dcm"):
+        slice_ = pydicom.dcmread(path)
+        slice_.SeriesInstanceUID = uid
+        slice_.save_as(path)
+    (folder / shown / "touched").write_text("")  # the folder's time tells that something changed
+    assert {r.scan_id for r in card.files.records(folder) if r.patient_id == shown} == {uid}
+    member("mim-10k", "luna16").files.write_phantom(tmp_path / "pool" / "LUNA16", [uid], "smoke")
+    cases = resolve_at(spec, place).words.cases
+    assert {case.partition("/")[0] for case in cases.excluded} == {shown} and len(cases.excluded) == 2
+    assert len(cases.here.test) == len(test) - 2
+    chain = resolve_at(dataclasses.replace(spec, exclude_exposed=False), place)
+    seen = exposure(chain, place, task_volumes(chain, place))
+    assert set(seen.cases.values()) == {"its scan is in the corpus under the same name"} and len(seen.cases) == 2
+    assert "589" in seen.summary
 
 
 def test_what_a_card_declares_counts_every_test_case(tmp_path: Path) -> None:

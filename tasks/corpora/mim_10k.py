@@ -48,7 +48,7 @@ CORPUS = CorpusCard(
             folders=LUNA_FOLDERS,
             printed=843,
             cases=("corpus_luna16.json", "T"),
-            named_as=("luna16",),
+            named_as=("luna16", "lidc"),
             overlaps=("luna16", "lidc", "nodulemnist3d"),
         ),
         CorpusMember(
@@ -86,7 +86,7 @@ CORPUS = CorpusCard(
     exposes={  # of the tasks that sets overlap with: whence, or how much
         **MIM_1K.exposes,
         "luna16": "843 of its 888 scans",
-        "lidc": "a part: 589 LIDC scans by the paper's count, LUNA16 being LIDC's thinner slices",
+        "lidc": "a part: LUNA16's scans are LIDC's and looked up by uid, but which 589 LIDC scans it has besides no list tells",
         "nodulemnist3d": "a part: nodules cut from LIDC",
         "flare22": "probably a part: FLARE23 gathers scans of FLARE22",
     },

@@ -2,7 +2,8 @@
 
 Source   TCIA LIDC-IDRI; Armato et al., Medical Physics 2011
 Quirks   a case is a nodule, `<patient>/<end of the series' uid>#<number>`, numbered among all nodules of its scan from low z up;
-         eight patients have two scans; studies of radiographs are passed over
+         its scan is the whole uid, by which LUNA16 calls the same scan; eight patients have two scans; studies of radiographs are
+         passed over
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Lidc:
     )
     scans: int = 1018
     unseen: SplitRule | None = field(default=None, hash=False)
-    version: str = "1.0.0"
+    version: str = "1.1.0"
 
     def locate(self, root: Path) -> Path | None:
         return first_within(root, lambda folder: bool(_patients(folder)))
@@ -187,7 +188,7 @@ def _of_series(layout: Lidc, folder: Path, patient: str, series: Path, source: S
                 case_id=f"{scan}#{number}",
                 patient_id=patient,
                 group=patient,
-                scan_id=scan,
+                scan_id=head.series,
                 centre_mm=(-x, -y, z),
                 images=(ImageFile(path=series.relative_to(folder).as_posix(), format="dicom"),),
                 label=LabelFile(kind="class", value=nodule.label, format="table"),

@@ -12,7 +12,7 @@ import pytest
 from bench import registry
 from bench.cases import cached, find_cases
 from bench.contracts.errors import DataUnsound
-from bench.data.dicom import Slice
+from bench.data.dicom import Slice, first_slice
 from bench.data.roster import roster_of
 from bench.data.splits import lists, rank
 from bench.phantom_data import task_ids
@@ -104,6 +104,13 @@ def test_of_four_nodules_of_a_phantom_two_count_and_their_places_hold_nodules(wr
     volumes = cached(find_cases(spec, CARD, written, {}), CARD, CARD.protocols["bench"], tmp_path)
     middle = [voxels_of(volumes, case, (7, 7, 7))[0].astype(float).mean() for case in volumes.cases]
     assert min(middle) > -560 and np.median(middle) > -350  # lung is at -640
+
+
+def test_a_case_bears_the_end_of_its_scans_uid_and_the_record_the_whole(written: Path) -> None:
+    for record in CARD.files.records(written):
+        head = first_slice(written / record.images[0].path)
+        assert head is not None and record.scan_id == head.series and len(head.series) > 20
+        assert record.case_id.startswith(f"{record.patient_id}/{head.series[-5:]}#")
 
 
 def test_the_patients_are_divided_by_hash_and_all_nodules_of_one_stand_together(written: Path) -> None:
