@@ -27,7 +27,7 @@ from bench.data.official import Shipped
 from bench.phantoms.body import stream
 from bench.phantoms.factors import latent
 from bench.phantoms.nodules import add_nodule, lung_block, reserved_site, scanned, spread_places
-from tasks.layouts.lidc_readings import is_of_scan, nodules, readings
+from tasks.layouts.lidc_readings import READERS_NEEDED, is_of_scan, nodules, readings
 from tasks.layouts.phantom_case import Size, claim, draw_number, held_out, seal, source_of
 
 PATIENT = "LIDC-IDRI-"
@@ -40,7 +40,8 @@ RADIUS_MM = (5.0, 8.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Lidc:
-    """Patients' folders below `LIDC-IDRI` (or right there). `scans` is how many CTs the owners ship, each with its XML.
+    """Patients' folders below `LIDC-IDRI` (or right there). `scans` is how many CTs the owners ship, each with its XML; `readers`
+    is how many must have drawn a nodule that counts.
 
     `unseen` is the split whose test part reserved scanners take, in phantoms.
     """
@@ -52,6 +53,7 @@ class Lidc:
         default_factory=lambda: {"smoke": (6, 3, 4), "mini": (40, 8, 16)}, hash=False
     )
     scans: int = 1018
+    readers: int = READERS_NEEDED
     unseen: SplitRule | None = field(default=None, hash=False)
     version: str = "1.1.0"
 
@@ -59,7 +61,7 @@ class Lidc:
         return first_within(root, lambda folder: bool(_patients(folder)))
 
     def records(self, folder: Path) -> list[Record]:
-        """One record per nodule that three readers judged and that is not undecided; reads XML and one header per scan."""
+        """One record per nodule that enough readers judged and that is not undecided; reads XML and one header per scan."""
         places = tuple((path.name, path.stat().st_mtime_ns) for path in _patients(folder))
         return list(_records(self, folder, places, source_of(folder)))
 
@@ -178,7 +180,8 @@ def _of_series(layout: Lidc, folder: Path, patient: str, series: Path, source: S
     scan = f"{patient}/{head.series[-5:]}"
     found = []
     for number, nodule in enumerate(nodules(readings(marks[0], head, patient)), start=1):
-        if nodule.label is None:
+        label = nodule.label(layout.readers)
+        if label is None:
             continue
         x, y, z = nodule.centre_mm
         found.append(
@@ -191,7 +194,7 @@ def _of_series(layout: Lidc, folder: Path, patient: str, series: Path, source: S
                 scan_id=head.series,
                 centre_mm=(-x, -y, z),
                 images=(ImageFile(path=series.relative_to(folder).as_posix(), format="dicom"),),
-                label=LabelFile(kind="class", value=nodule.label, format="table"),
+                label=LabelFile(kind="class", value=label, format="table"),
                 modality="CT",
                 intensity="hu",
                 source=source,

@@ -2,8 +2,8 @@
 
 Source   Armato et al., Medical Physics 2011; the XML that TCIA ships beside the slices
 Rule     ours (no official one exists): outlines belong together where their centres lie closer than a nodule's radius and no
-         reader has two of them; three readers at least; the median of malignancy 1 to 5, below 3 benign, above 3 malignant, 3
-         dropped (the wording of AR and MedMNIST)
+         reader has two of them; three readers at least, or one where a protocol asks for no more; the median of malignancy 1 to
+         5, below 3 benign, above 3 malignant, 3 dropped (the wording of AR and MedMNIST)
 """
 
 from __future__ import annotations
@@ -48,11 +48,10 @@ class Nodule:
     def radius_mm(self) -> float:
         return max(LEAST_RADIUS_MM, *(o.radius_mm for o in self.outlines))
 
-    @property
-    def label(self) -> int | None:
-        """0 benign, 1 malignant, None where too few readers judged it or their median is 3."""
+    def label(self, readers: int = READERS_NEEDED) -> int | None:
+        """0 benign, 1 malignant, None where fewer than so many readers judged it or their median is 3."""
         middle = median(o.malignancy for o in self.outlines)
-        return None if len(self.outlines) < READERS_NEEDED or middle == 3 else int(middle > 3)
+        return None if len(self.outlines) < readers or middle == 3 else int(middle > 3)
 
 
 def readings(path: Path, head: Slice, case: str) -> list[Outline]:

@@ -56,7 +56,14 @@ def outline(reader: int, x: float, malignancy: int, radius: float = 4.0) -> Outl
 )  # fmt: skip
 def test_three_readers_at_least_and_their_median_decide(ratings: tuple[int, ...], label: int | None) -> None:
     (nodule,) = nodules([outline(reader, 0.1 * reader, rating) for reader, rating in enumerate(ratings)])
-    assert nodule.label == label and len(nodule.outlines) == len(ratings)
+    assert nodule.label() == label and len(nodule.outlines) == len(ratings)
+
+
+@pytest.mark.parametrize(("ratings", "label"), [((5,), 1), ((1,), 0), ((3,), None), ((5, 1), None), ((5, 2), 1)])
+def test_of_nodules_that_one_or_two_readers_drew_they_alone_decide(ratings: tuple[int, ...], label: int | None) -> None:
+    (nodule,) = nodules([outline(reader, 0.1 * reader, rating) for reader, rating in enumerate(ratings)])
+    assert nodule.label(1) == label and nodule.label() is None
+    assert nodule.label(2) == (label if len(ratings) > 1 else None)
 
 
 def test_outlines_closer_than_a_radius_are_one_nodule_and_those_of_one_reader_never() -> None:
@@ -131,6 +138,23 @@ def test_a_patient_without_a_nodule_that_counts_is_not_missing(copied: Path) -> 
     roster = roster_of(CARD.files, copied, CARD.files.records(copied))
     assert roster.cases_of[patient] == ()
     assert patient not in lists(CARD.protocols["bench"].split, SPLITS, 0, roster).everything()
+
+
+def test_with_one_reader_a_third_nodule_counts_and_the_others_keep_name_part_and_label(written: Path) -> None:
+    protocol = CARD.protocols["any_reader"]
+    three, one = CARD.files.records(written), CARD.under(protocol).files.records(written)
+    assert len(three) == 26 and len(one) == 39 and min(record.meta["readers"] for record in one) == 2
+    labels = {record.case_id: record.label.value for record in one}
+    assert {record.case_id: record.label.value for record in three}.items() <= labels.items()
+    parts, more = (
+        lists(rule, SPLITS, 0, roster_of(CARD.files, written, records))
+        for rule, records in ((CARD.protocols["bench"].split, three), (protocol.split, one))
+    )
+    for part in ("train", "val", "test"):
+        fewer, here = ({case for case in getattr(p, part) if "#" in case} for p in (parts, more))
+        assert fewer < here
+    spec = make_spec(method="unet3d_scratch", task="lidc", protocol="any_reader", root=str(written))
+    assert len(find_cases(spec, CARD, written, {}).train) == 18
 
 
 def test_a_run_ends_in_a_cell(tmp_path: Path) -> None:
