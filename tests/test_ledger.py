@@ -145,6 +145,16 @@ def test_a_set_that_is_not_at_hand_exposes_nothing() -> None:
     assert set(declared_by(card, {"msd03"})) == {"msd03", "organmnist3d"}
 
 
+def test_flare23_alone_has_not_shown_all_of_flare22() -> None:
+    for corpus in ("ar-corpus", "mim-10k"):
+        said = declared_by(registry.corpus(corpus), {"flare23"})
+        assert said == {"flare22": "probably a part: FLARE23 gathers scans of FLARE22"}
+    pool = registry.corpus("ar-corpus")
+    assert declared_by(pool, {"flare23", "flare22"})["flare22"] == "all of its labelled scans"
+    told = dataclasses.replace(pool, exposes={})
+    assert declared_by(told, {"flare22", "flare23"})["flare22"] == "all: the pool's set flare22 holds its images"
+
+
 def test_what_a_card_says_of_a_task_goes_before_what_its_sets_say() -> None:
     card = dataclasses.replace(registry.corpus("spad-55"), exposes={"acdc": "a half", "la": "nothing to do with it"})
     assert declared_by(card, {"acdc"}) == {"acdc": "a half"}

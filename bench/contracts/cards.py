@@ -427,8 +427,9 @@ class CorpusMember:
 
     `named_as` are the tasks whose cases, or the scans in which they lie, bear the same names, so that a test case is known
     again by its name. `weight` is how
-    often its images are drawn, beside 1; `overlaps` are the tasks whose images it holds, under whatever names. `phantoms` says
-    how many phantom cases it has by size, where the usual number is not right (0: none are written).
+    often its images are drawn, beside 1; `overlaps` are the tasks whose images it holds, under whatever names, `exposes` what to
+    say of such a task where this set alone holds a part of them, or it is not known how many. `phantoms` says how many phantom
+    cases it has by size, where the usual number is not right (0: none are written).
     """
 
     key: str
@@ -439,6 +440,7 @@ class CorpusMember:
     named_as: tuple[str, ...] = ()
     weight: float = 1.0
     overlaps: tuple[str, ...] = ()
+    exposes: Mapping[str, str] = field(default_factory=dict)
     phantoms: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -448,7 +450,7 @@ class CorpusCard:
 
     Every test case of a task that a member `overlaps` counts as seen, unless that member is `named_as` the task: then each is
     looked up. `exposes` maps such a task to other words: a text that starts with `all` says whence, any other counts nothing
-    and is passed on (a part, or not known for sure).
+    and is passed on (a part, or not known for sure). Where no set is there but those that say so themselves, theirs hold.
     """
 
     title: str

@@ -91,16 +91,20 @@ def exposure_of(
 def declared_by(card: CorpusCard, here: Collection[str]) -> dict[str, str]:
     """Task -> what a pool declares of its test cases, judged by those of its sets that are at hand (`here`, their keys).
 
-    A set that holds a task's images (`overlaps`) has shown all of them, unless the card says otherwise of that task or the set
-    bears the task's own names (`named_as`): then each case is looked up.
+    A set that holds a task's images (`overlaps`) has shown all of them, unless the card says otherwise of that task, the set bears
+    the task's own names (`named_as`: then each case is looked up), or the set says itself that it holds a part (`exposes`).
 
     Example: a pool whose set `lits` overlaps with `msd03`: `{"msd03": "all: the pool's set lits holds its images"}`.
     """
     sets: dict[str, list[str]] = {}
+    parts: dict[str, str] = {}
     for member in card.members:
         for task in member.overlaps if member.key in here else ():
-            sets.setdefault(task, []).extend([] if task in member.named_as else [member.key])
+            if task in member.exposes:
+                parts.setdefault(task, member.exposes[task])
+            else:
+                sets.setdefault(task, []).extend([] if task in member.named_as else [member.key])
     holding = {
         task: f"all: the pool's set {' and '.join(keys)} holds its images" for task, keys in sets.items() if keys
     }
-    return {**holding, **{task: words for task, words in card.exposes.items() if task in sets}}
+    return {**parts, **holding, **{task: words for task, words in card.exposes.items() if task in sets}}

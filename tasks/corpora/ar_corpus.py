@@ -32,7 +32,7 @@ SPATIAL = (
     )),
     ("flare23", ("FLARE23", "imagesTr2200"), BODY, 4_000, 1, ("flare22",), (
         Images("**/FLARE23_*_0000.nii.gz", "imagesTr2200/FLARE23_{n:04d}_0000.nii.gz", "CT"),
-    )),
+    ), {"flare22": "probably a part: FLARE23 gathers scans of FLARE22"}),
     ("isles22", ("ISLES-2022", "ISLES22"), BRAIN, 750, 1, (), (
         Images("sub-*/**/*_dwi.nii.gz", "sub-strokecase{n:04d}/ses-0001/dwi/sub-strokecase{n:04d}_ses-0001_dwi.nii.gz", "MR",
                phantom="t2"),
@@ -76,7 +76,7 @@ CORPUS = CorpusCard(
     printed=45_083,
     intensity=Intensity("zscore"),
     exposes={  # of the tasks that sets overlap with: whence, or how sure it is
-        "flare22": "all of its labelled scans, and FLARE23 gathers them again",
+        "flare22": "all of its labelled scans",
         "covid1920": "all of its scans, which TCIA's COVID-19 set holds",
         "fracturemnist3d": "all: cut from RibFrac",
         "brats21": "probably all: BraTS 2023's glioma part continues BraTS 2021",

@@ -71,6 +71,7 @@ CORPUS = CorpusCard(
             folders=("FLARE23", "imagesTr2200"),
             printed=4_000,
             overlaps=("flare22",),
+            exposes={"flare22": "probably a part: FLARE23 gathers scans of FLARE22"},
         ),
         CorpusMember(
             key="totalsegmentator",
@@ -88,7 +89,6 @@ CORPUS = CorpusCard(
         "luna16": "843 of its 888 scans",
         "lidc": "a part: LUNA16's scans are LIDC's and looked up by uid, but which 589 LIDC scans it has besides no list tells",
         "nodulemnist3d": "a part: nodules cut from LIDC",
-        "flare22": "probably a part: FLARE23 gathers scans of FLARE22",
     },
     notes=(
         "Table I sums to 10,452, not to the printed 10,502.",

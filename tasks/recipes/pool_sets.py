@@ -1,6 +1,8 @@
 """One public set of a pre-training pool, in a line, and the member of a corpus that it makes."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bench.contracts.cards import CorpusMember
@@ -11,7 +13,8 @@ from tasks.layouts.series_tree import Series, SeriesTree
 
 class PoolSet(NamedTuple):
     """A set as its owners ship it. `printed` is how many images the paper counts, `weight` how often one is drawn,
-    `overlaps` names the tasks that know its images; `files` tells images by pattern, or series of DICOM."""
+    `overlaps` names the tasks that know its images; `files` tells images by pattern, or series of DICOM; `exposes` says of a task
+    that it knows of a part alone."""
 
     key: str
     folders: tuple[str, ...]
@@ -20,6 +23,7 @@ class PoolSet(NamedTuple):
     weight: float
     overlaps: tuple[str, ...]
     files: tuple[Images, ...] | tuple[Series, ...]
+    exposes: Mapping[str, str] = MappingProxyType({})
 
 
 def pool_member(one: PoolSet, pool: str) -> CorpusMember:
@@ -37,4 +41,5 @@ def pool_member(one: PoolSet, pool: str) -> CorpusMember:
         printed=one.printed,
         weight=one.weight,
         overlaps=one.overlaps,
+        exposes=one.exposes,
     )
