@@ -50,8 +50,8 @@ def fold_count(rule: SplitRule, folder: Path) -> int:
 def read_list(splits_folder: Path, file: str, key: str = "") -> tuple[str, ...]:
     """One list of a file in `tasks/splits/`: `key` is a path of names joined by `/`; empty for a text file.
 
-    `corpus_luna16.json` marks its ids with T (training) or V (held out): key `T` gives the scans so marked, by
-    their whole series uid.
+    `corpus_luna16.json` marks its ids with T (training) or V (held out): key `T` gives the scans so marked, key `subset_3`
+    those of one of the owners' folders, by their whole series uid.
     Raises SpecError for what is not there.
     """
     path = _list_file(splits_folder, file)
@@ -173,6 +173,8 @@ def _at(content: Any, key: str, file: str) -> Any:
 
 
 def _luna(content: Mapping[str, Any], mark: str) -> tuple[str, ...]:
+    if mark.startswith("subset_"):
+        return tuple(LUNA_PREFIX + unit[1:] for unit in content[mark])
     marked = [unit for name, part in content.items() if name.startswith("subset_") for unit in part]
     return tuple(LUNA_PREFIX + unit[1:] for unit in marked if unit[:1] == mark)
 

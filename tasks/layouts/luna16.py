@@ -26,11 +26,12 @@ from bench.data.axes import as_affine
 from bench.data.find import first_within
 from bench.data.metaimage import write_metaimage
 from bench.data.official import Shipped
+from bench.data.splits import read_list
 from bench.metrics.pooled import FINDING, FINDINGS
 from bench.phantoms.body import stream
 from bench.phantoms.factors import even_label, latent
 from bench.phantoms.nodules import add_nodule, lung_block, reserved_site, scanned, spread_places
-from tasks.layouts.phantom_case import Size, claim, draw_number, held_out, seal, source_of
+from tasks.layouts.phantom_case import SPLITS, Size, claim, draw_number, held_out, seal, source_of
 
 SUBSETS = tuple(f"subset{k}" for k in range(10))
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "class")
@@ -144,9 +145,17 @@ class Luna16:
             rows.append((uid, f"{-x:.3f}", f"{-y:.3f}", f"{z:.3f}", str(label)))
             if label:
                 nodules.append((*rows[-1][:4], f"{2 * radius * self.spacing_mm[0]:.3f}"))
-        path = folder / SUBSETS[draw_number("luna16", uid, "subset") % 10] / f"{uid}.mhd"
+        path = folder / _official_subsets().get(uid, SUBSETS[0]) / f"{uid}.mhd"
         array = scanned(image, random, reserved_site(*key) if unseen else None)
         return write_metaimage(path, array, affine=as_affine(affine)), rows, nodules
+
+
+@lru_cache(maxsize=1)
+def _official_subsets() -> dict[str, str]:
+    """Scan -> the owners' folder in which it lies."""
+    return {
+        uid: name for k, name in enumerate(SUBSETS) for uid in read_list(SPLITS, "corpus_luna16.json", f"subset_{k}")
+    }
 
 
 @lru_cache(maxsize=2)  # three quarters of a million rows take half a minute, and a run asks for them several times

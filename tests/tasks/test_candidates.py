@@ -45,6 +45,18 @@ def copied(written: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
 # LUNA16 -------------------------------------------------------------------------------------------------------
 
 
+def test_a_phantom_scan_lies_in_the_folder_where_its_owners_keep_it(written: dict[str, Path]) -> None:
+    """The split goes by these folders: 0 to 5 train, 6 val, 7 to 9 test."""
+    parts = lists(LUNA.protocols["bench"].split, SPLITS)
+    part_of = {
+        uid: part for part, uids in zip("tvx", (parts.train, parts.val, parts.test), strict=True) for uid in uids
+    }
+    found = [(path.parent.name, part_of[path.stem]) for path in written["luna16"].glob("subset*/*.mhd")]
+    assert len(found) == 12 and {part for _, part in found} == set("tvx")
+    assert [name for name, part in found if part != "ttttttvxxx"[int(name[-1])]] == []
+    assert sum(len(read_list(SPLITS, "corpus_luna16.json", f"subset_{k}")) for k in range(10)) == 888
+
+
 def test_a_candidate_is_a_row_and_lies_where_its_world_coordinates_say(
     written: dict[str, Path], tmp_path: Path
 ) -> None:
