@@ -132,11 +132,15 @@ def _task(key: str, root: Path | None, environ: Mapping[str, str]) -> Place:
 
 
 def _counted(card: TaskCard, folder: Path) -> tuple[Counter[str], bool]:
-    """Cases by part, and whether they are phantoms; of a layout whose cases lie inside scans, the scans."""
-    groups = getattr(card.files, "groups", None)
-    if groups is not None and len(card.counts) == 1:
+    """Cases by part, and whether they are phantoms; of a layout whose cases lie inside scans, the scans.
+
+    A layout whose cases are all labelled and lie in one file by the hundred thousand has `tally(folder)`: their number.
+    """
+    groups, tally = getattr(card.files, "groups", None), getattr(card.files, "tally", None)
+    if len(card.counts) == 1 and (groups or tally):
         (part,) = card.counts
-        return Counter({part: len(set(groups(folder)))}), (folder / "PHANTOM.json").is_file()
+        found = len(set(groups(folder))) if groups else tally(folder) if tally else 0
+        return Counter({part: found}), (folder / "PHANTOM.json").is_file()
     records = card.files.records(folder)
     return Counter("unlabelled" if r.label.kind == "none" else "labelled" for r in records), _made_up(records)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,7 @@ def settle(view: NDArray[Any], out: NDArray[Any]) -> None:
         out[rows] = view[rows].copy(order="K")
 
 
+@lru_cache(maxsize=4096)  # the images of an archive share one affine, and each is asked for it five times
 def axis_order(affine: Affine) -> AxisOrder:
     """The axis order whose canonical axes lie closest to RAS. Raises ValueError where an axis has no direction."""
     from nibabel.orientations import io_orientation

@@ -25,10 +25,16 @@ def image_name(image: ImageFile) -> str:
 
 
 def fingerprints(record: Record, array: NDArray[Any]) -> dict[str, str]:
-    """The voxel fingerprint of each image of a case (C, D, H, W), channel by channel: a pool holds contrasts one by one."""
+    """The voxel fingerprint of each image of a case (C, D, H, W), channel by channel: a pool holds contrasts one by one.
+
+    None of an image in an archive of many: these were cut and resampled for it, so no other set holds their voxels.
+    """
     files = sorted(record.images, key=lambda file: file.channel)
-    marks = (coarse_fingerprint(array[k : k + 1])[:DIGITS] for k in range(len(array)))
-    return {image_name(file): mark for file, mark in zip(files, marks, strict=True)}
+    return {
+        image_name(file): coarse_fingerprint(array[k : k + 1])[:DIGITS]
+        for k, file in enumerate(files)
+        if file.index is None
+    }
 
 
 def doubled(images: Mapping[str, str]) -> list[tuple[str, str]]:

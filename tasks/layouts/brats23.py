@@ -73,7 +73,8 @@ class Brats23:
     def _images(self, folder: Path) -> list[tuple[str, str, Path]]:
         """(examination, contrast, file) in `folder` and in folders of it, by name."""
         found = []
-        for path in sorted((*folder.glob("*/*.nii*"), *folder.glob("*/*/*.nii*"))):
+        name = f"BraTS-{self.part}-*"
+        for path in sorted((*folder.glob(f"{name}/*.nii*"), *folder.glob(f"*/{name}/*.nii*"))):
             match = self._pattern().fullmatch(stem_of(path.name) or "")
             if match and path.parent.name == match["examination"]:
                 found.append((match["examination"], match["contrast"], path))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.contracts.cards import Spacing
-from bench.contracts.record import ImageFile, LabelFile, Record
+from bench.contracts.record import ImageFile, LabelFile, Record, Source
 from bench.data.find import first_within
 from bench.data.official import Shipped
 from tasks.layouts import ct_rate_tables as tables
@@ -96,15 +96,16 @@ class CtRate:
         older = [v for v in chosen if not (folder / images[v].path).is_file()] if (folder / part).is_dir() else []
         told = tables.rescaling(folder, part) if older else {}
         images |= {volume: _of_first_release(part, volume, told) for volume in older}
+        source = source_of(folder)
         return [
-            self._record(folder, part, images[volume], volume, reports[volume], answers.get(volume, ()))
+            self._record(source, part, images[volume], volume, reports[volume], answers.get(volume, ()))
             for volume in tables.in_order(list(chosen))
             if (folder / images[volume].path).is_file()
         ]
 
     def _record(
         self,
-        folder: Path,
+        source: Source,
         part: Part,
         image: ImageFile,
         volume: str,
@@ -131,7 +132,7 @@ class CtRate:
             label=label,
             modality="CT",
             intensity="hu",
-            source=source_of(folder),
+            source=source,
             meta={"scan": scan, "reconstruction": number},
             text=text,
         )

@@ -73,6 +73,15 @@ class MedMnist:
         release = "phantom" if source == "phantom" else self._release(path)
         return list(_records(self, path, source, release, here.st_size, here.st_mtime_ns))
 
+    def tally(self, folder: Path) -> int:
+        """How many images the archive holds, without a record of each; raises as `records`."""
+        path = self._file(folder)
+        if path is None:
+            return 0
+        if source_of(folder) == "real":
+            self._release(path)
+        return sum(len(self.labels(path, part)) for part in PARTS)
+
     def tree(self) -> str:
         first, *others = self._names()
         arrays = f"{first}   (or {others[0]}; arrays train_images, train_labels, val_..., test_...)"
