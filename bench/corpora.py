@@ -6,6 +6,7 @@ one pre-training.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from bench.datasets_file import find_folder
 from bench.spec import RunSpec
 from bench.train.progress import Progress
 
+ID_DIGITS = 8
 PRETRAINING_CT = Intensity("hu", (-1000.0, 1000.0))
 
 
@@ -48,10 +50,30 @@ class CorpusCases:
         return sum(len(records) for _, records in self.members)
 
     @property
+    def id(self) -> str:
+        """The corpus and 8 digits of what it holds; see `corpus_id`."""
+        return corpus_id(self.key, self.content_hash)
+
+    @property
     def offers(self) -> frozenset[str]:
         """What every case offers: a volume, and a report where all records hold one."""
         told = all(record.text for _, records in self.members for record in records)
         return frozenset({"volume", "report"} if told else {"volume"})
+
+
+def corpus_id(key: str, content: str) -> str:
+    """Which volumes a pool consists of, exactly: equal only where its files are, wherever they lie.
+
+    Example: `mim-10k#a1b2c3d4`.
+    """
+    return f"{key}#{hashlib.sha256(content.encode()).hexdigest()[:ID_DIGITS]}"
+
+
+def pool_content(card: CorpusCard, parts: Iterable[str]) -> str:
+    """What decides a result of a pool: the hashes of the sets at hand, in the card's order, and what members are drawn by, where
+    it is not evenly."""
+    weights = [f"{member.key}*{member.weight:g}" for member in card.members if member.weight != 1.0]
+    return " ".join([*parts, *weights])
 
 
 def corpus_word(spec: RunSpec) -> str:
@@ -173,17 +195,12 @@ def named_corpus(
         spacing_mm=card.spacing_mm,
         channels=1,
         printed=card.printed,
-        content_hash=" ".join([*(content_hash(folder, records) for folder, records in found), *_weights(card)]),
+        content_hash=pool_content(card, (content_hash(folder, records) for folder, records in found)),
         source=everything[0].source,
         notes=(*card.notes, *([f"{count:,} of {card.printed:,} volumes at hand"] if count != card.printed else [])),
         named_as=_named_as((member, records) for member, (_, records) in members),
         exposes=declared_by(card, {member.key for member, (folder, records) in members if folder and records}),
     )
-
-
-def _weights(card: CorpusCard) -> list[str]:
-    """What members are drawn by, where it is not evenly: it decides a result as the files do."""
-    return [f"{member.key}*{member.weight:g}" for member in card.members if member.weight != 1.0]
 
 
 def _named_as(found: Iterable[tuple[CorpusMember, Sequence[Record]]]) -> dict[str, tuple[str, ...]]:

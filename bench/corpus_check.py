@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
+from bench.cases import content_hash
 from bench.contracts.cards import CorpusMember
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record
-from bench.corpora import member_records
+from bench.corpora import corpus_id, member_records, pool_content
 from bench.data.checks import Unsound, intensity_problem
 from bench.data.official import cut_short
 from bench.data.splits import read_list
@@ -27,7 +28,8 @@ TOGETHER = 2_000  # volumes that are held against the lock, and recorded in it, 
 class MemberReport:
     """One set of a pool: volumes on disk, by the paper's count, listed by name (0 where there is no list) and not there.
 
-    `cut_short` says of which of its owners' tables only a part is there, `notes` what bench.lock got to know.
+    `cut_short` says of which of its owners' tables only a part is there, `notes` what bench.lock got to know. `content` is the hash
+    of the set's files.
     """
 
     key: str
@@ -38,12 +40,15 @@ class MemberReport:
     unsound: tuple[Unsound, ...]
     cut_short: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    content: str = ""
 
 
 @dataclass(frozen=True)
 class CorpusReport:
-    """A whole pool. `partial` accepts missing volumes and sets."""
+    """A whole pool. `id` names exactly the volumes at hand, as the record of a run that pre-trains on them will. `partial`
+    accepts missing volumes and sets."""
 
+    id: str
     title: str
     printed: int
     partial: bool
@@ -72,6 +77,7 @@ class CorpusReport:
         """The report for a person: each set's counts, unsound volumes with their remedy, the first missing ids."""
         found = sum(member.found for member in self.members)
         told = [f"{self.title}: {found:,} of the {self.printed:,} volumes that the paper counts"]
+        told += [f"  a run on these volumes is recorded as {self.id}, {found:,}/{self.printed:,}"] if found else []
         for member in self.members:
             lists = f", {member.listed:,} listed by name" if member.listed else ""
             told.append(f"  {member.key}: {member.found:,} on disk, {member.printed:,} in the paper{lists}")
@@ -102,7 +108,8 @@ def check_corpus(
     hounsfield = card.intensity.kind == "hu"
     look = _Look(hounsfield=hounsfield, voxels_of=None if full else VOXELS_OF, partial=partial, trust=trust)
     members = tuple(_member(member, root, environ, look) for member in card.members)
-    return CorpusReport(card.title, card.printed, partial, members, (*card.notes, *_twins(members, trust)))
+    name = corpus_id(key, pool_content(card, (member.content for member in members if member.content)))
+    return CorpusReport(name, card.title, card.printed, partial, members, (*card.notes, *_twins(members, trust)))
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,16 @@ def _member(member: CorpusMember, root: Path | None, environ: Mapping[str, str],
         (*unsound, *settled.unsound),
         cut_short(member.files, folder, records[0].source),
         tuple(settled.notes()),
+        _content(folder, records),
     )
+
+
+def _content(folder: Path, records: Sequence[Record]) -> str:
+    """The hash of the files of a set; '' where one has gone."""
+    try:
+        return content_hash(folder, records)
+    except DataMissing:
+        return ""
 
 
 def _volumes(

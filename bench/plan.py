@@ -101,9 +101,16 @@ def _what(chain: Chain, room: str) -> str:
     spec = chain.words.spec
     method = _at(spec.method, spec.variant)
     if room.startswith("pretrain"):
-        of_task = f" ({spec.task})" if chain.words.corpus_word == "own" else ""
-        return f"{method} {spec.preset} on {chain.words.corpus_word}{of_task}"
+        return f"{method} {spec.preset} on {_pool(chain)}"
     return f"{method} {spec.preset} {_at(spec.task, spec.target)} {spec.protocol} r{spec.ratio:g} s{spec.seed}"
+
+
+def _pool(chain: Chain) -> str:
+    """A corpus as a record names it: `mim-10k#a1b2c3d4, 7,214/10,452`; `own (msd04)`."""
+    word, corpus = chain.words.corpus_word, chain.words.corpus
+    if word == "own" or corpus is None:
+        return f"{word} ({chain.words.spec.task})" if word == "own" else word
+    return f"{corpus.id}, {corpus.found:,}/{corpus.printed:,}"
 
 
 def _number(value: float | None) -> str:

@@ -286,6 +286,8 @@ def make_cell(chain: Chain, place: Place, scores: Scores, manifest: Manifest, se
         ratio=spec.ratio,
         preset=spec.preset,
         corpus=words.corpus_word,
+        corpus_id=words.corpus.id if words.corpus else "",
+        corpus_volumes=(words.corpus.found, words.corpus.printed) if words.corpus else None,
         seed=spec.seed,
         pretrain_seed=next((c.seed for c in plan.phases.values()), 0),
         fold=spec.fold,

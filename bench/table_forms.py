@@ -73,7 +73,7 @@ def to_rich(model: TableModel, width: int = 120, *, plain: bool = False) -> Grou
                 labels = (row.method, row.corpus, row.setting)[: 3 if settings else 2]
                 drawn.add_row(*map(Text, labels), *(_rich_entry(made, plain) for made in row.entries[block]))
             shown.append(drawn)
-        shown += [Text(f"undefined: {note}") for note in section.notes]
+        shown += [Text(line) for line in section.told]
     return Group(*shown, *(Text(f"{MARKS[mark][0]} {text}") for mark, text in model.footnotes))
 
 
@@ -132,7 +132,7 @@ def _to_md(model: TableModel) -> str:
         lines += ["", f"## {md_word(section.title)}", "", line([*heads, *tasks])]
         lines += [line(["---"] * len(heads) + ["---:"] * len(tasks))]
         lines += [line([*map(md_word, _labels(section, row)), *map(drawn, row.entries)]) for row in section.rows]
-        lines += ["", *(f"- undefined: {md_word(note)}" for note in section.notes)] if section.notes else []
+        lines += ["", *(f"- {md_word(line)}" for line in section.told)] if section.told else []
     lines += ["", *(f"- {MARKS[mark][0]} {md_word(text)}" for mark, text in model.footnotes)] if model.footnotes else []
     return "\n".join(lines) + "\n"
 
@@ -148,7 +148,7 @@ def _to_latex(model: TableModel) -> str:
     for section in model.sections:
         heads = _heads(section)
         marks = [f"{MARKS[mark][0]} {text}." for mark, text in model.footnotes if mark in section.marks]
-        told = [f"{section.title}.", model.caption, *marks, *(f"Undefined: {note}." for note in section.notes)]
+        told = [f"{section.title}.", model.caption, *marks, *(f"{line[0].upper()}{line[1:]}." for line in section.told)]
         tasks, rules, at = [], [], len(heads) + 1
         for task, count in _spans(section.columns):
             tasks.append(rf"\multicolumn{{{count}}}{{c}}{{{tex_word(task)}}}")

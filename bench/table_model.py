@@ -60,7 +60,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """Rows that may be compared. `notes` count what is undefined."""
+    """Rows that may be compared. `notes` count what is undefined, `corpora` say exactly which volumes were pre-trained on."""
 
     source: str
     protocol: str
@@ -70,6 +70,12 @@ class Section:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    corpora: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What stands below the rows, in words."""
+        return (*(f"undefined: {note}" for note in self.notes), *(f"corpus: {one}" for one in self.corpora))
 
     @property
     def title(self) -> str:
@@ -185,7 +191,16 @@ def _section(cells: Sequence[Cell], metric: str) -> Section:
         columns=tuple(Column(clean(column.task), column.ratio) for column in columns),
         rows=tuple(row(key) for key in held),
         notes=tuple(note for key in held for c in columns for note in _notes(key, c, held[key].get(c, []))),
+        corpora=tuple(dict.fromkeys(sorted(told for cell in cells if (told := _volumes(cell))))),
     )
+
+
+def _volumes(cell: Cell) -> str:
+    """Example: `mim-10k#a1b2c3d4, 7,214/10,452 volumes`; '' where a record does not tell, or of a task's own."""
+    if not cell.corpus_id or cell.corpus_volumes is None or cell.corpus == "own":
+        return ""
+    found, printed = cell.corpus_volumes
+    return f"{clean(cell.corpus_id)}, {found:,}/{printed:,} volumes"
 
 
 def _notes(key: RowKey, column: Column, cells: Sequence[Cell]) -> list[str]:
@@ -200,7 +215,8 @@ def _notes(key: RowKey, column: Column, cells: Sequence[Cell]) -> list[str]:
 def with_settings(cells: Sequence[Cell]) -> list[tuple[RowKey, Cell]]:
     """Each cell with its row: method, corpus, and what parts it from cells of the same words.
 
-    That is what the command line set, and any deciding value that still differs among the runs of one column.
+    That is what the command line set, and any deciding value that still differs among the runs of one column, the volumes of a
+    corpus among them (not of a task's own, which go by the fold).
     """
     placed: list[tuple[RowKey, Cell]] = []
     groups = _grouped(cells, lambda c: (c.method, c.variant, c.corpus, c.partial, _asked(c), _column(c)))
@@ -208,8 +224,10 @@ def with_settings(cells: Sequence[Cell]) -> list[tuple[RowKey, Cell]]:
         configs = [_flat(cell.config) for cell in group]
         names = sorted({name for config in configs for name in config})
         differing = [name for name in names if len({_value(config, name) for config in configs}) > 1]
+        pools = len({cell.corpus_id for cell in group if cell.corpus_id}) > 1 and corpus != "own"
         for cell, config in zip(group, configs, strict=True):
             unasked = [f"{name}={_value(config, name)}" for name in differing]
+            unasked += [cell.corpus_id or f"{corpus}, volumes not recorded"] if pools else []
             setting = ", ".join([*([f"partial: {partial}"] if partial else []), *asked, *unasked])
             placed.append(((_at(method, variant), corpus, setting), cell))
     return placed

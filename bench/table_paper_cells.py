@@ -202,6 +202,8 @@ def _departures(cells: Sequence[Cell], asked: Asked, setting: str) -> Iterable[s
         yield f"preset {clean(cell.preset)}: sized by us, not the paper's network and length"
     if asked.corpus and cell.corpus != asked.corpus:
         yield f"pre-trained on {clean(cell.corpus)} in place of {asked.corpus}"
+    elif asked.corpus and (short := sorted({told for c in cells if (told := _short_pool(c))})):
+        yield f"pre-trained on {' and '.join(short)} of the paper's volumes"
     if setting:
         yield f"with {clean(setting)}"
     if any(c.n < c.n_listed or c.partial for c in cells):
@@ -215,6 +217,12 @@ def _departures(cells: Sequence[Cell], asked: Asked, setting: str) -> Iterable[s
     ours = _decoder(asked.method)
     if asked.decoder and ours and ours != asked.decoder and _kind(metric) in ("overlap", "surface"):
         yield f"our {asked.method} is fine-tuned with the decoder {ours}, the printed row with {asked.decoder}"
+
+
+def _short_pool(cell: Cell) -> str:
+    """`7,214 of 10,452` where a run had less than its corpus' paper; '' where it had all, or its record does not tell."""
+    found, printed = cell.corpus_volumes or (0, 0)
+    return f"{found:,} of {printed:,}" if found < printed else ""
 
 
 def _decoder(method: str) -> str:

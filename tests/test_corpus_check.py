@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from bench import registry
+from bench.corpora import named_corpus, pool_content
 from bench.corpus_check import check_corpus
-from tests.command_line import bench
+from bench.store import Store
+from tests.command_line import SHORT, bench
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +47,33 @@ def test_a_damaged_volume_is_named_in_the_report_and_on_the_quarantine_list(pool
 def test_a_pool_of_which_nothing_is_there_is_not_sound_but_no_error(tmp_path: Path) -> None:
     report = check_corpus("mim-1k", tmp_path, {}, partial=True)
     assert not report.exit_ok and [member.found for member in report.members] == [0, 0]
+
+
+def test_a_pool_is_named_by_what_it_holds_wherever_it_lies_as_a_run_names_it(pool: Path, tmp_path: Path) -> None:
+    report = check_corpus("mim-1k", pool, {}, partial=True)
+    elsewhere = Path(shutil.copytree(pool, tmp_path / "elsewhere"))
+    corpus = named_corpus("mim-1k", elsewhere, {}, None, partial=True)
+    assert report.id == corpus.id and re.fullmatch("mim-1k#[0-9a-f]{8}", report.id)
+    assert f"is recorded as {report.id}, 16/746" in bench("data", "check", "mim-1k", "--root", elsewhere).out
+    next(elsewhere.rglob("volume-covid19-A-*.nii.gz")).unlink()
+    less = check_corpus("mim-1k", elsewhere, {}, partial=True)
+    assert less.id != report.id and less.as_json()["id"] == less.id
+    assert less.id == named_corpus("mim-1k", elsewhere, {}, None, partial=True).id
+
+
+def test_sets_that_are_drawn_by_weight_count_into_a_pools_name() -> None:
+    card = registry.corpus("spad-55")
+    evenly = dataclasses.replace(card, members=tuple(dataclasses.replace(m, weight=1.0) for m in card.members))
+    assert pool_content(evenly, ["a", "b"]) == "a b" and pool_content(card, ["a", "b"]).startswith("a b brats23-gli*0.4 ")
+
+
+def test_a_run_and_its_plan_name_the_volumes_that_it_is_pre_trained_on(pool: Path, tmp_path: Path) -> None:
+    assert bench("phantom", "make", "msd04", "--size", "smoke", "--out", tmp_path / "data").code == 0
+    words = ("--method", "mae3d", "--task", "msd04", "--preset", "tiny", "--corpus", "mim-1k", "--partial", *SHORT)
+    places = ("--root", tmp_path / "data", "--corpus-root", pool, "--results", tmp_path / "results")
+    name = named_corpus("mim-1k", pool, {}, None, partial=True).id
+    shown = [job["what"] for job in bench("plan", *words[:-2], *places, "--json").value]
+    assert f"mae3d tiny on {name}, 16/746" in shown
+    cell = Store(tmp_path / "results").read(bench("run", *words, *places, "--json").value["cell"])
+    assert (cell.corpus_id, cell.corpus_volumes) == (name, (16, 746))
+    assert f"corpus: {name}, 16/746 volumes" in bench("table", "msd04", "--results", tmp_path / "results").out

@@ -132,6 +132,30 @@ def test_corpora_variants_and_partial_sets_have_rows_of_their_own(word: dict[str
     assert len({(row.method, row.corpus, row.setting) for row in model.sections[0].rows}) == 2
 
 
+def test_runs_on_other_volumes_of_one_corpus_are_not_averaged_and_the_volumes_stand_below() -> None:
+    """Before, a pool at hand in part and the whole pool were one row of two runs, and so were two folders."""
+    ids = ("mim-10k#aaaaaaaa", "mim-10k#bbbbbbbb")
+    volumes = ((7_214, 10_452), (10_452, 10_452))
+    cells = [
+        make_cell(seed=seed, corpus="mim-10k", corpus_id=one, corpus_volumes=count)
+        for one, count in zip(ids, volumes, strict=True)
+        for seed in (0, 1)
+    ]
+    (section,) = table(cells).sections
+    assert [(row.setting, row.entries[0] and row.entries[0].runs) for row in section.rows] == [(one, 2) for one in ids]
+    assert section.corpora == (f"{ids[0]}, 7,214/10,452 volumes", f"{ids[1]}, 10,452/10,452 volumes")
+    for form in ("rich", "md", "latex", "html"):
+        assert "7,214/10,452 volumes" in render(table(cells), form)
+    older = make_cell(seed=2, corpus="mim-10k")
+    assert table([*cells[:2], older]).sections[0].rows[0].setting == ""  # a record that does not tell parts nothing
+
+
+def test_a_tasks_own_volumes_go_by_the_fold_and_part_no_rows() -> None:
+    cells = [make_cell(seed=f, fold=f, corpus="own", corpus_id=f"own#{f}", corpus_volumes=(20, 20)) for f in range(2)]
+    (section,) = table(cells).sections
+    assert len(section.rows) == 1 and section.corpora == ()
+
+
 def test_a_setting_of_the_command_line_has_a_row_of_its_own_and_one_without_effect_has_not() -> None:
     words = ["", " --set mask_ratio=0.75", " --set workers=4 --set seed=3"]
     cells = [make_cell(seed=i, command=f"bench run --method mim{word}") for i, word in enumerate(words)]

@@ -131,6 +131,7 @@ def test_phantoms_and_runs_of_another_task_target_ratio_or_variant_stand_nowhere
         ({"protocol": "bench"}, "protocol bench in place of mim"),
         ({"preset": "small"}, "preset small: sized by us, not the paper's network and length"),
         ({"corpus": "own"}, "pre-trained on own in place of mim-1k"),
+        ({"corpus_volumes": (620, 746)}, "pre-trained on 620 of 746 of the paper's volumes"),
         ({"n": 4}, "not all cases were there: 4 of 6 test cases"),
         ({"excluded": ("img0035",)}, "test cases that pre-training saw were left out"),
         ({"command": "bench run --set mask_ratio=0.75"}, "with mask_ratio=0.75"),

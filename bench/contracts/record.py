@@ -113,8 +113,9 @@ class Cell(_Frozen):
     `n` counts test cases scored, `n_listed` those the split names; `counts` holds what was undefined (empty truths, failed
     predictions). `config` maps a phase to its resolved values, `keys` a room to its key, `differs` lists what departs from the
     paper. `exposed` maps a test case that pre-training has seen to how that is known, `exposure` says it in a sentence ('' in
-    records from before it was kept), `excluded` are the test cases left out for it. `hashes` holds full sha256 of initial and
-    final weights, of the predictions and of the per-case Parquet.
+    records from before it was kept), `excluded` are the test cases left out for it. `corpus_id` says by a hash which volumes the
+    corpus consisted of, `corpus_volumes` how many of how many in the paper's (None in records from before). `hashes` holds full
+    sha256 of initial and final weights, of the predictions and of the per-case Parquet.
     """
 
     schema_: str = Field(SCHEMA_CELL, alias="schema")
@@ -128,6 +129,8 @@ class Cell(_Frozen):
     ratio: float
     preset: str
     corpus: str
+    corpus_id: str = ""
+    corpus_volumes: tuple[int, int] | None = None
     seed: int
     pretrain_seed: int
     fold: int

@@ -190,7 +190,7 @@ def quick_fingerprint(path: Path) -> str:
         raise DataMissing(f"no file '{path.name}' in '{path.parent}'.", remedy="Complete the download.") from None
 
 
-@lru_cache(maxsize=4096)  # an archive of thousands of cases is asked for once per case
+@lru_cache(maxsize=65_536)  # an archive is asked for once per case, every file of a pool by more than one reader
 def _file_fingerprint(name: str, _bytes: int, _changed_ns: int) -> str:
     with Path(name).open("rb") as file:
         digest = hashlib.sha256(file.read(MIB))
