@@ -29,7 +29,7 @@ def find_task_folder(key: str, card: TaskCard, root: Path | None, environ: Mappi
     told = told_folder(key) if root is None else None
     if told is None:
         return find_dataset(key, card, root, environ)
-    found = _within(told, card.files, key, card.folders)
+    found = within(told, card.files, key, card.folders)
     if found is None:
         raise missing_dataset(key, card, told, environ, said_by=FILE)
     return found
@@ -43,7 +43,7 @@ def find_folder(
     Like a root, a folder of datasets.toml is taken at its word: nowhere else is looked, and it may bear any name.
     """
     told = told_folder(key) if root is None else None
-    return locate(files, key, folders, root, environ) if told is None else _within(told, files, key, folders)
+    return locate(files, key, folders, root, environ) if told is None else within(told, files, key, folders)
 
 
 def told_folder(key: str) -> Path | None:
@@ -68,7 +68,7 @@ def told_folders() -> dict[str, Path]:
         return {}
     told = _parsed(path)
     for key, value in told.items():
-        _demand_known(key, path)
+        demand_known(key, path)
         if not isinstance(value, str) or not value.strip():
             raise SpecError(
                 f"The line `{key}` must be a folder, found {value!r}.", case=str(path), remedy=_AS_IT_SHOULD
@@ -76,7 +76,8 @@ def told_folders() -> dict[str, Path]:
     return {key: path.parent / Path(value).expanduser() for key, value in told.items()}
 
 
-def _within(told: Path, files: Layout, key: str, folders: tuple[str, ...]) -> Path | None:
+def within(told: Path, files: Layout, key: str, folders: tuple[str, ...]) -> Path | None:
+    """Where a layout finds its dataset in a folder that a person named for it, whatever the folder is called; None where not."""
     return locate(files, key, folders, told, {}) or _called(files, told.name).locate(told)
 
 
@@ -89,7 +90,8 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise SpecError(f"It cannot be read: {error.strerror}.", case=str(path), remedy="Mend its rights.") from error
 
 
-def _demand_known(key: str, path: Path) -> None:
+def demand_known(key: str, path: Path) -> None:
+    """Raise SpecError where no task and no set of a corpus bears a key of the file."""
     if key in registry.names(registry.TASKS):
         return
     possible = {*registry.names(registry.TASKS), *_members()}

@@ -64,7 +64,9 @@ def test_a_pool_is_named_by_what_it_holds_wherever_it_lies_as_a_run_names_it(poo
 def test_sets_that_are_drawn_by_weight_count_into_a_pools_name() -> None:
     card = registry.corpus("spad-55")
     evenly = dataclasses.replace(card, members=tuple(dataclasses.replace(m, weight=1.0) for m in card.members))
-    assert pool_content(evenly, ["a", "b"]) == "a b" and pool_content(card, ["a", "b"]).startswith("a b brats23-gli*0.4 ")
+    assert pool_content(evenly, ["a", "b"]) == "a b" and pool_content(card, ["a", "b"]).startswith(
+        "a b brats23-gli*0.4 "
+    )
 
 
 def test_a_run_and_its_plan_name_the_volumes_that_it_is_pre_trained_on(pool: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands about data: data check, data status, phantom make."""
+"""Commands about data: data add, data check, data status, phantom make."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 def attach(app: typer.Typer) -> None:
     data = typer.Typer(help="Look at datasets on disk.", rich_markup_mode=None, no_args_is_help=True)
+    data.command(
+        "add",
+        help="Say where a dataset lies: a line of datasets.toml, written once the folder reads as that dataset. The key is a "
+        "task's, or that of a set in a corpus (bench show mim-10k).\n\nExample:  bench data add btcv /where/ever/RawData",
+    )(add)
     data.command(
         "check",
         help="Check the files of a task or a corpus: counts, checksums, geometry, labels, intensities, splits. Names unsound "
@@ -34,6 +39,25 @@ def attach(app: typer.Typer) -> None:
     )(make)
     app.add_typer(data, name="data")
     app.add_typer(phantom, name="phantom")
+
+
+def add(
+    key: Annotated[str, typer.Argument(help="A task, or a set of a corpus.")],
+    folder: Annotated[Path, typer.Argument(help="The folder that holds it.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Change a line that says otherwise.")] = False,
+    json: Json = False,
+) -> None:
+    from dataclasses import asdict
+
+    from bench.cli.console import print_json
+    from bench.datasets_add import add_folder
+
+    added = add_folder(key, folder, replace=replace)
+    if json:
+        print_json(asdict(added) | {"folder": str(added.folder)})
+        return
+    print(f"{key}: {added.cases:,} cases below {added.folder}, read by {', '.join(added.readers)}.")
+    print(f"Next: bench data check {added.readers[0]}")
 
 
 def check(
