@@ -20,7 +20,7 @@ import json
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -280,6 +280,14 @@ def watched(row: Row, ready: Ready, seconds: float, peak: float) -> dict[str, An
     }
 
 
+def goals(rows: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
+    """Which shares of the bf16 rate were reached."""
+    wanted = [row for row in rows if row.get("goal")]
+    return {
+        f"{row['row']}: {row['goal']:.0%} of the bf16 rate": row["share_of_bf16_rate"] >= row["goal"] for row in wanted
+    }
+
+
 def main() -> None:
     """Measure row by row, print each, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -313,14 +321,10 @@ def main() -> None:
     if torch.cuda.is_available() and not asked.rehearse:
         told["prefix_attention"] = [at(n, 5, torch.device("cuda"), torch.bfloat16) for n in TOKENS]
         print(json.dumps([row["ratios"] for row in told["prefix_attention"]]))
-    goals = {
-        f"{row['row']}: {row['goal']:.0%} of the bf16 rate": row["share_of_bf16_rate"] >= row["goal"]
-        for row in told["rows"]
-        if row.get("goal")
-    }
-    print(json.dumps(goals, indent=1))
+    told["goals"] = goals(told["rows"])
+    print(json.dumps(told["goals"], indent=1))
     if asked.out:
-        write_json(asked.out, told | {"goals": goals})
+        write_json(asked.out, told)
 
 
 if __name__ == "__main__":
