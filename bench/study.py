@@ -41,7 +41,8 @@ WAYS: Mapping[Way, tuple[str, ...]] = {"fine-tuning": (), "linear probe": ("fine
 @dataclass(frozen=True)
 class Pool:
     """Where a study pre-trains and tests: a task, the corpus ('' is each method's own), the metric that is compared, how its
-    runs start, and what shortens all its fine-tunings alike. Labels can be permuted where one belongs to a case as a whole."""
+    runs start, at which label ratios, and what shortens all its fine-tunings alike. Labels can be permuted where one belongs to
+    a case as a whole."""
 
     name: str
     task: str
@@ -49,6 +50,7 @@ class Pool:
     metric: str
     phantom: bool
     starts: tuple[Start, ...]
+    ratios: tuple[float, ...] = (0.1, 0.25)
     settings: tuple[str, ...] = ()
 
 
@@ -58,14 +60,14 @@ ABDOMEN = Pool("phantom abdomen", "btcv", "", "dice", True, MASKS)
 NODULES = Pool("phantom nodules", "nodulemnist3d", "", "auc", True, tuple(STARTS))
 
 
-def shortened(pool: Pool, updates: int, starts: tuple[Start, ...]) -> Pool:
-    """A pool with so many updates of fine-tuning, validated five times on the way, from some of its starts."""
+def shortened(pool: Pool, updates: int, **changes: Any) -> Pool:
+    """A pool with so many updates of fine-tuning, validated five times on the way; `changes` are of its other fields."""
     settings = (
         f"finetune.steps={updates}",
         f"finetune.evaluate_every={updates // 5}",
         f"finetune.warmup_steps={updates // 10}",
     )
-    return replace(pool, starts=starts, settings=settings)
+    return replace(pool, settings=settings, **changes)
 
 
 @dataclass(frozen=True)
@@ -73,21 +75,22 @@ class Size:
     """How much of a study is run."""
 
     pools: tuple[Pool, ...]
-    ratios: tuple[float, ...]
     seeds: tuple[int, ...]
 
 
 SIZES: Mapping[str, Size] = {
     "short": Size(
         (
-            shortened(HIPPOCAMPUS, 40, MASKS),
+            shortened(HIPPOCAMPUS, 40, ratios=(0.1,)),
             # shuffled volumes would take one more pre-training a method
-            shortened(NODULES, 200, ("scratch", "pre-trained", "permuted labels")),
+            shortened(NODULES, 200, ratios=(0.1,), starts=("scratch", "pre-trained", "permuted labels")),
         ),
-        (0.1,),
         (0,),
     ),
-    "full": Size((HIPPOCAMPUS, NODULES, ABDOMEN), (0.1, 0.25), (0, 1, 2)),
+    # a whole fine-tuning takes nine minutes on the hippocampus and twenty on the abdomen, and there are hundreds
+    "full": Size(
+        (shortened(HIPPOCAMPUS, 100), shortened(NODULES, 400), shortened(ABDOMEN, 60, ratios=(0.25,))), (0, 1, 2)
+    ),
 }
 
 
@@ -136,7 +139,7 @@ def arms(size: str, methods: Sequence[str], *, root: str = "") -> list[Arm]:
         for method in methods
         for start in pool.starts
         for way in WAYS
-        for ratio in chosen.ratios
+        for ratio in pool.ratios
         for seed in chosen.seeds
     ]
 

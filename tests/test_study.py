@@ -29,7 +29,7 @@ def place(folder: Path) -> Place:
 
 def test_a_study_crosses_pools_methods_starts_ways_ratios_and_seeds() -> None:
     full = arms("full", ["mae3d", "mim"])
-    assert len(full) == sum(len(pool.starts) for pool in SIZES["full"].pools) * 2 * len(WAYS) * 2 * 3
+    assert len(full) == 2 * sum(len(pool.starts) * len(pool.ratios) for pool in SIZES["full"].pools) * len(WAYS) * 3
     assert len({arm.spec for arm in full}) == len(full)
     short = SIZES["short"]
     assert len(arms("short", ["mae3d"])) == sum(len(pool.starts) for pool in short.pools) * len(WAYS)
@@ -104,11 +104,15 @@ def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
     assert json.loads((tmp_path / "study" / "full.json").read_text())["machine"] == {"cores": 2}
 
 
-def test_short_fine_tunings_are_validated_five_times_and_full_ones_keep_the_presets_length() -> None:
-    for arm in arms("short", ["mae3d"]):
+@pytest.mark.parametrize("size", SIZES)
+def test_fine_tunings_are_validated_five_times_and_the_full_ones_are_longer(size: str) -> None:
+    steps = {}
+    for arm in arms(size, ["mae3d"]):
         recipe = blueprint(arm.spec).setup.recipe
         assert recipe.steps == 5 * recipe.evaluate_every and recipe.warmup_steps < recipe.evaluate_every
-    assert all(not pool.settings for pool in SIZES["full"].pools)
+        steps[arm.pool.name] = recipe.steps
+    short = {arm.pool.name: blueprint(arm.spec).setup.recipe.steps for arm in arms("short", ["mae3d"])}
+    assert size == "short" or all(steps[pool] > updates for pool, updates in short.items())
 
 
 def test_the_course_of_each_run_is_read_from_its_log_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,9 @@ def attach(app: typer.Typer) -> None:
 
 
 def study(
-    size: Annotated[str, typer.Option(help="short (one seed, one ratio) or full (three seeds, two ratios).")] = "short",
+    size: Annotated[
+        str, typer.Option(help="short (one seed, one ratio; an hour) or full (three seeds, two ratios; a night).")
+    ] = "short",
     method: Annotated[str, typer.Option(help="Methods joined by commas, or all that pre-train.")] = "all",
     root: o.Root = "",
     results: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("results/runs/study"),
