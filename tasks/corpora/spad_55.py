@@ -27,6 +27,7 @@ HEART = Look(
 SPINE = Look(
     dataset="", view="abdomen", modality="t2", smoke=(12, 40, 40), mini=(16, 80, 80), spacing_mm=(4.9, 0.6, 0.6)
 )
+STRESS = replace(PELVIS, spacing_mm=(0.5, 0.5, 8.0))  # the one set with slices sixteen times as thick as its pixels
 FLAT = Look(dataset="", view="chest", modality="ct", smoke=(48, 40, 8), mini=(96, 80, 8), spacing_mm=(1.0, 1.0, 5.0))
 FUNDUS = replace(FLAT, view="abdomen")
 
@@ -148,7 +149,7 @@ SETS = (
     ("msd04", ("Task04_Hippocampus",), HEAD, 390, 1, ("msd04",), (
         Images("imagesT*/*.nii.gz", "imagesTr/hippocampus_{n:03d}.nii.gz", "MR"),
     )),
-    ("msd05", ("Task05_Prostate",), PELVIS, 96, 1, (), (
+    ("msd05", ("Task05_Prostate",), STRESS, 96, 1, (), (
         Images("imagesT*/*.nii.gz", "imagesTr/prostate_{n:03d}.nii.gz", "MR", frames="modalities"),
     )),
     ("msd06", ("Task06_Lung",), CHEST, 95, 1, ("msd06",), (
