@@ -77,7 +77,7 @@ def test_a_pool_without_its_data_is_left_out_with_the_reason(tmp_path: Path) -> 
 def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = [arm for arm in arms("full", ["mae3d"]) if arm.pool is HIPPOCAMPUS and arm.spec.ratio == 0.1]
+    kept = [arm for arm in arms("full", ["mae3d"]) if arm.pool.name == HIPPOCAMPUS.name and arm.spec.ratio == 0.1]
     gains = {"scratch": 0.0, "pre-trained": 0.1, "shuffled voxels": -0.1}
     store, keys = Store(tmp_path), {}
     for arm in kept:
