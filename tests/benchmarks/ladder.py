@@ -1,7 +1,7 @@
 """How hard the phantoms are, rung by rung: from what must tell nothing up to what tells nearly all. `make bench-ladder`.
 
     python -m tests.benchmarks.ladder [--rungs RUNG ...] [--networks TASK[:STEPS] ...] [--pretrained TASK[:STEPS] ...]
-                                      [--results DIR] [--out FILE]
+                                      [--pool CORPUS] [--processes N] [--results DIR] [--out FILE]
 
 Rungs and the bands in which the phantoms' plan wants them:
   header      logistic regression on shape, spacing, axes, bytes, files, mean, variance, place: at most 3 SE above chance
@@ -9,9 +9,9 @@ Rungs and the bands in which the phantoms' plan wants them:
   ridge       ridge on raw voxels: AUC below 0.65
   intensity   BTCV by the best interval of HU per class, and by k-means: Dice below 0.45
   network     unet3d_scratch, preset small, all labels: Dice 0.75 to 0.88, AUC 0.80 to 0.92; with 25 % at least 0.06 lower
-  pretrained  mae3d, preset small, 25 % of the labels, 5 seeds: pre-trained on the task's own images it beats scratch by more
-              than 2 SE of the mean difference; pre-trained on shuffled voxels or white noise it does not; with permuted labels
-              its mean AUC is within 3 SE of 0.5
+  pretrained  mae3d, preset small, 25 % of the labels, 5 seeds: pre-trained on --pool (the task's own images) it beats scratch
+              by more than 2 SE of the mean difference; pre-trained on shuffled voxels or white noise it does not; with permuted
+              labels its mean AUC is within 3 SE of 0.5
   described   logistic regression on 37 numbers that describe a cube by hand: no band, but what it reads is visible
   oracle      logistic regression on the latent factors: AUC above 0.97 for the class that is shown; that of the label beside it
 
@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -58,7 +59,7 @@ from tests.benchmarks.probes import (
     permuted,
     voxel_model,
 )
-from tests.benchmarks.trained_rungs import ALLOWED_SE, network, pretrained
+from tests.benchmarks.trained_rungs import ALLOWED_SE, Climb, network, pretrained
 
 SIDE = 14  # voxels an axis that the ridge sees
 RIDGE_AUC, INTENSITY_DICE, ORACLE_AUC = 0.65, 0.45, 0.97
@@ -171,16 +172,16 @@ def with_earlier(before: list[dict[str, Any]], found: list[dict[str, Any]]) -> l
     return list({one["task"]: one for one in (*before, *found)}.values())
 
 
-TRAIN: Mapping[str, Callable[[str, int, Place], dict[str, Any]]] = {"networks": network, "pretrained": pretrained}
+TRAIN: Mapping[str, Callable[[str, int, Climb], dict[str, Any]]] = {"networks": network, "pretrained": pretrained}
 
 
 def _trained(
-    train: Callable[[str, int, Place], dict[str, Any]],
+    train: Callable[[str, int, Climb], dict[str, Any]],
     named: Sequence[tuple[str, str, str]],
     before: list[dict[str, Any]],
-    results: Path,
+    climb: Climb,
 ) -> list[dict[str, Any]]:
-    return with_earlier(before, [train(task, int(steps or 0), Place.at(results)) for task, _, steps in named])
+    return with_earlier(before, [train(task, int(steps or 0), climb) for task, _, steps in named])
 
 
 def main() -> None:
@@ -193,20 +194,22 @@ def main() -> None:
         parser.add_argument(
             f"--{trained}", nargs="*", default=(), metavar="TASK[:STEPS]", help="tasks on which to train"
         )
+    parser.add_argument(
+        "--pool", default="own", help="corpus on which the reference pre-trains; own: the task's images"
+    )
+    parser.add_argument("--processes", type=int, default=1, help="runs at once, for a large device")
     parser.add_argument("--results", type=Path, default=Path("results/runs/ladder"))
     parser.add_argument("--out", type=Path, help="JSON file to write")
     asked = parser.parse_args()
     report: dict[str, Any] = {"machine": {}, **earlier(asked.out), "generator": GENERATOR_VERSION}
     named = {rung: [word.partition(":") for word in getattr(asked, rung)] for rung in TRAIN}
+    training = Climb(Place.at(asked.results, environ=dict(os.environ)), asked.pool, asked.processes)
     climb: Mapping[str, Callable[[], Any]] = {
         "intensity": lambda: intensity(asked.results),
         "questions": lambda: questions(asked.images, asked.chests),
         "oracle": lambda: [found for task in classification_tasks() if (found := oracle(task, 1_000))],
         "described": lambda: [described(task, asked.results) for task in DESCRIBED],
-    } | {
-        rung: partial(_trained, train, named[rung], report.get(rung, []), asked.results)
-        for rung, train in TRAIN.items()
-    }
+    } | {rung: partial(_trained, train, named[rung], report.get(rung, []), training) for rung, train in TRAIN.items()}
     for rung in asked.rungs:
         if rung not in TRAIN or named[rung]:
             report["machine"][rung] = machine(["torch", "scikit-learn", "numpy"])

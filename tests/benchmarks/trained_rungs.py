@@ -5,16 +5,20 @@ Every training is an ordinary run, so that what was finished is read from the re
 
 from __future__ import annotations
 
+import itertools
 import math
+import multiprocessing
 import statistics
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from bench import registry
 from bench.chain import blueprint
 from bench.contracts.record import Cell
 from bench.run import Place, run
-from bench.spec import make_spec
+from bench.spec import RunSpec, make_spec
 
 RATIOS = (0.25, 1.0)
 FEWER_LABELS = 0.06
@@ -23,20 +27,30 @@ NETWORK: Mapping[str, tuple[float, float]] = {"dice": (0.75, 0.88), "auc": (0.80
 SEEDS, FEW, ALLOWED_SE, HELPS_SE = range(5), 0.25, 3.0, 2.0
 PRETRAINING = ("pretrain.steps=3000", "pretrain.batch_size=16")
 """Longer than the two minutes of preset `small`, in which a masked autoencoder stays where all tokens say the same."""
-STARTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "scratch": ("none", ()),
-    "pre-trained": ("own", PRETRAINING),
-    "shuffled voxels": ("own", (*PRETRAINING, "shuffled_voxels=true")),
-    "white noise": ("own", (*PRETRAINING, "white_noise=true")),
-    "permuted labels": ("own", (*PRETRAINING, "finetune.permuted_labels=true")),
+STARTS: Mapping[str, tuple[str, ...]] = {
+    "scratch": (),
+    "pre-trained": PRETRAINING,
+    "shuffled voxels": (*PRETRAINING, "shuffled_voxels=true"),
+    "white noise": (*PRETRAINING, "white_noise=true"),
+    "permuted labels": (*PRETRAINING, "finetune.permuted_labels=true"),
 }
-"""How a run of the reference starts: its corpus and settings. `own` is the pool: all training images of the task, labels unseen."""
+"""What a run of the reference sets, by its start; all but the first pre-train on the pool, labels unseen."""
 
 
-def network(task: str, steps: int, place: Place) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Climb:
+    """Where runs go, on what the reference pre-trains (`own`: all training images of the task), and how many runs go at once."""
+
+    place: Place
+    pool: str = "own"
+    processes: int = 1
+
+
+def network(task: str, steps: int, climb: Climb) -> dict[str, Any]:
     """The small network from scratch at both ratios; `steps` 0 keeps the preset's."""
     metric = metric_of(task)
-    cells = {ratio: _cell(place, "unet3d_scratch", task, ratio, 0, "none", length_of(steps)) for ratio in RATIOS}
+    specs = [_spec("unet3d_scratch", task, ratio, 0, "none", length_of(steps)) for ratio in RATIOS]
+    cells = dict(zip(RATIOS, _cells(specs, climb), strict=True))
     scores = {ratio: cell.scores[metric] or 0.0 for ratio, cell in cells.items()}
     low, high = NETWORK[metric]
     return {
@@ -51,23 +65,35 @@ def network(task: str, steps: int, place: Place) -> dict[str, Any]:
     }
 
 
-def pretrained(task: str, steps: int, place: Place) -> dict[str, Any]:
+def pretrained(task: str, steps: int, climb: Climb) -> dict[str, Any]:
     """The reference masked autoencoder at few labels, from each start and for each seed of fine-tuning; a gain over scratch is
     paired by seed. Pre-training sees the shape that fine-tuning sees. Labels are permuted where one belongs to a case."""
     metric = metric_of(task)
     plan = blueprint(make_spec(method="mae3d", task=task, preset="small", corpus="none"))
     crop = f"pretrain.crop={','.join(map(str, plan.setup.sight.shape))}"
-    cells: dict[str, list[Cell]] = {}
-    for start, (corpus, changes) in STARTS.items():
-        if start == "permuted labels" and metric != "auc":
-            continue
-        settings = (*length_of(steps), *changes, *((crop,) if changes else ()))
-        cells[start] = [_cell(place, "mae3d", task, FEW, seed, corpus, settings) for seed in SEEDS]
-    scores = {start: [cell.scores[metric] or math.nan for cell in found] for start, found in cells.items()}
-    some = cells["pre-trained"][0]
+    specs = {
+        (start, seed): _spec(
+            "mae3d",
+            task,
+            FEW,
+            seed,
+            climb.pool if changes else "none",
+            (*length_of(steps), *changes, *((crop,) if changes else ())),
+        )
+        for start, changes in STARTS.items()
+        if start != "permuted labels" or metric == "auc"
+        for seed in SEEDS
+    }
+    cells = dict(zip(specs, _cells(list(specs.values()), climb), strict=True))
+    scores: dict[str, list[float]] = {}
+    for (start, _), cell in cells.items():
+        scores.setdefault(start, []).append(cell.scores[metric] or math.nan)
+    some = cells["pre-trained", 0]
     return {
         "task": task,
         "metric": metric,
+        "pool": climb.pool,
+        "device": some.training["finetune"]["device"],
         "steps": some.training["finetune"]["steps"],
         "test_cases": some.n,
         "scores": {start: [round(value, 4) for value in found] for start, found in scores.items()},
@@ -109,10 +135,20 @@ def length_of(steps: int) -> tuple[str, ...]:
     return (f"finetune.steps={steps}",) if steps else ()
 
 
-def _cell(
-    place: Place, method: str, task: str, ratio: float, seed: int, corpus: str, settings: tuple[str, ...]
-) -> Cell:
+def _spec(method: str, task: str, ratio: float, seed: int, corpus: str, settings: tuple[str, ...]) -> RunSpec:
     words = {"method": method, "task": task, "ratio": ratio, "seed": seed, "preset": "small", "corpus": corpus}
-    cell = run(make_spec(**words, settings=settings, phantom=True), place)
-    assert cell is not None  # one process
+    return make_spec(**words, settings=settings, phantom=True)
+
+
+def _cells(specs: Sequence[RunSpec], climb: Climb) -> list[Cell]:
+    """The records of runs, in order. Several processes take one run each; those that share a pre-training wait for it."""
+    if climb.processes == 1:
+        return [_cell(spec, climb.place) for spec in specs]
+    with ProcessPoolExecutor(climb.processes, multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(_cell, specs, itertools.repeat(climb.place)))
+
+
+def _cell(spec: RunSpec, place: Place) -> Cell:
+    cell = run(spec, place)
+    assert cell is not None  # one process a run
     return cell
