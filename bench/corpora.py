@@ -55,6 +55,11 @@ class CorpusCases:
         return corpus_id(self.key, self.content_hash)
 
     @property
+    def told(self) -> str:
+        """Example: `mim-10k#a1b2c3d4, 7,214/10,452`."""
+        return f"{self.id}, {self.found:,}/{self.printed:,}"
+
+    @property
     def offers(self) -> frozenset[str]:
         """What every case offers: a volume, and a report where all records hold one."""
         told = all(record.text for _, records in self.members for record in records)

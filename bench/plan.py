@@ -110,7 +110,7 @@ def _pool(chain: Chain) -> str:
     word, corpus = chain.words.corpus_word, chain.words.corpus
     if word == "own" or corpus is None:
         return f"{word} ({chain.words.spec.task})" if word == "own" else word
-    return f"{corpus.id}, {corpus.found:,}/{corpus.printed:,}"
+    return corpus.told
 
 
 def _number(value: float | None) -> str:

@@ -56,7 +56,7 @@ def pretrain_alone(*, method: str, task: str, folder: str, place: Place, **words
         encoder = pretrain_for(chain, place)
         if encoder is None:
             raise SpecError(f"The method '{spec.method}' does not pre-train.", case=spec.method)
-        return _told(encoder, chain.keys[f"pretrain:{list(chain.blueprint.phases)[-1]}"])
+        return _told(encoder, chain.keys[f"pretrain:{list(chain.blueprint.phases)[-1]}"], chain.words.corpus)
     spec = make_spec(method=method, task="", preset=words["preset"], settings=words["settings"])
     name, card = spec.method, registry.method(spec.method)
     if card.build is None:
@@ -87,7 +87,7 @@ def pretrain_alone(*, method: str, task: str, folder: str, place: Place, **words
     for phase, path in folders.items() if is_first() else ():
         draw_curves(path, title=f"{name} {phase}")
         draw_pictures(path)
-    return _told(encoder, before)
+    return _told(encoder, before, corpus)
 
 
 def finetune_alone(spec: RunSpec, place: Place) -> dict[str, Any]:
@@ -261,5 +261,6 @@ def _looks_like_hu(folder: Path) -> bool:
     return bool(records) and float(read_image(folder, records[0]).array.min()) < -500
 
 
-def _told(encoder: Path, key: str) -> dict[str, Any]:
-    return {"encoder": str(encoder), "log": str(encoder.with_name("log.jsonl")), "key": key}
+def _told(encoder: Path, key: str, corpus: CorpusCases | None) -> dict[str, Any]:
+    log = encoder.with_name("log.jsonl")
+    return {"encoder": str(encoder), "log": str(log), "key": key, "corpus": corpus.told if corpus else ""}

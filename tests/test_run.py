@@ -10,6 +10,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -377,7 +378,8 @@ def test_predicting_nothing_and_with_a_lost_model_are_told(done: Done, images: P
 def test_pre_training_alone_on_a_folder_leaves_encoder_log_and_curves(images: Path, tmp_path: Path) -> None:
     words = ("pretrain", "--method", "mae3d", "--preset", "tiny", "--root", images, "--set", "steps=2", "--json")
     found = bench(*words, "--device", "cpu", "--results", tmp_path).value
-    assert set(found) == {"encoder", "log", "key"}
+    assert set(found) == {"encoder", "log", "key", "corpus"}
+    assert re.fullmatch(r"folder#[0-9a-f]{8}, (\d+)/\1", found["corpus"])
     assert all(Path(found[name]).stat().st_size for name in ("encoder", "log"))
     assert Path(found["encoder"]).with_name("curves.png").stat().st_size
     again = files_of(tmp_path / "runs")

@@ -192,6 +192,16 @@ def test_the_voxels_beyond_the_first_twenty_are_read_on_demand_and_only_once(
     assert {key: len(one["images"]) for key, one in lock().items()} == {"btcv": 8, "tcia-covid19": 8}
 
 
+def test_copies_of_a_file_are_told_though_no_voxel_was_read(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import corpus_check
+
+    monkeypatch.setattr(corpus_check, "VOXELS_OF", 1)
+    *_, first, last = pooled(data)
+    shutil.copy(first, last)
+    report = corpus_check.check_corpus("mim-1k", data, {}, partial=True, trust=Trust("mim-1k"))
+    assert f"1 images of tcia-covid19 stand there twice: {last.name} = {first.name}." in report.notes
+
+
 def test_images_of_another_dataset_are_told_whatever_they_are_called_there(data: Path) -> None:
     image = next(data.rglob("volume-covid19-A-*_ct.nii.gz"))
     twin = pooled(data)[0]

@@ -211,7 +211,7 @@ def pretrain(
     if json:
         print_json(found)
         return
-    print(f"Encoder: {found['encoder']}\nLog:     {found['log']}")
+    print(f"Encoder: {found['encoder']}\nLog:     {found['log']}\nCorpus:  {found['corpus']}")
     print(f"Next:    bench run --method {method} --task TASK --weights {found['encoder']}")
 
 
