@@ -103,7 +103,7 @@ class PredictConfig(SpadConfig, SpadViTConfig):
     mask_ratio: float = 0.55  # Sec. 4.1
     masked_keep_position: bool = False  # released code, mask tokens replace positions too; BEiT's keep them
     eva02_file: str = from_disk("")  # App. B, EVA-02-B's weights; empty starts from scratch
-    eva02_class_row: int = 0  # ours, the class token's own position; the released code takes row 1, a patch's
+    eva02_class_row: int = 0  # ours, as every SPAD-ViT's, and part of each key since the first results
 
     def token_side(self) -> int:
         return self.patch

@@ -32,7 +32,7 @@ METHOD = MethodCard(
     full=SpadViTConfig(),
     small=SMALL,
     tiny=replace(SMALL, width=48, depth=4, heads=4, taps=(1, 2, 3, 4)),
-    ref_code=SpadViTConfig(even_axis=0, eva02_eps=1e-5),
+    ref_code=SpadViTConfig(even_axis=0, eva02_eps=1e-5, eva02_class_row=1),  # released code
     needs=frozenset(),
     dims={2, 3},
     corpus="none",

@@ -151,12 +151,14 @@ class AdaptedSpadViT(SpadViT):
         taps: tuple[int, ...],
         norm_eps: float = 1e-5,
         eva02_eps: float = 1e-6,
+        eva02_class_row: int = 0,
     ) -> None:
         if len(taps) != LEVELS or list(taps) != sorted(taps) or not 1 <= taps[0] <= taps[-1] <= depth:
             raise SpecError(
                 f"{LEVELS} rising blocks of {depth} are asked for, found {taps}.", remedy="For example 4,6,8,12 of 12."
             )
-        self.da, self.depth_axis, self.taps, self.eva02_eps = da, depth_axis, taps, eva02_eps
+        self.da, self.depth_axis, self.taps = da, depth_axis, taps
+        self.eva02_eps, self.eva02_class_row = eva02_eps, eva02_class_row
         self.kernel: Shape3 = (max(patch >> da, 1), patch, patch)
         shape = along_first(sight.shape, depth_axis)
         grid = tuple(side // step for side, step in zip(shape, self.kernel, strict=True))
@@ -242,7 +244,7 @@ class AdaptedSpadViT(SpadViT):
         """As every encoder; a file of EVA-02-B is brought to our names and shapes first, and brings the epsilon of its norms."""
         if not is_eva02(weights):
             return super().adopt(weights, declared=declared)
-        adopted = super().adopt(converted_eva02(weights, self, 0)[0], declared=True)
+        adopted = super().adopt(converted_eva02(weights, self, self.eva02_class_row)[0], declared=True)
         self.keep_eps(torch.tensor(self.eva02_eps, device=self.cls_token.device))
         return adopted
 

@@ -20,6 +20,7 @@ class SpadViTConfig(MethodConfig):
     heads: int = 12  # EVA-02-B, Sec. 4.1
     norm_eps: float = 1e-5  # released code, where EVA-02's weights are not taken
     eva02_eps: float = later(1e-6)  # EVA-02-B's own, with its weights; the released code keeps 1e-5
+    eva02_class_row: int = later(0)  # ours, the class token's own position; the released code takes row 1, a patch's
     taps: tuple[int, ...] = (4, 6, 8, 12)  # released code, blocks whose outputs segmentation reads
     even_axis: int = 2  # ours, depth axis (x, y, z) where no spacing stands out; the released code keeps 0
 
@@ -51,4 +52,5 @@ def build_encoder(config: SpadViTConfig, sight: Sight) -> AdaptedSpadViT:
         taps=config.taps,
         norm_eps=config.eps(),
         eva02_eps=config.eva02_eps,
+        eva02_class_row=config.eva02_class_row,
     )

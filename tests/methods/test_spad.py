@@ -450,7 +450,7 @@ def test_eva02_weights_from_a_file_start_the_transformer_and_its_mask_token(tmp_
         method(predict={"eva02_file": str(tmp_path / "eva02.pt"), "norm_eps": 1e-3})
 
 
-def test_the_released_code_keeps_its_epsilon_under_eva02s_weights_and_the_paper_takes_theirs() -> None:
+def test_the_released_code_keeps_its_epsilon_and_class_row_under_eva02s_weights_and_the_paper_takes_theirs() -> None:
     from methods import spad_scratch
     from tests.nets.test_spad_networks import eva02
 
@@ -460,12 +460,15 @@ def test_the_released_code_keeps_its_epsilon_under_eva02s_weights_and_the_paper_
         1e-6,
     )
     for card, tiny in ((METHOD, METHOD.tiny["predict"]), (spad_scratch.METHOD, spad_scratch.METHOD.tiny)):
-        for preset, eps in (("full", 1e-6), ("ref_code", 1e-5)):
+        for preset, eps, row in (("full", 1e-6, 0), ("ref_code", 1e-5, 1)):
             told = getattr(card, preset)
             told = told["predict"] if card is METHOD else told
-            config = dataclasses.replace(tiny, eva02_eps=told.eva02_eps)
+            config = dataclasses.replace(tiny, eva02_eps=told.eva02_eps, eva02_class_row=told.eva02_class_row)
             encoder = card.encoder(config, Sight(1, (32, 32, 32), None, Intensity("asis")))
-            encoder.adopt(eva02(), declared=False)
+            encoder.adopt(weights := eva02(), declared=False)
+            torch.testing.assert_close(
+                encoder.cls_token.data, weights["cls_token"].flatten() + weights["pos_embed"][0, row]
+            )
             assert encoder.norm.eps == pytest.approx(eps) and encoder.blocks[0].norm1.eps == pytest.approx(eps)
 
 
