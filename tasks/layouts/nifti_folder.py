@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,23 +26,19 @@ LOOK = Look(
 class NiftiFolder:
     """Volumes at any depth; a file counts when its name is `prefix` + case + `suffix` + `.nii[.gz]`.
 
-    `case` is a regular expression that a case id must match whole. With `fixed_name` (`ct`), every volume bears that name
-    and its folder is the case. Folders called label*, mask* or seg* are passed over, and no record carries a mask. Where
-    two files would give one case id, the id is the path below the folder. Where file names do not tell one set from another,
-    the folder, or one around it, must bear one of `names`.
+    With `fixed_name` (`ct`), every volume bears that name and its folder is the case. Folders called label*, mask* or seg* are
+    passed over, and no record carries a mask. Where two files would give one case id, the id is the path below the folder.
     """
 
     prefix: str = ""
     suffix: str = ""
     fixed_name: str = ""
-    case: str = ""
-    names: tuple[str, ...] = ()
     modality: Literal["CT", "MR"] = "CT"
     look: Look = LOOK
     version: str = "1.0.0"
 
     def locate(self, root: Path) -> Path | None:
-        return first_within(root, lambda folder: self._is_named(folder) and self._is_here(folder))
+        return first_within(root, self._is_here)
 
     def records(self, folder: Path) -> list[Record]:
         source = source_of(folder)
@@ -89,13 +84,7 @@ class NiftiFolder:
         long_enough = len(stem) > len(self.prefix) + len(self.suffix)
         if not (long_enough and stem.startswith(self.prefix) and stem.endswith(self.suffix)):
             return None
-        middle = stem[len(self.prefix) : len(stem) - len(self.suffix)]
-        return middle if not self.case or re.fullmatch(self.case, middle) else None
-
-    def _is_named(self, folder: Path) -> bool:
-        return not self.names or bool(
-            {name.casefold() for name in self.names} & {part.casefold() for part in folder.parts}
-        )
+        return stem[len(self.prefix) : len(stem) - len(self.suffix)]
 
     def _is_here(self, folder: Path) -> bool:
         """A volume lies in the folder, or in a folder of it where volumes have folders of their own."""
