@@ -42,11 +42,13 @@ _STYLE = {
 
 @contextmanager
 def new_figure(inches: tuple[float, float], layout: Literal["constrained"] | None = "constrained") -> Iterator[Figure]:
-    """A figure in our style that no window and no global state knows of."""
+    """A figure in our style, whatever a matplotlibrc of the reader's own says, that no window and no global state knows of."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
         yield Figure(figsize=inches, dpi=150, layout=layout, facecolor="white")
 
 

@@ -32,8 +32,6 @@ COMMANDS = (
 
 @pytest.fixture(autouse=True)
 def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("BENCH_DATA", raising=False)
-    monkeypatch.delenv("nnUNet_raw", raising=False)
     monkeypatch.chdir(tmp_path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from bench.case_rows import CaseRow
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.figure import CaseImages, best_median_worst, curves, overlays, rank_cases
 from bench.figure_overlays import PLANES, _face, _palette, _view, _widest
+from tests.real_volumes import real
 
 Volume = np.ndarray[Any, Any]
 SKY_RGB = np.array([0x56, 0xB4, 0xE9]) / 255
@@ -65,6 +65,23 @@ def test_curves_show_losses_evaluations_and_rate_with_the_same_bytes_each_time(t
     assert one == two
     for colour in ("#E69F00", "#56B4E9", "#0072B2", "#D55E00", "#009E73"):
         assert colour_share(tmp_path / "a.png", colour) > 1e-4
+
+
+def test_settings_of_the_readers_own_change_no_figure(tmp_path: Path) -> None:
+    import matplotlib
+
+    log = write_log(tmp_path / "log.jsonl")
+    plain = curves(log, tmp_path / "plain.png").read_bytes()
+    own = {
+        "lines.linewidth": 7,
+        "axes.facecolor": "black",
+        "figure.dpi": 30,
+        "savefig.dpi": 30,
+        "savefig.bbox": "tight",
+    }
+    with matplotlib.rc_context(own):
+        assert curves(log, tmp_path / "own.png").read_bytes() == plain
+        assert matplotlib.rcParams["lines.linewidth"] == 7
 
 
 def test_each_phase_has_a_column_of_its_own(tmp_path: Path) -> None:
@@ -260,9 +277,7 @@ def test_without_a_defined_score_nothing_can_be_picked(tmp_path: Path) -> None:
 
 @pytest.mark.data
 def test_a_real_hippocampus_is_drawn(tmp_path: Path) -> None:
-    root = Path(os.environ.get("BENCH_DATA", "")) / "msd04" / "Task04_Hippocampus"
-    if not os.environ.get("BENCH_DATA") or not root.is_dir():
-        pytest.skip("BENCH_DATA holds no msd04")
+    root = real("msd04/Task04_Hippocampus")
     import nibabel
 
     first = sorted((root / "labelsTr").glob("hippo*.nii.gz"))[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,6 @@ from bench.spec import RunSpec
 from bench.store import Store
 from bench.train.hardware import Hardware
 from tests.command_line import bench
-
-
-@pytest.fixture(autouse=True)
-def _no_data_of_ones_own() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("BENCH_DATA", "BENCH_CACHE", "nnUNet_raw"):
-            patch.delenv(name, raising=False)
-        yield
 
 
 def place(folder: Path) -> Place:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
@@ -161,14 +160,6 @@ def test_what_a_card_says_of_a_task_goes_before_what_its_sets_say() -> None:
 
 
 # Runs ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def _no_data_of_ones_own() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("BENCH_DATA", "BENCH_CACHE", "nnUNet_raw"):
-            patch.delenv(name, raising=False)
-        yield
 
 
 def spec_of(task: str, corpus: str, tmp_path: Path, **more: bool) -> tuple[RunSpec, Place]:

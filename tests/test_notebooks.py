@@ -35,8 +35,6 @@ def code(text: str) -> ast.Module:
 @pytest.fixture
 def kernel_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a kernel sees: this checkout, folders of its own, no data of anyone's, no way to a network."""
-    for name in ("BENCH_DATA", "BENCH_CACHE", "nnUNet_raw", "IPYTHONDIR"):
-        monkeypatch.delenv(name, raising=False)
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "TMPDIR"):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(name, str(tmp_path / name))

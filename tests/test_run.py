@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,14 +51,6 @@ class Done:
 
 def run(results: Path, *words: str) -> Answer:
     return bench("run", *OWN_MAE, *SHORT, "--results", results, "--json", *words)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_data_of_ones_own() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("BENCH_DATA", "BENCH_CACHE", "nnUNet_raw"):
-            patch.delenv(name, raising=False)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,6 @@ SHORT = (
     "--device",
     "cpu",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_data_of_ones_own() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("BENCH_DATA", "BENCH_CACHE", "nnUNet_raw"):
-            patch.delenv(name, raising=False)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -21,14 +21,6 @@ from bench.store import Store
 from tests.command_line import Answer, bench
 
 TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=1", "--set", "finetune.evaluate_every=0")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_data_of_ones_own() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("BENCH_DATA", "BENCH_CACHE", "nnUNet_raw"):
-            patch.delenv(name, raising=False)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from bench.contracts.cards import Intensity, Protocol, SegmentationTask, SplitRule
 from bench.data.formats import encode_nifti
@@ -82,11 +80,3 @@ def write_label(folder: Path, case: str, array: np.ndarray, *, affine: Any = AFF
 
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def real_data() -> dict[str, str]:
-    """The environment that points at real volumes; skips the test where there is none."""
-    root = os.environ.get("BENCH_DATA", "")
-    if not (root and (Path(root) / "msd04").is_dir() and (Path(root) / "la").is_dir()):
-        pytest.skip("real volumes are absent: set BENCH_DATA to the folder that holds msd04 and la")
-    return {"BENCH_DATA": root}

@@ -23,6 +23,7 @@ from bench.data.cache import CachedCases, prepare
 from bench.data.preparation import CacheRecipe
 from bench.data.resample import native_labels, resample_image, resample_label
 from bench.data.volumes import label_map, read_image, read_label, to_native, write_nifti
+from tests.real_volumes import real
 
 LAS = as_affine(np.array([[-1.0, 0, 0, 30], [0, 1.0, 0, 0], [0, 0, 2.0, 0], [0, 0, 0, 1]]))
 HU = Intensity("hu", (-175.0, 250.0))
@@ -419,9 +420,7 @@ def test_case_ids_with_slashes_become_flat_file_names(data: tuple[Path, list[Rec
 
 @pytest.mark.data
 def test_real_hippocampi_are_prepared_as_tasks_md_asks(tmp_path: Path) -> None:
-    root = Path(os.environ.get("BENCH_DATA", "")) / "msd04/Task04_Hippocampus"
-    if "BENCH_DATA" not in os.environ or not root.is_dir():
-        pytest.skip("real volumes are absent: set BENCH_DATA to the folder that holds msd04")
+    root = real("msd04/Task04_Hippocampus")
     names = [
         path.name.removesuffix(".nii.gz") for path in sorted((root / "imagesTr").glob("hippocampus_*.nii.gz"))[:30]
     ]

@@ -21,6 +21,7 @@ from bench.data.find import find_dataset
 from bench.data.splits import Parts, lists
 from bench.data.volumes import write_nifti
 from tests import tiny_dataset as tiny
+from tests.real_volumes import real
 
 CASE = "tiny_003"
 
@@ -313,7 +314,7 @@ def test_the_real_volumes_are_clean_and_the_rest_is_named_as_missing(
     task: str, found: tuple[int, ...], missing: tuple[int, ...]
 ) -> None:
     card = registry.task(task)
-    folder = find_dataset(task, card, None, tiny.real_data())
+    folder = find_dataset(task, card, real(task).parent, {})
     parts = lists(card.protocols["bench"].split, registry.splits_folder())
     report = check(card, folder, parts, partial=True)
     assert (

@@ -12,6 +12,7 @@ from bench import registry
 from bench.contracts.errors import DataMissing
 from bench.data.find import find_dataset, first_within, locate
 from tests import tiny_dataset as tiny
+from tests.real_volumes import real
 
 CARD = tiny.card()
 
@@ -103,9 +104,8 @@ def test_names_and_data_are_checked_without_torch_monai_or_pandas() -> None:
 @pytest.mark.data
 @pytest.mark.parametrize(("task", "name", "count"), [("msd04", "Task04_Hippocampus", 200), ("la", "la", 20)])
 def test_the_real_volumes_are_found_by_official_name_or_key(task: str, name: str, count: int) -> None:
-    environ = tiny.real_data()
-    card = registry.task(task)
-    folder = find_dataset(task, card, None, environ)
+    place, card = real(task).parent, registry.task(task)
+    folder = find_dataset(task, card, None, {"BENCH_DATA": str(place)})
     assert folder.name == name and len(card.files.records(folder)) == count
-    assert find_dataset(task, card, Path(environ["BENCH_DATA"]), {}) == folder
+    assert find_dataset(task, card, place, {}) == folder
     assert find_dataset(task, card, folder, {}) == folder

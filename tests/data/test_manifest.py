@@ -18,6 +18,7 @@ from bench.data.find import find_dataset
 from bench.data.manifest import Manifest, build
 from tests import tiny_dataset as tiny
 from tests.command_line import bench
+from tests.real_volumes import real
 
 
 @pytest.fixture
@@ -185,7 +186,7 @@ class OnePatient:
 )
 def test_real_volumes_give_a_manifest_of_what_is_there(task: str, n: dict[str, int], tmp_path: Path) -> None:
     card = registry.task(task)
-    folder = find_dataset(task, card, None, tiny.real_data())
+    folder = find_dataset(task, card, real(task).parent, {})
     made = build(task, card, "bench", folder=folder, splits_folder=registry.splits_folder())
     manifest.write(made, tmp_path)
     assert made.header.n == n and manifest.read(tmp_path) == made

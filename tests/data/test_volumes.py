@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import os
 import struct
 import sys
 from pathlib import Path
@@ -35,6 +34,7 @@ from bench.data.volumes import (
     write_nifti,
     write_nrrd,
 )
+from tests.real_volumes import real
 
 ORIENTATIONS = [
     "".join(letter[sign] for letter, sign in zip(letters, signs, strict=True))
@@ -430,13 +430,6 @@ def test_values_that_a_dtype_cannot_hold_are_not_written(tmp_path: Path) -> None
     with pytest.raises(ValueError, match="do not fit"):
         write_nifti(tmp_path / "x.nii.gz", np.full((2, 2, 2), 300), affine=RAS_AFFINE, dtype=np.uint8)
     assert not list(tmp_path.iterdir())
-
-
-def real(part: str) -> Path:
-    root = os.environ.get("BENCH_DATA")
-    if not root or not (Path(root) / part).is_dir():
-        pytest.skip(f"real volumes are absent: set BENCH_DATA to the folder that holds {part}")
-    return Path(root) / part
 
 
 @pytest.mark.data

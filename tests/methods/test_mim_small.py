@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from bench.contracts.cards import Intensity, Sight
 from methods.mim import SMALL, MiM
+from tests.real_volumes import real
 
 
 def hippocampi(count: int) -> torch.Tensor:
     """(count, 1, 48, 64, 48) float16: z-scored, padded on both sides with the least value."""
     import nibabel
 
-    folder = Path(os.environ["BENCH_DATA"]) / "msd04" / "Task04_Hippocampus" / "imagesTr"
+    folder = real("msd04/Task04_Hippocampus/imagesTr")
     volumes = []
     for path in sorted(folder.glob("hippocampus_*.nii.gz"))[:count]:
         voxels = np.asarray(nibabel.load(path).dataobj, dtype=np.float32)  # type: ignore[attr-defined]
@@ -29,7 +27,6 @@ def hippocampi(count: int) -> torch.Tensor:
 
 @pytest.mark.slow
 @pytest.mark.data
-@pytest.mark.skipif("BENCH_DATA" not in os.environ, reason="real volumes are absent: set BENCH_DATA")
 def test_small_rebuilds_hidden_hippocampus_better_than_guessing_the_mean() -> None:
     """Guessing each token's mean costs 4095/4096 where no token is constant, as in these volumes at level 1."""
     torch.manual_seed(0)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -31,7 +30,6 @@ from tests.methods.test_mim_small import hippocampi
 
 @pytest.mark.slow
 @pytest.mark.data
-@pytest.mark.skipif("BENCH_DATA" not in os.environ, reason="real volumes are absent: set BENCH_DATA")
 def test_small_rebuilds_hippocampi_and_names_hidden_patches_better_than_by_frequency() -> None:
     """A word's frequency alone scores the entropy of mean use, near ln 128 = 4.85 under the usage term."""
     torch.manual_seed(0)

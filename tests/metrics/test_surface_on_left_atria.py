@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
@@ -11,14 +10,14 @@ import pytest
 
 from bench.metrics.surface import label_map_scores
 from tests.metrics.plain_surface import monai_scores
+from tests.real_volumes import ROOT
 
 SPACING_MM = (0.625, 0.625, 0.625)
-BENCH_DATA = os.environ.get("BENCH_DATA", "")
-FILES = sorted(Path(BENCH_DATA or "absent").glob("la/2018LA_Seg_Training Set/*/mri_norm2.h5"))
+FILES = sorted(ROOT.glob("la/2018LA_Seg_Training Set/*/mri_norm2.h5")) if ROOT else []
 
 pytestmark = [
     pytest.mark.data,
-    pytest.mark.skipif(not FILES, reason=f"no left-atrium files under BENCH_DATA ('{BENCH_DATA}')"),
+    pytest.mark.skipif(not FILES, reason="real volumes are absent: set BENCH_DATA to the folder that holds la"),
 ]
 
 

@@ -1,0 +1,33 @@
+"""No test knows whose machine it runs on: neither data nor settings of a developer's own reach one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.data.find import PLACES
+from tests import real_volumes  # noqa: F401  (reads $BENCH_DATA before it is hidden)
+
+HIDDEN = (*PLACES, "BENCH_CACHE", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "MATPLOTLIBRC")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An empty home, an empty working directory (so no datasets.toml), and none of the variables that name data or settings.
+
+    What programs keep in a cache is no setting: the cache stays, or each session would look through all fonts again.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in HIDDEN:
+            patch.delenv(name, raising=False)
+        patch.setenv("XDG_CACHE_HOME", cache)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        here = tmp_path_factory.mktemp("here")
+        patch.chdir(here)
+        yield
+        left = sorted(path.name for path in here.iterdir())
+    assert not left, f"Some test of this session left {left} in the working directory: give its command a folder."
