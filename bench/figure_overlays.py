@@ -74,22 +74,9 @@ def overlays(
             panel = figure.add_subplot(grid[0, column], anchor="NW")
             face, extent = _face(image, axis, at), _extent(image.shape, axis, spacing)
             panel.imshow(face, "gray", vmin=low, vmax=high, extent=extent, origin="lower", interpolation="bilinear")
-            _outline(
-                panel,
-                _face(truth, axis, at),
-                axis,
-                spacing,
-                {label: palette[label, "solid"] for label in shown},
-                "solid",
-            )
-            _outline(
-                panel,
-                _face(pred, axis, at),
-                axis,
-                spacing,
-                {label: palette[label, "dashed"] for label in shown},
-                "dashed",
-            )
+            for mask, stroke in ((truth, "solid"), (pred, "dashed")):
+                colours = {label: palette[label, stroke] for label in shown}
+                _outline(panel, _face(mask, axis, at), axis, spacing, colours, stroke)
             if len(shown) > TOLD_BY_COLOUR:
                 _number(panel, _face(truth, axis, at), axis, spacing)
             _dress(panel, f"{plane}, slice {at}", letters, box)

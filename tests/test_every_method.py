@@ -27,6 +27,7 @@ import methods
 from bench import registry
 from bench.contracts.cards import Intensity, MethodCard, MethodConfig, PhaseConfig, Shape3, Sight, phases
 from bench.contracts.method import Batch, Encoder, Method, Phase
+from bench.data.patches import overlap
 from bench.nets.decoders import build_decoder
 from bench.train.loop import Hardware, Job, train
 from bench.train.seeds import generator
@@ -65,12 +66,8 @@ class Memory:
     def read(self, case: str, start: Shape3, size: Shape3) -> np.ndarray[Any, Any]:
         volume = self.volumes[case]
         out = np.full((1, *size), volume.min(), volume.dtype)
-        source, target = [], []
-        for first, length, have in zip(start, size, self.shape(case), strict=True):
-            low, high = max(first, 0), min(first + length, have)
-            source.append(slice(low, high))
-            target.append(slice(low - first, high - first))
-        out[(slice(None), *target)] = volume[(slice(None), *source)]
+        inner, outer = overlap(self.shape(case), start, size)
+        out[(slice(None), *outer)] = volume[(slice(None), *inner)]
         return out
 
     def fields(self, case: str) -> Mapping[str, Any]:

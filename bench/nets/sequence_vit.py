@@ -20,7 +20,7 @@ from bench.contracts.method import Encoder, Features
 from bench.nets.input_channels import repeat_patch_channels
 from bench.nets.patches import grid_of, patchify
 from bench.nets.prefix_attention import Prefix, prefix_attention
-from bench.nets.vit3d import Mlp, check_skips, init_transformer_, sincos_positions
+from bench.nets.vit3d import Mlp, check_shape, check_skips, init_transformer_, sincos_positions
 
 START, END, SPECIAL_TOKENS = 1, 2, 4  # released code: rows of the table; 0 and 3 are never used
 NORM_EPS = 1e-5  # released code
@@ -107,11 +107,7 @@ class SequenceViT(Encoder):
 
     def embedded(self, volume: Tensor) -> Tensor:
         """(B, C, D, H, W) -> image tokens (B, N, width) with the positions of their own places."""
-        if tuple(volume.shape[2:]) != self.shape:
-            raise SpecError(
-                f"This ViT was built for volumes of {self.shape} voxels, found {tuple(volume.shape[2:])}.",
-                remedy="Use windows of the training size, or build the encoder for the new size.",
-            )
+        check_shape(volume, self.shape)
         tokens: Tensor = self.entry.embed(patchify(volume, self.patch)) + self.positions
         return tokens
 

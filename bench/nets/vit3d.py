@@ -183,11 +183,7 @@ class ViT3D(Encoder):
         return None
 
     def _embedded(self, volume: Tensor, keep: Tensor | None = None, visible: int | None = None) -> Tensor:
-        if tuple(volume.shape[2:]) != self.shape:
-            raise SpecError(
-                f"This ViT was built for volumes of {self.shape} voxels, found {tuple(volume.shape[2:])}.",
-                remedy="Use windows of the training size, or build the encoder for the new size.",
-            )
+        check_shape(volume, self.shape)
         x = patchify(volume, self.patch)
         positions = self.positions.flatten(1).T
         if keep is None:
@@ -197,6 +193,15 @@ class ViT3D(Encoder):
 
     def _on_grid(self, tokens: Tensor) -> Tensor:
         return tokens.transpose(1, 2).reshape(len(tokens), self.width, *self.grid)
+
+
+def check_shape(volume: Tensor, shape: Shape3) -> None:
+    """SpecError unless a volume (B, C, D, H, W) has the voxels that a ViT was built for."""
+    if tuple(volume.shape[2:]) != shape:
+        raise SpecError(
+            f"This ViT was built for volumes of {shape} voxels, found {tuple(volume.shape[2:])}.",
+            remedy="Use windows of the training size, or build the encoder for the new size.",
+        )
 
 
 def check_skips(skips: tuple[int, ...], depth: int) -> None:

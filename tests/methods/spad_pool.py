@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.contracts.cards import Intensity, Shape3, Sight, Spacing
+from bench.data.patches import overlap
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,8 @@ class Pool:
     def read(self, case: str, start: Shape3, size: Shape3) -> np.ndarray:
         volume = self.whole(case)
         out = np.zeros((len(volume), *size), volume.dtype)
-        source, target = [], []
-        for first, length, have in zip(start, size, self.shape(case), strict=True):
-            low, high = max(first, 0), min(first + length, have)
-            source.append(slice(low, high))
-            target.append(slice(low - first, high - first))
-        out[(slice(None), *target)] = volume[(slice(None), *source)]
+        inner, outer = overlap(self.shape(case), start, size)
+        out[(slice(None), *outer)] = volume[(slice(None), *inner)]
         return out
 
 

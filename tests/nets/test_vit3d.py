@@ -25,7 +25,7 @@ def tiny(shape: Shape3 = (16, 24, 16), channels: int = 1, patch: Shape3 = (8, 8,
     return ViT3D(sight(shape, channels), patch=patch, **{**settings, **changes})  # type: ignore[arg-type]
 
 
-def test_sincos_positions_restated_in_slow_lines() -> None:
+def test_sincos_positions_equal_their_equation_in_slow_lines() -> None:
     grid, width = (2, 3, 4), 12
     fast = sincos_positions(grid, width)
     rows = []
