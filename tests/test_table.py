@@ -9,7 +9,6 @@ import json
 import math
 import random
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from bench.contracts.record import Cell
 from bench.store import Store
 from bench.table import FORMS, Entry, TableModel, render, render_table, table, table_as_json, to_rich
 from tests.cells import make_cell, make_rows
+from tests.hostile_words import HOSTILE, demand_that_none_is_obeyed, tags_of, tex_commands
 
 
 def seeds(dices: list[float], **words: Any) -> list[Cell]:
@@ -344,28 +344,7 @@ def test_csv_holds_numbers_that_can_be_read_back() -> None:
 
 # --- hostile words ---
 
-HOSTILE = [
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    '=HYPERLINK("http://evil","x")',
-    "+1+cmd|' /C calc'!A0",
-    "-2+3",
-    "@SUM(1)",
-    "\t=1+1",
-    "\\input{/etc/passwd}",
-    "$\\write18{rm}$",
-    "100% & more_of #1 ^~{}",
-    "[link=http://evil]x[/link]",
-    "[bold red]x[/]",
-    "a|b",
-    "**bold** `code` [x](javascript:alert(1))",
-    "line\nbreak\r\n| x | y |",
-    "\x1b[31mred\x1b]0;title\x07",
-    "\u202egnp.exe",
-    "*starred",
-    "{{ 7*7 }}",
-    "x" * 5000,
-]
+
 FIELDS = ("method", "variant", "task", "target", "protocol", "preset", "corpus", "partial", "average")
 
 
@@ -376,53 +355,19 @@ def poisoned(word: str) -> TableModel:
     return table(cells, metric=word)
 
 
-class Tags(HTMLParser):
-    """Collects what a browser would obey."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found |= {tag, *(name for name, _ in attrs)}
-
-
-PLAIN = Tags()
-PLAIN.feed(render(table([*seeds([0.1, 0.2]), make_cell(seed=7, config={}, counts={"n_x": 1})]), "html"))
-COMMANDS = set(re.findall(r"\\[a-zA-Z]+", render(table(seeds([0.1, 0.2])), "latex")))
-SAFE_COMMANDS = COMMANDS | {
-    r"\textbackslash", r"\textasciicircum", r"\textasciitilde", r"\textless", r"\textgreater", r"\textbar",
-    r"\dag", r"\ddag", r"\S", r"\P", r"\textbf", r"\underline", r"\_",
-}  # fmt: skip
+PLAIN = tags_of(render(table([*seeds([0.1, 0.2]), make_cell(seed=7, config={}, counts={"n_x": 1})]), "html"))
+COMMANDS = tex_commands(render(table(seeds([0.1, 0.2])), "latex"))
 
 
 @pytest.mark.parametrize("word", HOSTILE)
 def test_no_word_of_a_record_is_obeyed(word: str) -> None:
     model = poisoned(word)
     shown = {form: render(model, form, width=200) for form in FORMS}
-    for text in shown.values():
-        assert not set(text) & set("\x1b\x07\r\t\u202e")
-        assert len(text) < 20_000
-
-    tags = Tags()
-    tags.feed(shown["html"])
-    assert tags.found <= PLAIN.found
-
-    assert set(re.findall(r"\\[a-zA-Z]+", shown["latex"])) <= SAFE_COMMANDS
-    body = re.sub(r"\\[&%$#_{}]|\\\\$", "", shown["latex"], flags=re.M)
-    depth = list(itertools.accumulate((letter == "{") - (letter == "}") for letter in body))
-    assert min(depth) >= 0
-    assert depth[-1] == 0
-    assert set(re.findall(r"\$[^$]*\$", body)) <= {r"$\pm$"}
-    assert not re.search(r"^\s*[\[*]", shown["latex"], re.M)
-    widths = {len(re.findall(r"(?<!\\)&", line)) for line in shown["latex"].splitlines() if line.endswith(r"(2) \\")}
-    assert len(widths) <= 1
-
-    rows = [line for line in shown["md"].splitlines() if line.startswith("|")]
-    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
-    assert not re.search(r"<(?!/?u>)", shown["md"])
-    assert not re.search(r"(?<!\\)`|(?<!\\)\]\(|(?<!\\)://", shown["md"])
-
+    demand_that_none_is_obeyed(
+        shown, tags=PLAIN, commands=COMMANDS, formula=r"\$\\pm\$", markdown_tag="u", most_letters=20_000
+    )
+    rows = shown["latex"].partition("\\midrule\n")[2].partition("\\bottomrule")[0].splitlines()
+    assert len(rows) == 2 and {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {3}
     lines = list(csv.reader(io.StringIO(shown["csv"])))
     assert {len(line) for line in lines} == {18}
     assert not [text for line in lines for text in line if re.match(r"\s*[=+@-]", text)]

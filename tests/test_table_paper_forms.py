@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import re
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 
 from bench.published.layout import paper_tables
 from bench.table import FORMS, VIEWS, PaperTableModel, render, render_paper
-from tests.test_table import HOSTILE, Tags
+from tests.hostile_words import HOSTILE, demand_that_none_is_obeyed, tags_of, tex_commands
 from tests.test_table import poisoned as poisoned_board
 from tests.test_table_paper import fifteen, mim, model
 
@@ -44,16 +43,10 @@ def poisoned(word: str, view: str = "both") -> PaperTableModel:
     return model("mim:III", cells, view)
 
 
-PLAIN = Tags()
-PLAIN.feed(render_paper(model("mim:III", [*FULL, mim(seed=9, differs=("x",))]), "html"))
+PLAIN = tags_of(render_paper(model("mim:III", [*FULL, mim(seed=9, differs=("x",))]), "html"))
 COMMANDS = {
-    command
-    for cells in (FULL, [mim()])
-    for command in re.findall(r"\\[a-zA-Z]+", render_paper(model("mim:III", cells), "latex"))
-} | {
-    r"\textbackslash", r"\textasciicircum", r"\textasciitilde", r"\textless", r"\textgreater", r"\textbar", r"\dag", r"\ddag",
-    r"\S", r"\P", r"\textbf", r"\underline",
-}  # fmt: skip
+    command for cells in (FULL, [mim()]) for command in tex_commands(render_paper(model("mim:III", cells), "latex"))
+}
 
 
 @pytest.mark.parametrize("word", HOSTILE)
@@ -61,26 +54,10 @@ def test_no_word_of_a_record_is_obeyed(word: str) -> None:
     made = poisoned(word)
     assert sum(line.measured for line in made.lines) >= 1
     shown = {form: render_paper(made, form, width=200) for form in FORMS}
-    for text in shown.values():
-        assert not set(text) & set("\x1b\x07\r\t\u202e")
-        assert len(text) < 60_000
-
-    tags = Tags()
-    tags.feed(shown["html"])
-    assert tags.found <= PLAIN.found
-
-    assert set(re.findall(r"\\[a-zA-Z]+", shown["latex"])) <= COMMANDS
-    body = re.sub(r"\\[&%$#_{}]|\\\\$", "", shown["latex"], flags=re.M)
-    depth = list(itertools.accumulate((letter == "{") - (letter == "}") for letter in body))
-    assert min(depth) >= 0 and depth[-1] == 0
-    assert all(re.fullmatch(r"\$(\\pm|[+-][\d.]+|-)\$", math) for math in re.findall(r"\$[^$]*\$", body))
-    assert not re.search(r"^\s*[\[*]", shown["latex"], re.M)
-
-    rows = [line for line in shown["md"].splitlines() if line.startswith("|")]
-    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
-    assert not re.search(r"<(?!/?(u|sup)>)", shown["md"])
-    assert not re.search(r"(?<!\\)`|(?<!\\)\]\(|(?<!\\)://", shown["md"])
-
+    formula = r"\$(\\pm|[+-][\d.]+|-)\$"
+    demand_that_none_is_obeyed(
+        shown, tags=PLAIN, commands=COMMANDS, formula=formula, markdown_tag="(u|sup)", most_letters=60_000
+    )
     lines = list(csv.reader(io.StringIO(shown["csv"])))
     assert len({len(line) for line in lines}) == 1
     assert not [text for line in lines for text in line if re.match(r"\s*[=+@-](?![\d.]+$)", text)]
