@@ -53,7 +53,7 @@ def test_an_odd_rest_falls_to_the_end_in_cuts_and_in_padding() -> None:
     assert pad_to(line, (1, 1, 2)).ravel().tolist() == [2, 3]
 
 
-def test_hippocampus_padding_of_tasks_md() -> None:
+def test_a_hippocampus_is_padded_as_tasks_md_says() -> None:
     padded = pad_to(np.ones((1, 35, 51, 35), np.float16), (48, 64, 48))
     assert padded.shape == (1, 48, 64, 48) and padded.dtype == np.float16
     inside = np.argwhere(padded[0])

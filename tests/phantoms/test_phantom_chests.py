@@ -106,7 +106,7 @@ def test_a_chest_depends_on_its_name_alone() -> None:
     assert np.array_equal(first.image, again.image) and first.report == again.report
 
 
-def test_golden_chests() -> None:
+def test_a_chest_is_the_same_on_every_machine() -> None:
     """The same voxels and words on every machine; a change of the generator must raise its version."""
     told = chest("golden")
     digest = hashlib.sha256(f"{told.report}{told.answers}".encode()).hexdigest()[:16]

@@ -18,7 +18,7 @@ def beside(measured: float, published: float, **known: object) -> Comparison:
     return compare(measured, published, **words)  # type: ignore[arg-type]
 
 
-def test_the_example_of_the_docstring() -> None:
+def test_the_example_of_the_docstring_holds() -> None:
     made = beside(80.0, 82.0, runs=Spread(1.0, 4))
     assert made.half_width == pytest.approx(3.182446 * math.sqrt(1.25) + 0.005, abs=1e-5)
     assert (made.difference, made.basis, made.verdict) == (-2.0, "runs", "within")

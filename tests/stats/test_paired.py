@@ -92,7 +92,7 @@ def test_under_no_difference_five_percent_of_tests_alarm() -> None:
 # Families
 
 
-def test_holm_by_hand() -> None:
+def test_holm_equals_what_a_hand_works_out() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.6, 0.9]) == [1.0, 1.0] and holm([]) == []
     corrected = holm([0.01, NAN, 0.02])

@@ -209,7 +209,7 @@ def test_a_frozen_tower_looks_once_and_a_learning_one_at_every_step(monkeypatch:
 # Prompts ----------------------------------------------------------------------------------------------
 
 
-def test_two_sentences_a_finding_in_the_words_of_the_recipe() -> None:
+def test_each_finding_has_two_sentences_in_the_words_of_the_recipe() -> None:
     told = prompts.prompts(setup())
     assert len(told) == 36
     assert told[18:20] == ["Lung nodule is present.", "Lung nodule is not present."]
