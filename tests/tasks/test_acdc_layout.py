@@ -35,11 +35,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def copied(written: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(written, tmp_path / written.name))
-
-
 def parts_of(protocol: str, folder: Path) -> Parts:
     return lists(CARD.protocols[protocol].split, SPLITS, 0, roster_of(CARD.files, folder, CARD.files.records(folder)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,11 +27,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("brats") / "BraTS2021_Training_Data"
     CARD.files.write_phantom(folder, CASES, "smoke")
     return folder
-
-
-@pytest.fixture
-def copied(written: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(written, tmp_path / written.name))
 
 
 def test_four_files_are_four_channels_in_the_order_of_monais_list(written: Path) -> None:

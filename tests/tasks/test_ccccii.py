@@ -35,11 +35,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def copied(written: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(written, tmp_path / "CC-CCII"))
-
-
 def test_a_scan_is_called_by_patient_and_scan_and_its_folder_is_its_class(written: Path) -> None:
     records = CARD.files.records(written)
     names = ("Normal", "CP", "NCP")

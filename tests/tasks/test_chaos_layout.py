@@ -34,11 +34,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def copied(written: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(written, tmp_path / written.name))
-
-
 def by_case(folder: Path) -> dict[str, Record]:
     return {record.case_id: record for record in CARD.files.records(folder)}
 

@@ -32,11 +32,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def copied(written: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(written, tmp_path / written.name))
-
-
 def image_of(folder: Path, record: Record) -> Path:
     return folder / record.images[0].path
 

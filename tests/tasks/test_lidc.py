@@ -37,11 +37,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def copied(written: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(written, tmp_path / "LIDC-IDRI"))
-
-
 def outline(reader: int, x: float, malignancy: int, radius: float = 4.0) -> Outline:
     return Outline(reader, (x, 0.0, 0.0), radius, malignancy)
 

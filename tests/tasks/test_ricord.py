@@ -33,11 +33,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def copied(written: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(written, tmp_path / "RICORD"))
-
-
 def test_names_are_rebuilt_from_the_folders_of_the_downloader(copied: Path) -> None:
     layout = Ricord()
     case = "MIDRC-RICORD-1A/ID419639-000361_date10-21-2002_604.000000-COR-3X3-14319"
