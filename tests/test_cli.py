@@ -1,7 +1,6 @@
 """The command line as a program sees it: exit codes, JSON, and what a command may import."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,8 +45,7 @@ def error_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, 
 
 def heavy_after(script: str) -> list[str]:
     code = f"import sys\n{script}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
-    environ = {k: v for k, v in os.environ.items() if k not in ("BENCH_DATA", "nnUNet_raw")}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return list(json.loads(done.stdout.splitlines()[-1].replace("'", '"')))
 
 

@@ -21,9 +21,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, without data of one's own."""
-    for name in ("BENCH_DATA", "BENCH_CACHE", "nnUNet_raw"):
-        monkeypatch.delenv(name, raising=False)
+    """An empty working directory."""
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "work"

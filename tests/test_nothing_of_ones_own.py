@@ -30,6 +30,13 @@ def test_no_data_no_results_and_no_settings_are_within_sight(as_a_module_finds_i
     assert Path(matplotlib.matplotlib_fname()).is_relative_to(Path(matplotlib.__file__).parent)
 
 
+@pytest.mark.parametrize("turn", ["first", "second"])
+def test_what_one_test_leaves_where_it_stands_is_gone_before_the_next(turn: str) -> None:
+    assert not list(Path.cwd().iterdir())
+    Path("bench.lock").write_text(turn)
+    Path("results").mkdir()
+
+
 def test_what_stands_in_a_developers_home_folder_and_environment_reaches_no_test(tmp_path: Path) -> None:
     """A session of its own, begun in a folder and with a home that hold all of it, runs the test above."""
     home, here = tmp_path / "home", tmp_path / "here"

@@ -31,8 +31,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def data(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the data, and an empty working directory to stand in."""
-    for name in ("BENCH_DATA", "BENCH_CACHE", "nnUNet_raw"):
-        monkeypatch.delenv(name, raising=False)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return Path(shutil.copytree(made, tmp_path / "data"))
