@@ -24,6 +24,7 @@ OWN_MAE = (
     "--ratio",
     "0.25",
 )
+TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=2", "--set", "finetune.evaluate_every=1")
 SHORT = (
     "--set",
     "pretrain.steps=2",

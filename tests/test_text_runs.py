@@ -10,20 +10,10 @@ import pytest
 
 from bench.contracts.record import Cell
 from bench.store import Store
-from tests.command_line import bench
+from tests.command_line import TINY, bench
 from tests.nets.bert_folder import write_bert
 
-SHORT = (
-    "--preset",
-    "tiny",
-    "--phantom",
-    "--set",
-    "finetune.steps=2",
-    "--set",
-    "finetune.evaluate_every=2",
-    "--device",
-    "cpu",
-)
+SHORT = ("--phantom", *TINY)
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,10 @@ from bench.spec import make_spec
 from tasks.kinds.class_samples import voxels_of
 from tasks.layouts.luna16 import Luna16
 from tasks.layouts.stoic import TABLE, Stoic
-from tests.command_line import bench
+from tests.command_line import TINY, bench
 
 SPLITS = registry.splits_folder()
 LUNA, STOIC = registry.task("luna16"), registry.task("stoic")
-TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=2", "--set", "finetune.evaluate_every=1")
 
 
 @pytest.fixture(scope="module")

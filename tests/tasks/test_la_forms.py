@@ -10,9 +10,7 @@ from bench import registry
 from bench.data.splits import lists
 from tasks.la import LOOK
 from tasks.layouts.la_nrrd import LaNrrd
-from tests.command_line import bench
-
-TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=2", "--set", "finetune.evaluate_every=1")
+from tests.command_line import TINY, bench
 
 
 def test_a_run_on_masks_coded_255_ends_in_a_cell(tmp_path: Path) -> None:

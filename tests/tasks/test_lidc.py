@@ -19,11 +19,10 @@ from bench.phantom_data import task_ids
 from bench.spec import make_spec
 from tasks.kinds.class_samples import voxels_of
 from tasks.layouts.lidc_readings import Outline, nodules, readings
-from tests.command_line import bench
+from tests.command_line import TINY, bench
 
 CARD = registry.task("lidc")
 SPLITS = registry.splits_folder()
-TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=2", "--set", "finetune.evaluate_every=1")
 HEAD = Slice(
     path=Path("1-001.dcm"), series="1.2.3", modality="CT", number=1, rows=512, columns=512, position=(-100.0, -90.0, -50.0),
     orientation=(1, 0, 0, 0, 1, 0), spacing_mm=(0.5, 0.5), slope=1.0, intercept=-1024.0,

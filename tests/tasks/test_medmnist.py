@@ -16,11 +16,10 @@ from bench.data.volumes import read_image
 from bench.phantom_data import task_ids
 from tasks.layouts import medmnist
 from tasks.layouts.medmnist import MedMnist
-from tests.command_line import bench
+from tests.command_line import TINY, bench
 
 FLAGS = [task for task in registry.names(registry.TASKS) if "mnist" in task]
 ORGANS = MedMnist(flag="organmnist3d", classes=11, modality="CT")
-TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=2", "--set", "finetune.evaluate_every=1")
 
 
 def an_archive(

@@ -20,10 +20,9 @@ from bench.data.volumes import read_image
 from bench.phantom_data import task_ids
 from bench.spec import make_spec
 from tasks.layouts.ricord import LEFT_OUT, Ricord, _path_of
-from tests.command_line import bench
+from tests.command_line import TINY, bench
 
 CARD = registry.task("ricord")
-TINY = ("--preset", "tiny", "--device", "cpu", "--set", "finetune.steps=2", "--set", "finetune.evaluate_every=1")
 
 
 @pytest.fixture(scope="module")
