@@ -219,11 +219,19 @@ def test_a_grid_too_small_for_anatomy_is_refused() -> None:
 # Views that came later -----------------------------------------------------------------------------------
 
 
+SOME_LACK = (19, 23, 53, 80)  # a gallbladder or the right kidney
+
+
+def test_people_who_lack_each_organ_that_one_may_lack_are_among_those_drawn() -> None:
+    lacked = [lacking(person("smoke", "later", str(number))) for number in SOME_LACK]
+    assert all(lacked) and set.union(*lacked) == {"gallbladder", "right-kidney"}
+
+
 @pytest.mark.parametrize(
     "view", ["colon", "covid", "whole-heart", "ventricles", "four-organs", "thirteen-organs", "trunk"]
 )
-def test_every_class_of_a_view_is_drawn_in_every_person(view: str) -> None:
-    for number in range(8):
+def test_every_class_of_a_view_is_drawn_in_every_person_who_has_it(view: str) -> None:
+    for number in (*range(4), *SOME_LACK):
         someone = person("smoke", "later", str(number))
         drawing = draw(someone, view, (40, 40, 24))
         counts = np.bincount(drawing.label.ravel(), minlength=len(drawing.classes) + 1)
