@@ -202,7 +202,10 @@ def test_a_download_without_test_cases_is_refused(folder: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("place", ["Task04_Hippocampus", "a/Task04_Hippocampus", "msd04", "some-name"])
-def test_the_root_may_be_the_folder_itself_or_one_that_holds_it(place: str, written: Path, tmp_path: Path) -> None:
+def test_the_root_may_be_the_folder_itself_or_one_that_holds_it(
+    place: str, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the check leaves its bench.lock there
     shutil.copytree(written, tmp_path / "root" / place)
     for root in (tmp_path / "root", tmp_path / "root" / place):
         spec = make_spec(method="unet3d_scratch", task="msd04", root=str(root), partial=True)
