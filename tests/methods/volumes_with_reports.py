@@ -52,15 +52,15 @@ class Reported:
         return {"report": self.reports[case]} if self.reports[case] else {}
 
 
-def sight() -> Sight:
-    return Sight(1, METHOD.tiny.crop, None, Intensity("hu"))
+def sight(shape: Shape3 = METHOD.tiny.crop) -> Sight:
+    return Sight(1, shape, None, Intensity("hu"))
 
 
 def made(seed: int = 0, corpus: Reported | None = None, **changes: Any) -> MG3D:
     """The tiny method with some settings changed, in evaluation mode, fitted to the corpus."""
     torch.manual_seed(seed)
     config: MG3DConfig = dataclasses.replace(METHOD.tiny, **changes)
-    method = MG3D(config, sight())
+    method = MG3D(config, sight(config.crop))
     method.fit(corpus or Reported())
     return method.eval()
 
