@@ -4,11 +4,12 @@ Source   Ni et al., "MG-3D" (arXiv 2412.05876), Sec. III and IV; what the paper 
 Changes  Without `text_folder` the frozen text encoder is not RadBERT but word vectors fitted on the corpus' own reports.
          Fusion layers are pre-norm and residual, attention weights average 1 (Eq. 1 alone shrinks 48 tokens 48-fold).
          Eq. 11 as printed gives all sentences one feature: sentences attend to the centred tokens of the image instead;
-         @eq11_gate and @released_views are the two other readings. Contrasts and similarities are means over the whole
-         batch of 16. One device is required and must hold that batch: nothing is gathered, where the code gathers the
-         features of its four devices. Masks are drawn per sample; padding is masked. `ref_code` is what the released
-         code would do if it ran, without its stale text cache; its weight decay of 1e-8 is decoupled here. CTRG-Chest is
-         resized trilinearly as CT-RATE is, where the code resizes its slices bicubically and depth to the nearest slice
+         @eq11_gate and @released_views are the two other readings. Contrasts and similarities are means. CML and DFA gather
+         the features of all devices, as the code does, weighed so that together they have the gradient of one process. SSM
+         pairs the patients of one device and MLM averages over its words: all 16 samples on one device, as ours run, 4 on
+         each of the code's four. Masks are drawn per sample; padding is masked. `ref_code` is what the released code would
+         do if it ran, without its stale text cache; its weight decay of 1e-8 is decoupled here. CTRG-Chest is resized
+         trilinearly as CT-RATE is, where the code resizes its slices bicubically and depth to the nearest slice
 Shapes   B volumes, N tokens each (48 at full size), L words, S sentences, W the width, E features of the text encoder
 
 Longer than 250 lines because Tables III and IV and the released code are switches of one loss.
@@ -35,6 +36,7 @@ from bench.nets.vit3d import init_transformer_
 from methods.parts.alignment import batch_contrast
 from methods.parts.draws import epochs
 from methods.parts.fusion import CrossAttention, FusionStack
+from methods.parts.gathered import over_devices
 from methods.parts.heads import AttentionPool, ContrastHead, MeanPool, TokenPool, VolumeDecoder
 from methods.parts.informed import InformedVolume
 from methods.parts.language import ReportTokens, VolumeAndReport, fragment_means, membership, report_of
@@ -306,10 +308,13 @@ class MG3D(Method):
         return self._both_ways(self.dfa_heads[0](views), self.dfa_heads[1](side))
 
     def _one_way(self, anchors: Tensor, candidates: Tensor) -> Tensor:
-        return batch_contrast(anchors, candidates, temperature=self.config.temperature)
+        return over_devices(self._contrast, anchors, candidates)
 
     def _both_ways(self, left: Tensor, right: Tensor) -> Tensor:
-        return (self._one_way(left, right) + self._one_way(right, left)) / 2
+        return over_devices(lambda x, y: (self._contrast(x, y) + self._contrast(y, x)) / 2, left, right)
+
+    def _contrast(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+        return batch_contrast(anchors, candidates, temperature=self.config.temperature)
 
     @property
     def _informs(self) -> bool:
@@ -325,7 +330,7 @@ class MG3D(Method):
         if self.encoder.fuses and "encoder." in rates:  # its pool is the method's, as is its rate
             rates["encoder.informed_volume.pool."] = 1.0
         turn = Turn("all", self.loss, rates=rates, watched=frozenset(WATCHED))
-        return Phase("pretrain", config, epochs, views, (turn,), splits_batch=False)
+        return Phase("pretrain", config, epochs, views, (turn,), splits_batch=False, gathers=True)
 
     def _report_tokens(self) -> ReportTokens:
         config = self.config
