@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-GENERATOR_VERSION = "4"
+GENERATOR_VERSION = "5"
 
 Point = tuple[float, float, float]
 Rotation = tuple[Point, Point, Point]

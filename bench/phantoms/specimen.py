@@ -1,7 +1,8 @@
 """One thing in a cube or a picture: a body with a form, a skin, an inside and company, as six latent factors have it.
 
 The factors: 0 how long the body is, 1 its spicules, 2 its lobes, 3 the grain of its inside, 4 how far its density sits in its
-rim, 5 its bright and dark spots. Mean and spread of every image are drawn without regard to them.
+rim, 5 its bright and dark spots. A shape of two values has no inside to look at: there they say 3 how deep its rings are, 4 how
+many holes it has, 5 how many crumbs lie around it. Mean and spread of every image are drawn without regard to them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from bench.phantoms.noise import Image, smooth_noise
 
 LONGEST = 0.62  # of half a side, the body's mean radius
 COMPANY = 3  # vessels that pass by
+RINGS, RING_TURNS, HOLES, CRUMBS, SPECK = 0.35, 24.0, 12, 12, 0.09  # of shapes of two values; half a side is 1
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ def specimen(
     places = _places(shape, random)
     level = level_of(latent, places, random)  # 1 on the body's surface, 0 in its middle
     if style.form == "shape":
+        level = _carved(latent, level, places, random)
         filled = style.share * float(random.uniform(0.85, 1.15))
         inside = level <= np.quantile(level, filled)  # the same size whatever the form
         return np.where(inside, 255, 0).astype(np.uint8)
@@ -77,6 +80,18 @@ def level_of(latent: Latent, places: NDArray[np.float32], random: np.random.Gene
     surface *= 1 + np.float32(0.30 * latent.share(2)) * _waves(way, random, count=3, turns=2.2)
     surface *= 1 + np.float32(0.28 * latent.share(1)) * _waves(way, random, count=6, turns=8.0)
     return np.asarray(radius / np.maximum(surface, 0.05), np.float32)
+
+
+def _carved(latent: Latent, level: Image, places: NDArray[np.float32], random: np.random.Generator) -> Image:
+    """The level of a body with rings about it, holes in it and crumbs around it."""
+    carved = level + np.float32(RINGS * latent.share(3)) * (1 + np.cos(np.float32(RING_TURNS) * places[0]))
+    for factor, most, deep, (low, high) in ((4, HOLES, 1.5, (0.0, 0.75)), (5, CRUMBS, -1.5, (1.15, 1.6))):
+        at = np.flatnonzero((level > low) & (level < high))
+        for _ in range(round(most * latent.share(factor)) if len(at) else 0):
+            middle = places.reshape(3, -1)[:, int(at[int(random.integers(len(at)))])]
+            distance = ((places - middle[:, None, None, None]) ** 2).sum(0)
+            carved = carved + np.float32(deep) * np.exp(-distance / np.float32(2 * SPECK**2))
+    return np.asarray(carved, np.float32)
 
 
 def _waves(way: NDArray[np.float32], random: np.random.Generator, *, count: int, turns: float) -> Image:

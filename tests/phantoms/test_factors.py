@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import roc_auc_score
 
 from bench.phantoms.body import stream
-from bench.phantoms.factors import FACTORS, directions, even_label, latent
+from bench.phantoms.factors import FACTORS, Latent, directions, even_label, latent
 from bench.phantoms.specimen import Style, specimen
 
 
@@ -88,3 +88,14 @@ def test_a_shape_fills_the_same_share_of_its_cube_whatever_its_class() -> None:
 def test_a_picture_is_one_slice_and_colours_come_last() -> None:
     images, *_ = drawn("dermamnist", 7, Style(channels=3), (16, 16, 1), 2)
     assert images.shape == (2, 16, 16, 1, 3) and images.dtype == np.uint8 and (images[0] != images[1]).any()
+
+
+@pytest.mark.parametrize("style", [Style(), Style(form="shape")], ids=lambda style: style.form)
+@pytest.mark.parametrize("factor", range(FACTORS))
+def test_every_factor_is_to_be_seen_in_solids_and_in_shapes(style: Style, factor: int) -> None:
+    def drawn_with(value: float) -> np.ndarray:
+        factors = tuple(value if k == factor else 0.0 for k in range(FACTORS))
+        return specimen(Latent(factors, 0, 0), style, (28, 28, 28), stream("smoke", "seen", "image"))
+
+    least, most = drawn_with(-2.0), drawn_with(2.0)
+    assert (least != most).mean() > 0.01

@@ -52,7 +52,7 @@ def test_a_known_case_keeps_its_labels_and_its_look(
     view: str, case: str, dataset: str, shape: tuple[int, int, int], modality: str, label: str, mean: float,
     deviation: float,
 ) -> None:  # fmt: skip
-    assert GENERATOR_VERSION == "4"
+    assert GENERATOR_VERSION == "5"
     phantom = smoke(view, case, dataset, shape, modality)
     assert digest(phantom.label) == label
     image = phantom.image.astype(np.float64)
