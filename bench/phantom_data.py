@@ -11,9 +11,11 @@ from bench import registry
 from bench.contracts.cards import Layout, TaskCard
 from bench.contracts.errors import SpecError, nearest
 from bench.corpora import corpus_word
+from bench.data.atomic import write_json
 from bench.data.lock import only_one
 from bench.data.roster import roster_of
 from bench.data.splits import interleaved, lists, read_list
+from bench.phantoms import GENERATOR_VERSION
 from bench.spec import RunSpec
 from bench.train.progress import Progress, Silent
 
@@ -81,9 +83,21 @@ def _invented(key: str) -> list[str]:
 
 
 def _written(folder: Path) -> set[str]:
-    """The case ids that a finished phantom holds."""
+    """The case ids that a finished phantom of the present generator holds; files of an earlier one are removed.
+
+    What an earlier generator drew would else stand for what the present one draws, in runs and in what is said of them.
+    """
     mark = folder / "PHANTOM.json"
-    return set(json.loads(mark.read_text(encoding="utf-8"))["cases"]) if mark.exists() else set()
+    if not mark.exists():
+        return set()
+    told = json.loads(mark.read_text(encoding="utf-8"))
+    if told["generator"] == f"bench.phantoms {GENERATOR_VERSION}":
+        return set(told["cases"])
+    for name in told["files"]:
+        (folder / name).unlink(missing_ok=True)
+    mark.unlink()
+    write_json(folder / "PHANTOM.unfinished.json", {})  # so that what may be left never passes for real
+    return set()
 
 
 def _write_once(layout: Layout, folder: Path, ids: Sequence[str], size: Size, progress: Progress | None) -> Path:
