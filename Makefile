@@ -66,6 +66,7 @@ bench-methods: venv  ## parts of methods beside what one would write instead, in
 	$(BIN)/python -m tests.benchmarks.attention --out results/benchmarks/attention.json
 	$(BIN)/python -m tests.benchmarks.anisotropy --out results/benchmarks/anisotropy.json
 	$(BIN)/python -m tests.benchmarks.masked --out results/benchmarks/masked.json
+	$(BIN)/python -m tests.benchmarks.networks --out results/benchmarks/networks.json
 
 bench-gpu: venv  ## every network at its paper's batch shape on a CUDA device: volumes a second, share of its bf16 rate, memory
 	$(BIN)/python -m tests.benchmarks.paper_scale --out results/benchmarks/paper_scale.json

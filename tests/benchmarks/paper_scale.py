@@ -7,7 +7,7 @@ corpus is, from files that the page cache holds. A step is one device's share of
 compile and start the loader's workers, are left out. Told per row: volumes (samples) a second as they came; the share of the
 steps' time spent waiting for data, and what the device would do without that wait; floating-point operations (`bench.flops`)
 of a sample, and which share of this GPU's measured bf16 rate the device's own time amounts to; peak memory. The bf16 rate is
-that of a product of two 8192 x 8192 matrices, measured first. Goals: performance.md, section 7. Nothing fails here; the JSON
+that of a product of two 8192 x 8192 matrices, measured first. Goals are ours. Nothing fails here; the JSON
 says which goal was met. `--rehearse` walks the rows at preset `tiny` on whatever device there is.
 """
 
@@ -64,7 +64,7 @@ PEAK_SIDE = 8192
 
 @dataclass(frozen=True)
 class Row:
-    """What is trained. `share` is one device's part of the paper's batch, `goal` a share of the bf16 rate (performance.md 7)."""
+    """What is trained. `share` is one device's part of the paper's batch, `goal` a share of the bf16 rate."""
 
     name: str
     method: str
