@@ -12,7 +12,7 @@ def checked(cases: TaskCases) -> dict[str, str]:
     parts and card; preparing reads every file, holds masks against images and the card's values, and the parts against each
     other by voxels. Groups are not held against parts where the authors' own list puts them on both sides. Archives are not
     hashed, nor is asked whether values are HU; a phantom is held against no count.
-    Source: tasks.md C.3.
+    Source: ours.
     """
     masks = any(record.label.kind == "mask" for record in cases.pick(cases.here.everything()))
     lacking = f"partial: {cases.partial}" if cases.partial else "ok"

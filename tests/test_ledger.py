@@ -1,4 +1,4 @@
-"""The exposure ledger of the papers' pools: what their cards declare (tasks.md B.7), and what a run makes of it."""
+"""The exposure ledger of the papers' pools: what their cards declare, and what a run makes of it."""
 
 from __future__ import annotations
 

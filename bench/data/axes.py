@@ -17,8 +17,8 @@ from bench.contracts.cards import Shape3, Spacing
 
 Affine = tuple[tuple[float, ...], ...]
 _SLAB = 4
-FLAT_MM = 1e8  # what stands for the thickness of a 2-D image's one slice, tasks.md 0.1
-SAME_SPACING = 0.01  # tasks.md 0.1: an in-plane pair must agree within 1 %
+FLAT_MM = 1e8  # what stands for the thickness of a 2-D image's one slice, ours
+SAME_SPACING = 0.01  # ours: an in-plane pair must agree within 1 %
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def as_affine(matrix: NDArray[Any]) -> Affine:
 def depth_axis_of(spacing_mm: Spacing) -> int:
     """The axis of largest spacing; axis 2 by convention where the largest is not alone (within 1 %).
 
-    Source: tasks.md 0.1 and A.1b. Example: (0.7, 0.7, 3.0) -> 2, (3.0, 0.7, 0.7) -> 0, (1, 1, 1) -> 2.
+    Source: ours. Example: (0.7, 0.7, 3.0) -> 2, (3.0, 0.7, 0.7) -> 0, (1, 1, 1) -> 2.
     """
     largest = max(spacing_mm)
     near = [axis for axis, size in enumerate(spacing_mm) if size >= largest * (1 - SAME_SPACING)]
@@ -133,7 +133,7 @@ def depth_axis_of(spacing_mm: Spacing) -> int:
 def anisotropy_of(spacing_mm: Spacing, depth_axis: int) -> int | None:
     """Degree of anisotropy max(0, floor(log2(s_slice / s_plane))); None where in-plane sizes differ by over 1 %.
 
-    Source: tasks.md 0.1 (SPAD). Example: (0.68, 0.68, 3.0) -> floor(log2(4.41)) = 2.
+    Source: SPAD, Sec. 3.1. Example: (0.68, 0.68, 3.0) -> floor(log2(4.41)) = 2.
     """
     first, second = (size for axis, size in enumerate(spacing_mm) if axis != depth_axis)
     if abs(first - second) > SAME_SPACING * max(first, second):

@@ -110,7 +110,7 @@ class CachedCases:
     def read(self, case: str, start: Shape3, size: Shape3) -> NDArray[Any]:
         """A box (C, D, H, W) as stored; outside the volume the window's low end (`hu`) or 0 (`zscore`, `asis`).
 
-        Zero is what tasks.md A.1b pads a z-scored volume with: its mean. Raises StoreError for a damaged entry.
+        Zero is a z-scored volume's mean. Raises StoreError for a damaged entry.
         """
         known = self._of(case)
         if known.index is not None:

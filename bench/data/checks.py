@@ -202,7 +202,7 @@ def intensity_problem(
 ) -> str:
     """Why a CT cannot be in HU, or '' where it can: no air, air elsewhere than -1000, no soft tissue, values out of range.
 
-    Finds DICOM values stored without rescale, a rescale done twice, and 8-bit data. Source: tasks.md C.3. Air is the
+    Finds DICOM values stored without rescale, a rescale done twice, and 8-bit data. Source: ours. Air is the
     fullest bin of 10 HU in [-1200, -700], soft tissue the fullest in [-200, 300] (fat counts as such). `cut_to_organ`
     asks neither for air nor for a mode of soft tissue: around a heart lie lungs, and its blood is full of contrast agent.
     """

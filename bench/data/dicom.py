@@ -23,7 +23,7 @@ from bench.data.atomic import write_bytes
 from bench.data.axes import Affine, as_affine, plain_affine
 from bench.data.place import Grid, Place, scaled
 
-GAP_TOLERANCE = 0.01  # tasks.md C.3, relative to the median distance of slices
+GAP_TOLERANCE = 0.01  # ours, relative to the median distance of slices
 _TAGS = (
     *("SeriesInstanceUID", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("Rows", "Columns", "RescaleSlope", "RescaleIntercept", "SliceThickness", "Modality"),

@@ -26,7 +26,7 @@ from bench.data.volumes import Header
 
 MAGIC = b"SSL3D\x00\x00\x02"  # the last byte is the layout's version
 _HEAD_BYTES = 48
-_BLOCK_VOXELS = (32, 32, 50)  # performance.md 2: small enough to decode little, large enough to compress
+_BLOCK_VOXELS = (32, 32, 50)  # small enough to decode little, large enough to compress
 _BLOCKS_PER_CHUNK = 4
 REMEDY = "Delete that file and prepare the data again; nothing else is lost."
 

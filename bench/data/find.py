@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.contracts.cards import Layout, TaskCard
 from bench.contracts.errors import DataMissing
 
-EXTRA_LEVELS = 2  # tasks.md B.6: folders of folders that may stand around a dataset
+EXTRA_LEVELS = 2  # ours: folders of folders that may stand around a dataset
 CROWDED = 100  # folders in one folder from which `folders_listed_once` takes them for cases
 PLACES = ("BENCH_DATA", "nnUNet_raw")  # asked in this order
 

@@ -110,7 +110,7 @@ def build(
 def content_hash(records: Iterable[Record]) -> str:
     """`sha256:` over the sorted (case, split, order, fingerprint of images, fingerprint of label) of all records.
 
-    Two results are comparable only where these are equal. Source: tasks.md C.2.
+    Two results are comparable only where these are equal.
     """
     lines = sorted(
         (r.case_id, r.split, r.order, r.fingerprint, str(r.meta.get("label_fingerprint", ""))) for r in records

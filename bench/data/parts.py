@@ -43,7 +43,7 @@ class Parts:
 def rank(task: str, units: Iterable[str], salt: str = SALT) -> tuple[str, ...]:
     """Units in ascending order of sha256("<salt>|<task>|<unit>") as hex; the order they come in does not matter.
 
-    Source: tasks.md 0.1. `split-v1|msd04|hippocampus_001` hashes to a527c220add13502...
+    Source: ours. `split-v1|msd04|hippocampus_001` hashes to a527c220add13502...
     """
     return tuple(sorted(units, key=lambda unit: hashlib.sha256(f"{salt}|{task}|{unit}".encode()).hexdigest()))
 
@@ -51,7 +51,7 @@ def rank(task: str, units: Iterable[str], salt: str = SALT) -> tuple[str, ...]:
 def divided(task: str, units: Sequence[str], salt: str = SALT) -> Parts:
     """Our rule where nothing is published: of n ranked units the first round(0.2 n) test, the next round(0.1 n) val.
 
-    Rounding is half to even. Source: tasks.md 0.1. Example: 260 units give 182/26/52.
+    Rounding is half to even. Source: ours. Example: 260 units give 182/26/52.
     """
     ranked = rank(task, units, salt)
     n_test, n_val = round(0.2 * len(ranked)), round(0.1 * len(ranked))
@@ -61,7 +61,7 @@ def divided(task: str, units: Sequence[str], salt: str = SALT) -> Parts:
 def beside_published_test(task: str, units: Sequence[str], test: Sequence[str], salt: str = SALT) -> Parts:
     """Our rule beside a published evaluation list: val = first max(1, round(0.1 n)) of the n other units in rank order.
 
-    Source: tasks.md 0.1. Example: BTCV's 24 others give 2 for val and 22 for train.
+    Source: ours. Example: BTCV's 24 others give 2 for val and 22 for train.
     """
     others = rank(task, set(units) - set(test), salt)
     n_val = max(1, round(0.1 * len(others)))
@@ -71,7 +71,7 @@ def beside_published_test(task: str, units: Sequence[str], test: Sequence[str], 
 def stratified(task: str, strata: Mapping[str, str], salt: str = SALT) -> Parts:
     """Our rule inside each stratum, the parts joined in the order of strata; `strata` maps a unit to its own.
 
-    Source: tasks.md 0.1. Example: ten units of stratum a and ten of b give 14/2/4, two of each stratum in test.
+    Source: ours. Example: ten units of stratum a and ten of b give 14/2/4, two of each stratum in test.
     """
     pieces = [divided(task, [u for u in strata if strata[u] == name], salt) for name in sorted(set(strata.values()))]
     train, val, test = (tuple(u for piece in pieces for u in getattr(piece, part)) for part in ("train", "val", "test"))
@@ -81,7 +81,7 @@ def stratified(task: str, strata: Mapping[str, str], salt: str = SALT) -> Parts:
 def interleaved(units: Sequence[str], class_of: Mapping[str, str]) -> tuple[str, ...]:
     """Units sorted by (i / n_c, class), i the place inside their class of n_c units: every prefix has the classes' shares.
 
-    Source: tasks.md 0.1. Units without a class count as one of their own. Example: a1 a2 a3 a4 b1 b2 of classes a and b give
+    Source: ours. Units without a class count as one of their own. Example: a1 a2 a3 a4 b1 b2 of classes a and b give
     a1 b1 a2 a3 b2 a4.
     """
     classes: dict[str, list[str]] = {}

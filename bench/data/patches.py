@@ -1,7 +1,7 @@
 """Where in a volume a box lies: drawn, centred or on foreground; and arrays fitted to a size and back.
 
 A start may be negative and a box may reach beyond its volume: readers fill what lies outside. A volume smaller than the
-box lies in the box's middle, the odd voxel of padding at the end (tasks.md A.1b).
+box lies in the box's middle, the odd voxel of padding at the end.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def overlap(shape: Shape3, start: Shape3, size: Shape3) -> tuple[Box, Box]:
 def pad_to(array: NDArray[Any], size: Shape3, fill: float = 0) -> NDArray[Any]:
     """The last three axes brought to `size`: padded evenly with `fill` or cut to the middle, the odd rest at the end.
 
-    Always a copy. Source: tasks.md A.1b.
+    Always a copy. Source: ours.
     """
     shape = (array.shape[-3], array.shape[-2], array.shape[-1])
     (d, h, w), (d_out, h_out, w_out) = overlap(shape, centred_start(shape, size), size)
@@ -110,7 +110,7 @@ def boxed(array: NDArray[Any], size: Shape3, *, at_top: bool = False) -> tuple[S
     """The last three axes cut or padded with 0 to a box, an axis of 0 left as it is; where the box begins, and its voxels.
 
     The box lies in the middle, the odd rest at the end; with `at_top` it ends where the volume ends along the third axis (the
-    head), padding below. Source: STOIC's baseline, tasks.md A.16.
+    head), padding below. Source: STOIC's baseline.
     """
     shape = (array.shape[-3], array.shape[-2], array.shape[-1])
     d, h, w = (wanted or n for wanted, n in zip(size, shape, strict=True))

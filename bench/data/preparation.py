@@ -30,7 +30,7 @@ from bench.data.volumes import (
     read_label,
 )
 
-SD_FLOOR = 1e-6  # tasks.md A.1b
+SD_FLOOR = 1e-6  # ours
 FOREGROUND_VOXELS = 4096  # ours, kept per class for drawing crops
 _STORED: Mapping[str, type[np.generic]] = {"hu": np.int16, "zscore": np.float16, "asis": np.float16, "u8": np.uint8}
 

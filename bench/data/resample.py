@@ -126,7 +126,7 @@ def native_labels(
 ) -> NDArray[np.uint8]:
     """What `decide` makes of the probabilities of each native voxel, (D, H, W) uint8 in canonical order.
 
-    Resampling probabilities before the decision is what tasks.md 0.1 asks for in `bench`. At most 256 classes.
+    Resampling probabilities before the decision is our protocol's way (`bench`). At most 256 classes.
     """
     labels = np.empty(placement.native_shape, np.uint8)
     for rows, block in native_probabilities(probabilities, placement):

@@ -174,7 +174,7 @@ def nested(
 
 def order_of(rule: SplitRule, parts: Parts, ratio: float, seed: int) -> int:
     """Which order of train a run takes: where a ratio labels FEW_UNITS or fewer, seeds go round the orders of our rule, so that
-    repeats tell what the choice of those few is worth. 0 elsewhere. Source: tasks.md 0.1."""
+    repeats tell what the choice of those few is worth. 0 elsewhere. Source: ours."""
     if rule.order != "hash" or ratio == 1.0 or ratio in parts.subsets:
         return 0
     taken = nested(parts.train, ratio, rule.count, None, parts.unit_of)

@@ -37,8 +37,8 @@ from bench.data.formats import encode_h5, encode_nifti, encode_nrrd, grid, voxel
 from bench.data.metaimage import voxels_file
 from bench.data.place import SPACING_REMEDY, Place
 
-GEOMETRY_TOLERANCE = 1e-3  # tasks.md 0.1, per term of the affine
-CODE_TOLERANCE = 1e-6  # tasks.md C.3, how far a float-coded label may lie from an integer
+GEOMETRY_TOLERANCE = 1e-3  # ours, per term of the affine
+CODE_TOLERANCE = 1e-6  # ours, how far a float-coded label may lie from an integer
 MIB = 1 << 20
 _FRAME_REMEDY = "Give the record one frame per channel, or save one 3-D volume per file."
 _AXES = ("x", "y", "z", "offset")
@@ -49,7 +49,7 @@ class Header:
     """What a file says of its grid, in the file's own axis order; no voxels are read for it.
 
     `affine` maps the file's indices to RAS mm. `orientation` names the file's axes (`LAS`). `depth_axis` is the file's
-    axis of largest spacing, `anisotropy` the degree DA of tasks.md 0.1 (None where in-plane sizes differ by over 1 %),
+    axis of largest spacing, `anisotropy` SPAD's degree DA (None where in-plane sizes differ by over 1 %),
     `dtype` the stored type as the file names it. `form_difference` is the largest term by which a NIfTI's two affines
     (qform, sform) differ, None where it has not both.
     """
@@ -149,7 +149,7 @@ def label_map(classes: int, values: Mapping[int, int]) -> dict[int, int]:
 def check_geometry(folder: Path, record: Record, *, label: bool = True) -> None:
     """Refuse a case whose images (and mask, if `label`) do not share shape and affine, from headers alone.
 
-    Raises DataUnsound naming the first term that differs by more than 1e-3 (tasks.md 0.1).
+    Raises DataUnsound naming the first term that differs by more than 1e-3.
     """
     first, *others = _images(folder, record)
     if label and record.label.kind == "mask":
@@ -172,7 +172,7 @@ def to_native(array: NDArray[Any], header: Header) -> NDArray[Any]:
 
 
 def quick_fingerprint(path: Path) -> str:
-    """A file's identity without reading all of it: `quick:<bytes>:<sha256 of its first and last MiB>` (tasks.md C.1).
+    """A file's identity without reading all of it: `quick:<bytes>:<sha256 of its first and last MiB>`.
 
     A change in the middle that keeps the size goes unseen. A file shorter than a MiB is hashed twice over. Of a folder of
     slices: the sum of bytes, and the sha256 of all names and sizes and of the first and the last file's fingerprints. Of an .mhd

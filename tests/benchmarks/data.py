@@ -5,7 +5,7 @@
 Two synthetic CTs of 512 x 512 x 150 int16 voxels with 15 HU noise in the body (so that compression is not flattered) are
 written to a temporary folder. Every contender gives float32 patches windowed from -175..250 HU to 0..1 with one torch
 thread, files in the page cache. Contenders are timed in turn, round by round, and the medians compared, because single
-figures on a shared machine are off by a factor of two. Goals: performance.md, section 2. Nothing fails here; the JSON
+figures on a shared machine are off by a factor of two. Goals are ours. Nothing fails here; the JSON
 says which goal was met, and how busy the machine was: on one whose processors others use, two workers get a share of
 them, so that there processor milliseconds a patch (`own`: the training process, `helpers`: its workers) tell more.
 """
@@ -235,7 +235,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def goals(ratios: dict[str, float]) -> dict[str, bool]:
-    """Which goals of performance.md section 2 this run met."""
+    """Which goals this run met."""
     return {
         "at least 50x naive": ratios["ours_to_naive"] >= 50,
         "at least 3x CacheDataset": ratios["ours_to_cache_dataset"] >= 3,

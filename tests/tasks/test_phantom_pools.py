@@ -1,6 +1,6 @@
 """`--phantom` makes every pool of the papers stand in for itself; together they offer what the plan asks of phantom pools.
 
-The plan's `phantom-ct`, `phantom-mr4`, `phantom-2d` and `phantom-report` (tasks.md B.5) are sets of these pools under the pools'
+The plan's `phantom-ct`, `phantom-mr4`, `phantom-2d` and `phantom-report` are sets of these pools under the pools'
 own keys: CT is mim-1k, MR in four aligned contrasts and lesions by category ar-corpus, pictures and every anisotropy spad-55,
 reports ctrg-chest-1.4k and ct-rate-*.
 """
