@@ -80,10 +80,11 @@ def protocol_of(card: TaskCard, task: str, name: str) -> Protocol:
     if name in card.protocols:
         return card.protocols[name]
     meant = card.elsewhere.get(name)
+    elsewhere = f"What that paper prints as '{task}' is --task {meant}."
     raise SpecError(
         f"The task '{task}' has no protocol '{name}'. {nearest(name, card.protocols)}Possible: {', '.join(card.protocols)}.",
         case=task,
-        remedy=f"What that paper prints as '{task}' is --task {meant}." if meant else "",
+        remedy=elsewhere if meant else f"What each is: bench show {task}",
     )
 
 

@@ -15,28 +15,35 @@ from bench.contracts.errors import DataMissing, SpecError
 from bench.data.atomic import write_text
 from bench.datasets_file import FILE, demand_known, told_folders, within
 
+_VALUE = r"""[ \t]*(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""  # of a line: a quoted word, without the comment behind it
+
 
 @dataclass(frozen=True)
 class Added:
-    """A line of the file: the dataset, the folder as written, what was found below it and by whom it is read."""
+    """A line of the file: the dataset, the folder as written, what was found below it and by whom it is read.
+
+    `phantom` True: what lies there was made up.
+    """
 
     key: str
     folder: Path
     cases: int
     readers: tuple[str, ...]
+    phantom: bool
 
 
 def add_folder(key: str, folder: Path, *, replace: bool = False) -> Added:
-    """Add or, with `replace`, change the line of a dataset; comments and other lines stay as they are.
+    """Add or, with `replace`, change the line of a dataset; comments, one behind it too, and other lines stay as they are.
 
     Raises SpecError for an unknown key, an unsound file or a line that says otherwise, DataMissing where the folder does not
     read as the dataset.
     """
     path, place = Path(FILE).resolve(), folder.expanduser().resolve()
     before = told_folders()
-    demand_known(key, path)
+    demand_known(key, case=key)
     if not place.is_dir():
-        raise DataMissing(f"There is no folder '{place}'.", case=key, remedy="Say where the dataset lies.")
+        what = f"'{place}' is a file, no folder." if place.is_file() else f"There is no folder '{place}'."
+        raise DataMissing(what, case=key, remedy="Name the folder that holds the dataset.")
     readers = tuple(_readers(key))
     found = {name: at for name, files, folders in readers if (at := within(place, files, key, folders)) is not None}
     if not found:
@@ -52,10 +59,11 @@ def add_folder(key: str, folder: Path, *, replace: bool = False) -> Added:
             case=key,
             remedy="Add --replace to change it.",
         )
-    counts = [len(files.records(found[name])) for name, files, _ in readers if name in found]
+    records = [files.records(found[name]) for name, files, _ in readers if name in found]
     if key not in before or before[key].resolve() != place:
         write_text(path, _with_line(path, key, place))
-    return Added(key, place, max(counts), tuple(found))
+    most = max(records, key=len)
+    return Added(key, place, len(most), tuple(found), phantom=any(record.source == "phantom" for record in most))
 
 
 def _readers(key: str) -> Iterator[tuple[str, Layout, tuple[str, ...]]]:
@@ -74,7 +82,7 @@ def _with_line(path: Path, key: str, folder: Path) -> str:
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     name = key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
     line = f"{name} = {json.dumps(str(folder), ensure_ascii=False)}"
-    own = re.compile(rf"""^[ \t]*["']?{re.escape(key)}["']?[ \t]*=.*$""", re.MULTILINE)
+    own = re.compile(rf"""^[ \t]*["']?{re.escape(key)}["']?[ \t]*={_VALUE}""", re.MULTILINE)
     if own.search(before):
         text = own.sub(lambda _: line, before, count=1)
     else:

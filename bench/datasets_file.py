@@ -18,6 +18,7 @@ from bench.contracts.errors import DataMissing, SpecError, nearest
 from bench.data.find import find_dataset, locate, missing_dataset
 
 FILE = "datasets.toml"
+SETS_NAMED = 3  # sets of a corpus that an error names
 _AS_IT_SHOULD = 'One line per dataset: btcv = "/where/ever/RawData".'
 
 
@@ -68,7 +69,7 @@ def told_folders() -> dict[str, Path]:
         return {}
     told = _parsed(path)
     for key, value in told.items():
-        demand_known(key, path)
+        demand_known(key, str(path))
         if not isinstance(value, str) or not value.strip():
             raise SpecError(
                 f"The line `{key}` must be a folder, found {value!r}.", case=str(path), remedy=_AS_IT_SHOULD
@@ -90,17 +91,25 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise SpecError(f"It cannot be read: {error.strerror}.", case=str(path), remedy="Mend its rights.") from error
 
 
-def demand_known(key: str, path: Path) -> None:
-    """Raise SpecError where no task and no set of a corpus bears a key of the file."""
+def demand_known(key: str, case: str) -> None:
+    """Raise SpecError, about `case`, where no task and no set of a corpus bears the key of a line."""
     if key in registry.names(registry.TASKS):
         return
     possible = {*registry.names(registry.TASKS), *_members()}
-    if key not in possible:
+    if key in possible:
+        return
+    if key in registry.names(registry.CORPORA):
+        sets = ", ".join(member.key for member in registry.corpus(key).members[:SETS_NAMED])
         raise SpecError(
-            f"No dataset is called '{key}'. {nearest(key, sorted(possible))}".strip(),
-            case=str(path),
-            remedy="A key is a task (bench list tasks) or a set of a corpus (bench show mim-10k and the like).",
+            f"'{key}' is a corpus, and a line names one dataset.",
+            case=case,
+            remedy=f"Name each of its sets, such as {sets}. All of them: bench show {key}",
         )
+    raise SpecError(
+        f"No dataset is called '{key}'. {nearest(key, sorted(possible))}".strip(),
+        case=case,
+        remedy="A key is a task (bench list tasks) or a set of a corpus (bench show mim-10k and the like).",
+    )
 
 
 def _members() -> set[str]:

@@ -119,12 +119,7 @@ def make_phantoms(name: str, size: str, out: Path, progress: Progress | None = N
     if size not in PARTS:
         raise SpecError(f"No size '{size}'. {nearest(size, PARTS)}Possible: {', '.join(PARTS)}.")
     tasks, corpora = registry.names(registry.TASKS), registry.names(registry.CORPORA)
-    if name != "all" and name not in (*tasks, *corpora):
-        raise SpecError(
-            f"No task or corpus '{name}'. {nearest(name, (*tasks, *corpora, 'all'))}".strip(),
-            case=name,
-            remedy="All of them: bench list tasks, bench list corpora.",
-        )
+    registry.task_or_corpus(name, "all")
     chosen = cast("Size", size)
     written = [(key, write_task(key, chosen, out, progress)) for key in tasks if name in (key, "all")]
     for key in corpora:

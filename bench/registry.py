@@ -146,6 +146,18 @@ def known(shelf: Shelf, name: str) -> str:
     )
 
 
+def task_or_corpus(name: str, *besides: str) -> str:
+    """The name itself when a task, a corpus or one of the words `besides` bears it; SpecError with the nearest otherwise."""
+    possible = (*names(TASKS), *names(CORPORA), *besides)
+    if name in possible:
+        return name
+    raise SpecError(
+        f"No task or corpus '{name}'. {nearest(name, possible)}".strip(),
+        case=name,
+        remedy="All of them: bench list tasks, bench list corpora.",
+    )
+
+
 def method(name: str) -> MethodCard:
     """Import a method and return its card; PluginBroken when the file does not hold one."""
     return _card(METHODS, name, MethodCard)

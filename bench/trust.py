@@ -174,12 +174,14 @@ def _one_file(image: str, other: str, own: Locked, others: Locked) -> bool:
 
 
 def _told(drift: Drift, case: str, trust: Trust) -> Unsound:
-    accept = f"or, if it is meant to be so, accept it: bench data check {trust.asked} --accept-changes"
     if drift.found is None:
         problem = f"its file '{drift.path}' is gone; {FILE} knows it ({drift.recorded})."
-        return Unsound(case, "checksums", problem, f"Fetch it again, {accept}")
-    problem = f"its file '{drift.path}' has changed: {FILE} has {drift.recorded}, found is {drift.found}."
-    return Unsound(case, "checksums", problem, f"Fetch it again, {accept}")
+    else:
+        problem = f"its file '{drift.path}' has changed: {FILE} has {drift.recorded}, found is {drift.found}."
+    if trust.accept:
+        return Unsound(case, "checksums", problem, "Fetch it again: of an unsound case no change is accepted.")
+    accept = f"if it is meant to be so, accept it: bench data check {trust.asked} --accept-changes"
+    return Unsound(case, "checksums", problem, f"Fetch it again, or, {accept}")
 
 
 def _put(key: str, before: Locked, after: Locked) -> str:

@@ -29,7 +29,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_line_is_written_and_the_dataset_is_found_by_it(here: Path, data: Path) -> None:
     answer = bench("data", "add", "msd04", data.parent)
-    assert answer.code == 0 and "msd04: 14 cases below" in answer.out and "read by msd04" in answer.out
+    assert answer.code == 0 and "msd04: 14 cases of phantoms below" in answer.out and "read by msd04" in answer.out
     assert told_folders() == {"msd04": data.parent}
     assert bench("data", "check", "msd04").code == 0
     before = (here / "datasets.toml").read_bytes()
@@ -39,14 +39,12 @@ def test_a_line_is_written_and_the_dataset_is_found_by_it(here: Path, data: Path
 def test_comments_and_other_lines_stay_and_the_line_is_changed_on_demand_only(
     here: Path, data: Path, tmp_path: Path
 ) -> None:
-    copy = tmp_path / 'called "so"'
-    copy.symlink_to(data.parent)
     file = here / "datasets.toml"
-    file.write_text(f'# mine\nbtcv = "/x"  # large\nmsd04 = "{here}"')
+    file.write_text(f'# mine\nbtcv = "/x"  # large\nmsd04 = "{here}" # small')
     with pytest.raises(SpecError, match=r"The line `msd04` of .* says '.*work', asked is .*--replace"):
         add_folder("msd04", data.parent)
     add_folder("msd04", data.parent, replace=True)
-    assert file.read_text() == f'# mine\nbtcv = "/x"  # large\nmsd04 = "{data.parent}"'
+    assert file.read_text() == f'# mine\nbtcv = "/x"  # large\nmsd04 = "{data.parent}" # small'
     quoted = tmp_path / 'a "b"'
     quoted.mkdir()
     (quoted / data.name).symlink_to(data)
@@ -66,8 +64,12 @@ def test_a_folder_that_does_not_read_as_the_dataset_is_refused_with_the_tree(her
     assert "img" in caught.value.remedy
     with pytest.raises(DataMissing, match="There is no folder"):
         add_folder("msd04", data / "nowhere")
-    with pytest.raises(SpecError, match=r"No dataset is called 'msd4'. Did you mean 'msd04'"):
+    with pytest.raises(DataMissing, match=r"dataset\.json' is a file, no folder"):
+        add_folder("msd04", data / "dataset.json")
+    with pytest.raises(SpecError, match=r"^msd4: No dataset is called 'msd4'. Did you mean 'msd04'"):
         add_folder("msd4", data)
+    with pytest.raises(SpecError, match=r"'mim-1k' is a corpus.*btcv, tcia-covid19.*bench show mim-1k"):
+        add_folder("mim-1k", data)
     assert not (here / "datasets.toml").exists()
 
 

@@ -98,7 +98,7 @@ def test_a_folder_that_lacks_the_dataset_is_not_replaced_by_another_place_and_th
 
 
 def test_a_person_without_data_reads_how_to_write_the_line(here: Path) -> None:
-    with pytest.raises(DataMissing, match=r'msd04 = "DIR" into datasets\.toml'):
+    with pytest.raises(DataMissing, match="bench data add msd04 DIR"):
         find()
 
 

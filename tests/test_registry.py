@@ -4,6 +4,7 @@ import pytest
 
 from bench import registry
 from bench.contracts.errors import PluginBroken, SpecError
+from tests.command_line import bench
 
 
 def test_every_listed_method_is_read_as_text_with_a_title_and_a_family() -> None:
@@ -16,6 +17,13 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(SpecError, match="Did you mean 'mae3d'") as refused:
         registry.known(registry.METHODS, "mae3")
     assert "bench list methods" in refused.value.remedy
+
+
+def test_a_name_that_may_be_a_task_or_a_corpus_is_sought_among_both() -> None:
+    assert registry.task_or_corpus("msd04") == "msd04" and registry.task_or_corpus("mim-1k") == "mim-1k"
+    error = bench("data", "check", "mim1k", "--json").error
+    assert error["message"] == "No task or corpus 'mim1k'. Did you mean 'mim-1k'?"
+    assert error["remedy"] == "All of them: bench list tasks, bench list corpora."
 
 
 def test_a_file_without_a_card_is_no_method(tmp_path: Path) -> None:

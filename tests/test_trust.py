@@ -104,6 +104,15 @@ def test_what_the_check_finds_unsound_is_never_recorded(data: Path) -> None:
     assert f"imagesTr/{victim.name}" not in files and f"labelsTr/{victim.name}" not in files and len(files) == 25
 
 
+def test_an_unsound_change_is_not_accepted_and_the_advice_does_not_go_in_a_circle(data: Path) -> None:
+    check("msd04", data)
+    victim = images(data)[0]
+    victim.write_bytes(victim.read_bytes()[:300])
+    report = json.loads(check("msd04", data, "--accept-changes", "--json").out)
+    remedy = next(one["remedy"] for one in report["unsound"] if one["check"] == "checksums")
+    assert remedy == "Fetch it again: of an unsound case no change is accepted."
+
+
 def test_a_file_that_is_gone_is_an_error_unless_a_part_will_do(data: Path) -> None:
     pool = ("data", "check", "mim-1k", "--root", data)
     bench(*pool)

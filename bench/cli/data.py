@@ -56,7 +56,8 @@ def add(
     if json:
         print_json(asdict(added) | {"folder": str(added.folder)})
         return
-    print(f"{key}: {added.cases:,} cases below {added.folder}, read by {', '.join(added.readers)}.")
+    made_up = " of phantoms" if added.phantom else ""
+    print(f"{key}: {added.cases:,} cases{made_up} below {added.folder}, read by {', '.join(added.readers)}.")
     print(f"Next: bench data check {added.readers[0]}")
 
 
@@ -82,6 +83,7 @@ def check(
     from bench.trust import Trust
 
     report: Any
+    registry.task_or_corpus(name)
     trust = Trust(name, accept=accept_changes)
     if name in registry.names(registry.CORPORA):
         where = Path(root) if root else None

@@ -80,8 +80,8 @@ def missing_dataset(
         case=key,
         remedy=f"\n  Licence: {card.licence or 'see the page'}\n  Get them: {card.page or 'see the task card'}\n"
         f"  Expected, in a folder {' or '.join(card.folders) or key}:\n{tree}\n"
-        f"  Next: bench data check {key} --root DIR (or set BENCH_DATA to the folder that holds your datasets, or write\n"
-        f'  {key} = "DIR" into datasets.toml)\n'
+        f"  Next: bench data check {key} --root DIR (or once and for all: bench data add {key} DIR, or set\n"
+        "  BENCH_DATA to the folder that holds your datasets)\n"
         "  No data yet? Add --phantom to run on made-up volumes in the same layout.",
     )
 

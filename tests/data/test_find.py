@@ -65,6 +65,7 @@ def test_the_message_says_what_how_large_whose_where_which_tree_and_what_next(tm
         "https://example.org/tiny",
         "imagesTr/tiny_NNN.nii.gz",
         "bench data check tiny",
+        "bench data add tiny DIR",
         "--phantom",
     ):
         assert words in "\n".join(rest)

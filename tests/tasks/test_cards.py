@@ -479,4 +479,4 @@ def test_a_protocol_that_a_paper_has_under_another_name_is_refused_with_that_nam
     assert protocol_of(registry.task(name.partition("@")[0]), name, rest.removeprefix("--protocol "))
     with pytest.raises(SpecError) as other:
         protocol_of(registry.task(task), task, "spad")
-    assert not other.value.remedy
+    assert other.value.remedy == f"What each is: bench show {task}"
