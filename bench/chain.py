@@ -27,6 +27,7 @@ from bench.data.preparation import CacheRecipe
 from bench.keys import key_of
 from bench.recipe import configs_of, inference_word
 from bench.spec import RunSpec
+from bench.text_words import demand_reader, demand_tower
 from bench.told_slices import slice_mm_of, with_slices
 
 
@@ -104,19 +105,7 @@ def _check_pair(spec: RunSpec, task: TaskCard, target: str) -> None:
             case=spec.method,
             remedy="Methods and what they take: bench list methods",
         )
-    if target in task.text_targets and "text" not in registry.offers(spec.method):
-        raise _reads_no_text(spec, task, target)
-
-
-def _reads_no_text(spec: RunSpec, task: TaskCard, target: str) -> SpecError:
-    possible = [target for target in ("", *task.targets) if target not in task.text_targets]
-    words = [f"{spec.task}@{name}" if name else spec.task for name in possible]
-    return SpecError(
-        f"'{spec.task}{'@' + target if target else ''}' compares volumes with sentences as they are, and the encoder of "
-        f"'{spec.method}' reads no text.",
-        case=spec.method,
-        remedy=f"Let training find a common space: --task {' or '.join(words)}." if words else "Choose another task.",
-    )
+    demand_reader(spec, task, target)
 
 
 def find(spec: RunSpec, environ: Mapping[str, str], phantoms: Path | None = None) -> Words:
@@ -192,9 +181,13 @@ def with_decoder(method: MethodCard, variant: str) -> MethodCard:
 
 
 def resolve(words: Words) -> Chain:
-    """Import the method, apply settings and compute the key of every room."""
+    """Import the method, apply settings and compute the key of every room.
+
+    Raises SpecError or DataMissing where a setting names a text tower that cannot serve.
+    """
     spec, corpus = words.spec, words.corpus
     plan = blueprint(words.spec)
+    demand_tower(spec, words.task, plan.setup.target, plan.setup.recipe)
     identity = {"method": spec.method, "version": plan.method.version}
     keys: dict[str, str] = {}
     before, sight = _file_key(spec.weights), None

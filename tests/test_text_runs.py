@@ -102,6 +102,14 @@ def test_a_text_tower_from_elsewhere_stands_in_the_record_and_holds_when_verifie
     verified(results, cell)
 
 
+def test_a_text_tower_that_is_none_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    words = ("--method", "mae3d", "--task", "ctrate_retrieval@finetune_1000", "--corpus", "own", "--preset", "tiny")
+    where = ("--phantom", "--results", tmp_path / "results", "--set", f"text_tower={tmp_path}")
+    error = bench("run", *words, *where, "--json").error
+    assert "lacks config.json" in error["message"] and error["case"] == str(tmp_path)
+    assert not (tmp_path / "results" / "runs" / "pretrain").exists()
+
+
 def test_an_encoder_without_text_is_refused_with_the_way_out(tmp_path: Path) -> None:
     words = ("--method", "mae3d", "--task", "ctrate_retrieval", *SHORT, "--results", tmp_path)
     error = bench("run", *words, "--json").error

@@ -6,7 +6,6 @@ Changes  only the encoder is taken; pooler and pre-training heads of the file ar
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.contracts.errors import DataMissing, SpecError
+from bench.contracts.errors import SpecError
+from bench.nets.bert_files import WEIGHTS, bert_config
 from bench.nets.text_encoder import TextEncoder
 
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 SPECIALS = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]")
+OF_THE_FILE = ("model_type", "auto_map", "architectures")  # words of config.json about its own classes
 HEADS = re.compile(r"^(cls\.|cls_|pooler\.|projection|.*position_ids$)")
 
 
@@ -58,7 +58,8 @@ class BertFolder(TextEncoder):
     def __init__(self, folder: str, *, longest: int, dropout: bool = False) -> None:
         super().__init__()
         path = Path(folder)
-        config = _config(path, longest)
+        told = bert_config(path, longest)
+        config = {name: value for name, value in told.items() if name not in OF_THE_FILE}
         transformers = _transformers()
         self.tokeniser = WordPieces(path / "vocab.txt")
         self.bert = transformers.BertModel(transformers.BertConfig(**config), add_pooling_layer=False)
@@ -93,32 +94,6 @@ def _transformers() -> Any:
             remedy="pip install 'ssl3d-bench[text]', or name no folder with a BERT.",
         ) from error
     return transformers
-
-
-def _config(folder: Path, longest: int) -> dict[str, Any]:
-    """The folder's `config.json`, once all files are there and it is a BERT's."""
-    absent = [name for name in ("config.json", "vocab.txt") if not (folder / name).is_file()]
-    if not any((folder / name).is_file() for name in WEIGHTS):
-        absent.append(" or ".join(WEIGHTS))
-    if absent:
-        raise DataMissing(
-            f"The text encoder's folder lacks {', '.join(absent)}.",
-            case=str(folder),
-            remedy="Name a folder with a BERT as its page ships it (RadBERT, CXR-BERT), or leave the setting empty.",
-        )
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    kind, most = config.get("model_type", "bert"), config.get("max_position_embeddings", 512)
-    if kind not in ("bert", "cxr-bert") or "hidden_size" not in config or "vocab_size" not in config:
-        raise SpecError(
-            f"config.json describes a '{kind}'.", case=str(folder), remedy="Give a BERT (RadBERT, CXR-BERT)."
-        )
-    if longest > most:
-        raise SpecError(
-            f"This BERT reads {most} tokens, asked for {longest}.",
-            case=str(folder),
-            remedy=f"Set text_length={most}, or text_tower_length={most}.",
-        )
-    return {name: value for name, value in config.items() if name not in ("model_type", "auto_map", "architectures")}
 
 
 def _load(bert: torch.nn.Module, folder: Path) -> None:

@@ -113,26 +113,14 @@ def _map(width: int, out: int, reader: TextTower | None) -> nn.Linear:
 
 
 def build(setup: Setup, encoder: Encoder, seed: int, *, learnt: bool, of: type[PairNet] = PairNet) -> PairNet:
-    """The network of a run, a `PairNet` or a kind of it. Raises SpecError where nothing is learnt and the encoder reads no text, or
-    another one's tower shall read it."""
+    """The network of a run, a `PairNet` or a kind of it. Raises SpecError where nothing is learnt and the encoder reads no text;
+    that no other tower reads it then is looked at before pre-training (`bench.text_words`)."""
     recipe = recipe_of(setup)
-    if not learnt and recipe.text_tower:
-        raise SpecError(
-            f"Nothing is learnt here, and the BERT of text_tower shares no space with the encoder: '{recipe.text_tower}'.",
-            remedy=f"Leave text_tower out, or let maps be learnt: {', '.join(learning(setup))}.",
-        )
     if not (learnt or encoder.reads_text):
         raise SpecError("compares volumes with sentences as they are, and this encoder reads no text.")
     reseed_torch("decoder", setup.task.title, setup.target, seed)
     reader = TextTower(recipe.text_tower, recipe.text_tower_length) if recipe.text_tower else None
     return of(encoder, learnt=learnt, log_scale=recipe.log_scale, reader=reader)
-
-
-def learning(setup: Setup) -> list[str]:
-    """The targets of a task that learn maps, in words."""
-    task = setup.task
-    possible = (target for target in ("", *task.targets) if target not in task.text_targets)
-    return [f"@{target}" if target else "the task without a target" for target in possible]
 
 
 def told(net: nn.Module) -> tuple[str, ...]:

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench import registry
 from bench.contracts.cards import deciding
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.method import Encoder
 from bench.contracts.recipes import PromptRecipe
 from bench.finetune import training_job
 from bench.nets.text_tower import TextTower
+from bench.spec import RunSpec
+from bench.text_words import demand_tower
 from bench.train.hardware import Hardware
 from tasks.kinds import pairing, prompts, retrieval
 from tests.nets.bert_folder import write_bert
@@ -46,7 +49,7 @@ def test_what_lies_past_the_tokens_that_it_reads_counts_nothing(folder: str) -> 
         ["two small clear lung lobe effusion", "two small clear lung liver heart", "two small clear heart"]
     )
     assert torch.equal(first, second) and not torch.allclose(first, other, atol=1e-3)
-    with pytest.raises(SpecError, match="reads 128 tokens, asked for 129"):
+    with pytest.raises(SpecError, match="reads 3 to 128 tokens, asked for 129"):
         TextTower(folder, 129)
 
 
@@ -92,18 +95,35 @@ def test_the_record_tells_what_reads_the_texts(folder: str) -> None:
     assert "vectors of their spelling" in found[2]
 
 
+def planned(task: str, target: str, tower: str, length: int = 100) -> None:
+    """Look at the words of a run with a text tower, before anything is trained."""
+    spec = RunSpec(method="mg3d", task=task, target=target)
+    demand_tower(spec, registry.task(task), target, PromptRecipe(text_tower=tower, text_tower_length=length))
+
+
 def test_where_nothing_is_learnt_no_tower_from_elsewhere_can_read(folder: str) -> None:
-    with pytest.raises(
-        SpecError, match=r"shares no space with the encoder.*let maps be learnt: the task without a target"
-    ):
-        prompts.build_net(setup(target="zero_shot", text_tower=folder), Both(), "unetr", 0)
-    with pytest.raises(SpecError, match="@finetune_1000"):
-        retrieval.build_net(setup(RETRIEVAL, text_tower=folder), Both(), "unetr", 0)
+    with pytest.raises(SpecError, match=r"shares no space with the encoder.*--task ctrate_prompts\.$"):
+        planned("ctrate_prompts", "zero_shot", folder)
+    with pytest.raises(SpecError, match="--task ctrate_retrieval@finetune_1000"):
+        planned("ctrate_retrieval", "", folder)
+    planned("ctrate_retrieval", "finetune_1000", folder)
+    planned("ctrate_retrieval", "", "")
 
 
-def test_a_folder_without_a_bert_says_what_it_lacks(tmp_path: Path) -> None:
+def test_a_folder_without_a_bert_says_what_it_lacks(tmp_path: Path, folder: str) -> None:
     with pytest.raises(DataMissing, match=r"lacks config\.json, vocab\.txt, model\.safetensors or pytorch_model\.bin"):
-        prompts.build_net(setup(text_tower=str(tmp_path)), Both(), "unetr", 0)
+        planned("ctrate_prompts", "", str(tmp_path))
+    with pytest.raises(SpecError, match="reads 3 to 128 tokens, asked for 2"):
+        planned("ctrate_prompts", "", folder, length=2)
+    for text, problem in (
+        ("{", "config.json is damaged: Expecting"),
+        ("[]", "is damaged: it is a list"),
+        ("{}", "a 'bert'"),
+    ):
+        other = write_bert(tmp_path / "bert")
+        (other / "config.json").write_text(text)
+        with pytest.raises(SpecError, match=problem):
+            planned("ctrate_prompts", "", str(other))
 
 
 def test_ct_clips_own_weights_lie_beside_cxr_berts_words(tmp_path: Path, folder: str) -> None:
