@@ -56,7 +56,7 @@ class CorpusCases:
 
     @property
     def told(self) -> str:
-        """Example: `mim-10k#a1b2c3d4, 7,214/10,452`."""
+        """Example: `mim-10k#a1b2c3d4, 7,214/10,502`."""
         return f"{self.id}, {self.found:,}/{self.printed:,}"
 
     @property

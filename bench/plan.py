@@ -106,7 +106,7 @@ def _what(chain: Chain, room: str) -> str:
 
 
 def _pool(chain: Chain) -> str:
-    """A corpus as a record names it: `mim-10k#a1b2c3d4, 7,214/10,452`; `own (msd04)`."""
+    """A corpus as a record names it: `mim-10k#a1b2c3d4, 7,214/10,502`; `own (msd04)`."""
     word, corpus = chain.words.corpus_word, chain.words.corpus
     if word == "own" or corpus is None:
         return f"{word} ({chain.words.spec.task})" if word == "own" else word

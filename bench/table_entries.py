@@ -72,7 +72,7 @@ def entry(cells: Sequence[Cell], metric: str) -> Entry:
         "single": len(cells) == 1,
         "partial": fewer or any(cell.partial for cell in cells),
         "mixed": _mixed(cells),
-        "undefined": len(values) < len(cells) or _lost(cells) > 0,
+        "undefined": len(values) < len(cells) or _lost(cells, metric) > 0,
     }
     return Entry(
         mean=statistics.fmean(values) if values else math.nan,
@@ -92,8 +92,8 @@ def ranks(column: Mapping[Key, Sequence[Cell]], metric: str) -> dict[Key, int]:
     made = {key: entry(cells, metric) for key, cells in column.items()}
     fair = [key for key, cells in column.items() if _competes(made[key], cells, metric)]
     if is_distance(metric) and fair:
-        least = min(_lost(column[key]) for key in fair)
-        fair = [key for key in fair if _lost(column[key]) == least]
+        least = min(_lost(column[key], metric) for key in fair)
+        fair = [key for key in fair if _lost(column[key], metric) == least]
     return best_two({key: round(made[key].mean, DECIMALS) for key in fair}, higher=not is_error(metric))
 
 
@@ -123,14 +123,19 @@ def _mixed(cells: Sequence[Cell]) -> bool:
     return max(draws.values()) > 1 or len(contents) > len({cell.fold for cell in cells})
 
 
-def _lost(cells: Sequence[Cell]) -> float:
+def _lost(cells: Sequence[Cell], metric: str) -> float:
     """Undefined values per run."""
-    return sum(sum(undefined(cell).values()) for cell in cells) / len(cells)
+    return sum(sum(undefined(cell, metric).values()) for cell in cells) / len(cells)
 
 
-def undefined(cell: Cell) -> dict[str, int]:
-    """What of a cell's counts is a number of undefined values: names in `n_`; others (`false_positive_mm3`) measure."""
-    return {name: count for name, count in cell.counts.items() if name.startswith("n_") and count}
+def undefined(cell: Cell, metric: str) -> dict[str, int]:
+    """What of a cell's counts is a number of values that a metric lacks: names in `n_`, without those of another metric of the
+    whole set (`n_undefined_recall@50`); the run itself where it has no value at all and no count says why. Other names
+    (`false_positive_mm3`, `gallery`) measure."""
+    pooled, own = "n_undefined_", f"n_undefined_{metric}"
+    told = {name: count for name, count in cell.counts.items() if name.startswith("n_") and count}
+    found = {name: count for name, count in told.items() if not name.startswith(pooled) or name == own}
+    return found or ({"runs without a value": 1} if math.isnan(_score(cell, metric)) else {})
 
 
 def _span(numbers: Iterable[int]) -> str:

@@ -190,23 +190,24 @@ def _section(cells: Sequence[Cell], metric: str) -> Section:
         average=average,
         columns=tuple(Column(clean(column.task), column.ratio) for column in columns),
         rows=tuple(row(key) for key in held),
-        notes=tuple(note for key in held for c in columns for note in _notes(key, c, held[key].get(c, []))),
+        notes=tuple(note for key in held for c in columns for note in _notes(key, c, held[key].get(c, []), metric)),
         corpora=tuple(dict.fromkeys(sorted(told for cell in cells if (told := _volumes(cell))))),
     )
 
 
 def _volumes(cell: Cell) -> str:
-    """Example: `mim-10k#a1b2c3d4, 7,214/10,452 volumes`; '' where a record does not tell, or of a task's own."""
+    """Example: `mim-10k#a1b2c3d4, 7,214/10,502 volumes`; '' where a record does not tell, or of a task's own."""
     if not cell.corpus_id or cell.corpus_volumes is None or cell.corpus == "own":
         return ""
     found, printed = cell.corpus_volumes
     return f"{clean(cell.corpus_id)}, {found:,}/{printed:,} volumes"
 
 
-def _notes(key: RowKey, column: Column, cells: Sequence[Cell]) -> list[str]:
+def _notes(key: RowKey, column: Column, cells: Sequence[Cell], metric: str) -> list[str]:
+    """What of a metric is undefined in the runs of one entry, as a line; none where all is there."""
     counts: Counter[str] = Counter()
     for cell in cells:
-        counts.update(undefined(cell))
+        counts.update(undefined(cell, metric))
     told = ", ".join(f"{clean(word)} {count}" for word, count in sorted(counts.items()))
     words = " ".join(clean(word) for word in (*key, column.task, f"r{column.ratio:g}") if word)
     return [f"{words}: {told}"] if told else []

@@ -220,7 +220,7 @@ def _departures(cells: Sequence[Cell], asked: Asked, setting: str) -> Iterable[s
 
 
 def _short_pool(cell: Cell) -> str:
-    """`7,214 of 10,452` where a run had less than its corpus' paper; '' where it had all, or its record does not tell."""
+    """`7,214 of 10,502` where a run had less than its corpus' paper; '' where it had all, or its record does not tell."""
     found, printed = cell.corpus_volumes or (0, 0)
     return f"{found:,} of {printed:,}" if found < printed else ""
 

@@ -90,6 +90,15 @@ def test_a_score_that_is_nowhere_defined_is_said_to_be_so() -> None:
     assert "undefined (1)†¶" in render(table([make_cell(dice=math.nan)]), "md")
 
 
+def test_what_another_metric_lacks_or_what_only_measures_marks_nothing() -> None:
+    scores = {"recall@5": 0.7, "recall@50": math.nan, "recall-fused@5": math.nan}
+    cell = make_cell(scores=scores, counts={"n_undefined_recall@50": 3, "gallery": 7, "truncated": 6})
+    five, fifty, fused = (table([cell], metric=metric) for metric in scores)
+    assert only([cell], "recall@5").marks == ("single",) and five.sections[0].notes == ()
+    assert fifty.sections[0].notes == ("mim own btcv r0.25: n_undefined_recall@50 3",)
+    assert fused.sections[0].notes == ("mim own btcv r0.25: runs without a value 1",)  # its mark says: see the notes
+
+
 # --- what may not be mixed ---
 
 

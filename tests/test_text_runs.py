@@ -46,7 +46,7 @@ def texts_of(results: Path, dataset: str) -> list[str]:
 def test_a_report_run_holds_both_references_and_no_word_of_the_true_reports(results: Path) -> None:
     cell = run(results, "unet3d_scratch", "ctrg_report")
     assert cell.metrics == ("bleu-1", "bleu-2", "bleu-3", "bleu-4", "rouge-l") and set(cell.scores) == set(cell.metrics)
-    assert set(cell.class_scores) == {"reference", "decoded"} and cell.counts["n_truncated"] > 0
+    assert set(cell.class_scores) == {"reference", "decoded"} and cell.counts["truncated"] > 0
     assert cell.config["finetune"]["tokenisation"] == "report" and any("sha256" in note for note in cell.notes)
     verified(results, cell)
     left = "".join(
@@ -61,7 +61,7 @@ def test_a_report_run_holds_both_references_and_no_word_of_the_true_reports(resu
 def test_prompts_are_scored_per_volume_and_per_scan(results: Path) -> None:
     cell = run(results, "unet3d_scratch", "ctrate_prompts")
     assert set(cell.scores) == {"auc", "auc@scan"} and len(cell.classes) == 18
-    assert 0 < cell.counts["n_scans"] < cell.n
+    assert 0 < cell.counts["scans"] < cell.n
     verified(results, cell)
 
 
@@ -69,7 +69,7 @@ def test_prompts_are_scored_per_volume_and_per_scan(results: Path) -> None:
 def test_a_method_that_reads_text_is_judged_without_training_and_after_it(results: Path) -> None:
     bare = run(results, "mg3d", "ctrate_retrieval")
     assert any("no step was taken" in note for note in bare.differs)
-    assert bare.counts["n_gallery"] == bare.n and bare.counts["n_gallery_unique"] < bare.n
+    assert bare.counts["gallery"] == bare.n and bare.counts["gallery_unique"] < bare.n
     assert bare.class_scores["chance"]["recall@5"] == pytest.approx(5 / bare.n)
     assert bare.scores["recall@50"] is None and bare.counts["n_undefined_recall@50"] > 0
     assert bare.class_scores["chance"]["recall-fused@5"] == bare.class_scores["chance"]["recall@5"]

@@ -41,7 +41,8 @@ class Setup:
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores of one case: rows (class, metric id, value) and what was undefined (counts by name)."""
+    """The scores of one case: rows (class, metric id, value) and counts by name. A name in `n_` counts undefined values, which a
+    table marks; any other (`gallery`, `truncated`) is told in the record alone."""
 
     rows: tuple[tuple[str, str, float], ...]
     counts: Mapping[str, int]

@@ -159,7 +159,7 @@ def score_cases(
         siblings.setdefault(scan_of(record), []).append(record.case_id)
     first = first_of_scan(records)
     return [
-        Scored(tuple(_rows(setup, record, chances, siblings, first)), {"n_scans": int(record.case_id in first)})
+        Scored(tuple(_rows(setup, record, chances, siblings, first)), {"scans": int(record.case_id in first)})
         for record in records
     ]
 

@@ -217,7 +217,7 @@ def score_case(setup: Setup, folder: Path, record: Record, cases: Any, predictio
         for metric, value in (*ngram_evidence(written, [reference]).items(), (ROUGE, rouge_l(written, [reference])))
     ]
     longest = recipe_of(setup).max_tokens
-    counts = {"n_unknown_words": len(unknown), "n_truncated": int(len(tokens) > longest), "n_empty": int(not written)}
+    counts = {"unknown_words": len(unknown), "truncated": int(len(tokens) > longest), "empty": int(not written)}
     return Scored(tuple(rows), {name: count for name, count in counts.items() if count})
 
 

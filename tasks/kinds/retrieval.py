@@ -160,5 +160,5 @@ def score_cases(
             own += [(way, RANK_FUSED, rank) for way, rank in ways]
     unique = [int(any(way == galleries.UNIQUE for way, *_ in own)) for own in rows]
     return [
-        Scored(tuple(own), {"n_gallery": 1, "n_gallery_unique": first}) for own, first in zip(rows, unique, strict=True)
+        Scored(tuple(own), {"gallery": 1, "gallery_unique": first}) for own, first in zip(rows, unique, strict=True)
     ]

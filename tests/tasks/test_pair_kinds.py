@@ -277,7 +277,7 @@ def test_a_scan_is_scored_by_the_mean_over_its_reconstructions(tmp_path: Path) -
 
     of_scan = {row.case: row.value for row in rows if row.class_ == "emphysema" and row.metric == "score@scan"}
     assert of_scan == {"v_1_a_1": pytest.approx((chance(2) + chance(0)) / 2), "v_2_a_1": pytest.approx(chance(1))}
-    assert sum(s.counts["n_scans"] for s in scored) == 2
+    assert sum(s.counts["scans"] for s in scored) == 2
     assert pooled("auc", rows).by_class["emphysema"] == 0.5
     assert pooled("auc@scan", rows).by_class["emphysema"] == float((chance(2) + chance(0)) / 2 > chance(1))
 
@@ -335,7 +335,7 @@ def test_siblings_of_a_scan_are_in_the_way_of_the_index_and_not_of_the_scan(tmp_
     assert ranks(rows, "scan") == {"v_1_a_2": 1, "v_1_a_1": 1, "v_2": 2, "v_3": 1}
     assert ranks(rows, "unique") == {"v_1_a_1": 1, "v_2": 2, "v_3": 1}
     assert first_of_scan(records) == {"v_1_a_1", "v_2", "v_3"}
-    assert sum(s.counts["n_gallery"] for s in scored) == 4 and sum(s.counts["n_gallery_unique"] for s in scored) == 3
+    assert sum(s.counts["gallery"] for s in scored) == 4 and sum(s.counts["gallery_unique"] for s in scored) == 3
 
 
 def test_a_model_that_gives_one_vector_to_all_finds_nothing(tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_both_references_are_scored_and_the_protocol_names_the_first(tmp_path: P
     assert value(full, "decoded", "match-1") == 5 == value(cut, "reference", "match-1")
     assert value(full, "decoded", "rouge-l") == pytest.approx(1.0) == value(cut, "reference", "rouge-l")
     assert value(full, "reference", "rouge-l") == rouge_l(written.split(), [tokenise(text, "report")]) < 0.8
-    assert full.counts == {"n_unknown_words": 1, "n_truncated": 1}
+    assert full.counts == {"unknown_words": 1, "truncated": 1}
 
 
 def test_a_damaged_prediction_names_its_case_and_the_remedy(tmp_path: Path) -> None:
