@@ -188,8 +188,9 @@ def named_corpus(
         raise DataMissing(
             f"The pre-training corpus '{key}' ({card.printed:,} volumes; {card.page or card.title}) lacks {lacking}.",
             case=key,
-            remedy="--corpus own (the task's own training volumes), --corpus-root DIR where it lies elsewhere, "
-            "--weights FILE for a trained encoder, --partial for the members at hand, or --phantom to try without data.",
+            remedy="--corpus own (the task's own training volumes), --corpus-root DIR where it lies elsewhere (or once and for "
+            f"all, set by set: bench data add {next(iter(absent), card.members[0].key)} DIR), --weights FILE for a trained "
+            "encoder, --partial for the members at hand, or --phantom to try without data.",
         )
     everything = [record for _, records in found for record in records]
     count = len(everything)

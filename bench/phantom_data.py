@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 from bench import registry
 from bench.contracts.cards import Layout, TaskCard
-from bench.contracts.errors import SpecError, nearest
+from bench.contracts.errors import SpecError, StoreError, nearest
 from bench.corpora import corpus_word
 from bench.data.atomic import write_json
 from bench.data.lock import only_one
@@ -82,27 +83,49 @@ def _invented(key: str) -> list[str]:
     return [f"{key}_{number:04d}" for number in range(1, CORPUS["mini"] + 1)]
 
 
-def _written(folder: Path) -> set[str]:
-    """The case ids that a finished phantom of the present generator holds; files of an earlier one are removed.
+@dataclass(frozen=True)
+class _Mark:
+    """What `PHANTOM.json` says of a finished phantom: by which generator which cases and files were drawn; of none, nothing."""
 
-    What an earlier generator drew would else stand for what the present one draws, in runs and in what is said of them.
-    """
-    mark = folder / "PHANTOM.json"
-    if not mark.exists():
-        return set()
-    told = json.loads(mark.read_text(encoding="utf-8"))
-    if told["generator"] == f"bench.phantoms {GENERATOR_VERSION}":
-        return set(told["cases"])
-    for name in told["files"]:
+    generator: str = ""
+    cases: frozenset[str] = frozenset()
+    files: tuple[str, ...] = ()
+
+    @property
+    def earlier(self) -> bool:
+        """True where another generator drew the files: they would else stand for what the present one draws."""
+        return bool(self.generator) and self.generator != f"bench.phantoms {GENERATOR_VERSION}"
+
+
+def _mark(folder: Path) -> _Mark:
+    path = folder / "PHANTOM.json"
+    if not path.exists():
+        return _Mark()
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return _Mark(str(told["generator"]), frozenset(told["cases"]), tuple(told["files"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"This is no mark that a phantom leaves, or it was damaged ({type(error).__name__}: {error}).",
+            case=str(path),
+            remedy=f"Remove the folder {folder}, and repeat the command.",
+        ) from error
+
+
+def _remove(folder: Path, drawn: _Mark) -> None:
+    """Take away what was drawn, and nothing else; from then on the folder counts as unfinished, never as real."""
+    for name in drawn.files:
         (folder / name).unlink(missing_ok=True)
-    mark.unlink()
-    write_json(folder / "PHANTOM.unfinished.json", {})  # so that what may be left never passes for real
-    return set()
+    (folder / "PHANTOM.json").unlink()
+    write_json(folder / "PHANTOM.unfinished.json", {})
 
 
 def _write_once(layout: Layout, folder: Path, ids: Sequence[str], size: Size, progress: Progress | None) -> Path:
     with only_one(folder):
-        if not set(ids) <= _written(folder):
+        drawn = _mark(folder)
+        if drawn.earlier:
+            _remove(folder, drawn)
+        if drawn.earlier or not set(ids) <= drawn.cases:
             shown = progress or Silent()
             shown.start(f"phantom {folder.name}", 1)
             layout.write_phantom(folder, ids, size)
@@ -117,7 +140,11 @@ def make_phantoms(name: str, size: str, out: Path, progress: Progress | None = N
     Raises SpecError for an unknown name or size.
     """
     if size not in PARTS:
-        raise SpecError(f"No size '{size}'. {nearest(size, PARTS)}Possible: {', '.join(PARTS)}.")
+        raise SpecError(
+            f"No size '{size}'. {nearest(size, PARTS)}Possible: {', '.join(PARTS)}.",
+            case=name,
+            remedy="Name one of them with --size.",
+        )
     tasks, corpora = registry.names(registry.TASKS), registry.names(registry.CORPORA)
     registry.task_or_corpus(name, "all")
     chosen = cast("Size", size)

@@ -69,8 +69,9 @@ def read_plan(path: Path) -> list[RunSpec]:
         if not specs:
             raise ValueError("it names no cell")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        told = error.strerror if isinstance(error, OSError) else error
         raise SpecError(
-            f"Not a plan: {error}.", case=str(path), remedy="Write one: bench plan ... --out plan.json"
+            f"Not a plan: {told}.", case=str(path), remedy="Write one: bench plan ... --out plan.json"
         ) from error
     return specs
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from bench import registry
 from bench.compare import compare
 from bench.compare_sides import Side
-from bench.contracts.errors import BenchError, DataMissing, SpecError
+from bench.contracts.errors import BenchError, DataMissing, SpecError, nearest
 from bench.contracts.record import Cell
 from bench.data.atomic import write_bytes, write_json
 from bench.plan import JobLine, make_plan
@@ -131,7 +131,11 @@ class Line:
 def arms(size: str, methods: Sequence[str], *, root: str = "") -> list[Arm]:
     """The runs of a study: every pool, method, start, way, ratio and seed. SpecError for a size that does not exist."""
     if size not in SIZES:
-        raise SpecError(f"No study '{size}'. Possible: {', '.join(SIZES)}.", case=size)
+        raise SpecError(
+            f"No study '{size}'. {nearest(size, SIZES)}Possible: {', '.join(SIZES)}.",
+            case=size,
+            remedy="Name one of them with --size.",
+        )
     chosen = SIZES[size]
     return [
         Arm(pool, method, start, way, _spec(pool, method, start, way, ratio, seed, root))

@@ -79,3 +79,9 @@ def test_a_run_and_its_plan_name_the_volumes_that_it_is_pre_trained_on(pool: Pat
     cell = Store(tmp_path / "results").read(bench("run", *words, *places, "--json").value["cell"])
     assert (cell.corpus_id, cell.corpus_volumes) == (name, (16, 746))
     assert f"corpus: {name}, 16/746 volumes" in bench("table", "msd04", "--results", tmp_path / "results").out
+
+
+def test_a_pool_that_is_not_there_names_the_command_that_tells_where_a_set_lies(tmp_path: Path) -> None:
+    words = ("--method", "mae3d", "--corpus", "mim-1k", "--corpus-root", tmp_path, "--results", tmp_path)
+    error = bench("pretrain", *words, "--json").error
+    assert "lacks btcv, tcia-covid19" in error["message"] and "bench data add btcv DIR" in error["remedy"]

@@ -263,6 +263,11 @@ def test_a_file_that_is_no_plan_is_refused(content: str, tmp_path: Path) -> None
     assert error["error"] == "SpecError" and "Not a plan" in error["message"]
 
 
+def test_a_plan_that_is_not_there_is_said_so_in_plain_words(tmp_path: Path) -> None:
+    error = bench("run", "--plan", tmp_path / "none.json", "--json").error
+    assert error["message"] == "Not a plan: No such file or directory." and error["case"] == str(tmp_path / "none.json")
+
+
 def test_the_words_of_an_edited_plan_are_checked_like_typed_ones(done: Done, tmp_path: Path) -> None:
     bench("plan", *OWN_MAE, *SHORT, "--results", done.results, "--out", tmp_path / "plan.json")
     plan = json.loads((tmp_path / "plan.json").read_text())

@@ -64,8 +64,8 @@ def test_a_probe_trains_no_weight_that_pre_training_brings() -> None:
 
 
 def test_an_unknown_size_is_refused() -> None:
-    with pytest.raises(SpecError, match="Possible: short, full"):
-        arms("large", ["mim"])
+    with pytest.raises(SpecError, match=r"Did you mean 'full'\? Possible: short, full.*--size"):
+        arms("ful", ["mim"])
 
 
 def test_a_pool_without_its_data_is_left_out_with_the_reason(tmp_path: Path) -> None:
