@@ -112,7 +112,7 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
         raise SpecError(
             f"The protocol '{spec.protocol}' of '{spec.task}' has one split and no fold {spec.fold}.", case=spec.task
         )
-    folder = find_task_folder(spec.task, card, root, environ)
+    folder = find_task_folder(spec.task, card, root, environ, checked_by=_checked_by(spec.task, spec.protocol))
     records = _by_case(card.files.records(folder))
     roster = roster_of(card.files, folder, list(records.values()))
     listed = lists(protocol.split, registry.splits_folder(), spec.fold, roster)
@@ -206,9 +206,14 @@ def _half_download(
     return DataMissing(
         " ".join(told),
         case=spec.task,
-        remedy=f"Complete the download (bench data check {spec.task} tells all that lacks), or add --partial to run on what is "
-        "there.",
+        remedy=f"Complete the download (bench data check {_checked_by(spec.task, spec.protocol)} tells all that lacks), or add "
+        "--partial to run on what is there.",
     )
+
+
+def _checked_by(task: str, protocol: str) -> str:
+    """The words behind `bench data check` that ask for a run's files: a protocol may have others than the task."""
+    return task if protocol == "bench" else f"{task} --protocol {protocol}"
 
 
 def check_task(
@@ -219,7 +224,8 @@ def check_task(
     card = registry.task(name)
     protocol = protocol_of(card, name, protocol_name)
     card = card.under(protocol)
-    folder = find_task_folder(name, card, Path(root) if root else None, environ)
+    at = Path(root) if root else None
+    folder = find_task_folder(name, card, at, environ, checked_by=_checked_by(name, protocol_name))
     records = card.files.records(folder)
     roster = roster_of(card.files, folder, records)
     first, *others = every_fold(protocol.split, registry.splits_folder(), roster)

@@ -22,17 +22,20 @@ SETS_NAMED = 3  # sets of a corpus that an error names
 _AS_IT_SHOULD = 'One line per dataset: btcv = "/where/ever/RawData".'
 
 
-def find_task_folder(key: str, card: TaskCard, root: Path | None, environ: Mapping[str, str]) -> Path:
+def find_task_folder(
+    key: str, card: TaskCard, root: Path | None, environ: Mapping[str, str], *, checked_by: str = ""
+) -> Path:
     """The folder of a task's dataset: below `--root` if given, else what datasets.toml says, else below $BENCH_DATA, $nnUNet_raw.
 
-    Raises DataMissing with size, licence, page, tree and next command where it is not there; SpecError for an unsound file.
+    Raises DataMissing with size, licence, page, tree and next command (`checked_by` as for `find_dataset`) where it is not there;
+    SpecError for an unsound file.
     """
     told = told_folder(key) if root is None else None
     if told is None:
-        return find_dataset(key, card, root, environ)
+        return find_dataset(key, card, root, environ, checked_by=checked_by)
     found = within(told, card.files, key, card.folders)
     if found is None:
-        raise missing_dataset(key, card, told, environ, said_by=FILE)
+        raise missing_dataset(key, card, told, environ, said_by=FILE, checked_by=checked_by)
     return found
 
 

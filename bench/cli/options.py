@@ -21,7 +21,12 @@ Seed = Annotated[int, typer.Option(help="Seed of fine-tuning; pre-training has i
 Repeats = Annotated[int, typer.Option(min=1, help="How many seeds in a row; they share one pre-training.")]
 Fold = Annotated[int, typer.Option(help="Fold, where the protocol has folds.")]
 Preset = Annotated[str, typer.Option(help="full (the paper's), small (minutes on a CPU), tiny (seconds), ref_code.")]
-ProtocolName = Annotated[str, typer.Option("--protocol", help="bench (ours) or a paper's: ar, spad, mim, mg3d.")]
+ProtocolName = Annotated[
+    str,
+    typer.Option(
+        "--protocol", help="bench (ours), a paper's (ar, spad, mim, mg3d) or one more of the task's: bench show TASK."
+    ),
+]
 Corpus = Annotated[str, typer.Option(help="Pre-training corpus, `own` (the task's training volumes) or `folder`.")]
 CorpusRoot = Annotated[str, typer.Option(help="Where the corpus lies.")]
 Weights = Annotated[str, typer.Option(help="A .safetensors encoder in place of pre-training.")]

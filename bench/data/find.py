@@ -15,15 +15,17 @@ CROWDED = 100  # folders in one folder from which `folders_listed_once` takes th
 PLACES = ("BENCH_DATA", "nnUNet_raw")  # asked in this order
 
 
-def find_dataset(key: str, card: TaskCard, root: Path | None, environ: Mapping[str, str]) -> Path:
+def find_dataset(
+    key: str, card: TaskCard, root: Path | None, environ: Mapping[str, str], *, checked_by: str = ""
+) -> Path:
     """The folder of a task's dataset: below `--root` if given, else below $BENCH_DATA, else below $nnUNet_raw.
 
     Raises DataMissing that says what is missing, how large it is, its licence, where to register, which tree is expected,
-    and the next command.
+    and the next command, `bench data check` with the words `checked_by` (empty: the key).
     """
     found = locate(card.files, key, card.folders, root, environ)
     if found is None:
-        raise missing_dataset(key, card, root, environ)
+        raise missing_dataset(key, card, root, environ, checked_by=checked_by)
     return found
 
 
@@ -65,11 +67,11 @@ def folders_listed_once() -> Iterator[None]:
 
 
 def missing_dataset(
-    key: str, card: TaskCard, root: Path | None, environ: Mapping[str, str], *, said_by: str = ""
+    key: str, card: TaskCard, root: Path | None, environ: Mapping[str, str], *, said_by: str = "", checked_by: str = ""
 ) -> DataMissing:
     """What to tell a person who lacks a task's data: one line of what was sought, then several of how to get on.
 
-    `said_by` is the file that named the root, empty where the person did.
+    `said_by` is the file that named the root, empty where the person did; `checked_by` as for `find_dataset`.
     """
     count = ", ".join(f"{number:,} {what}" for what, number in card.counts.items())
     size = f"{card.gigabytes:g} GB" if card.gigabytes else "size unknown"
@@ -80,7 +82,7 @@ def missing_dataset(
         case=key,
         remedy=f"\n  Licence: {card.licence or 'see the page'}\n  Get them: {card.page or 'see the task card'}\n"
         f"  Expected, in a folder {' or '.join(card.folders) or key}:\n{tree}\n"
-        f"  Next: bench data check {key} --root DIR (or once and for all: bench data add {key} DIR, or set\n"
+        f"  Next: bench data check {checked_by or key} --root DIR (or once and for all: bench data add {key} DIR, or set\n"
         "  BENCH_DATA to the folder that holds your datasets)\n"
         "  No data yet? Add --phantom to run on made-up volumes in the same layout.",
     )

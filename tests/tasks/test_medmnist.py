@@ -255,6 +255,7 @@ def test_a_run_without_the_file_says_what_it_is_called_and_who_gives_it_out(tmp_
     error = bench(*words, *TINY, "--results", tmp_path / "r", "--json").error
     assert (error["error"], error["case"]) == ("DataMissing", "dermamnist")
     assert "dermamnist_corrected_28.npz" in error["remedy"] and "12739457" in error["remedy"]
+    assert "bench data check dermamnist --protocol corrected --root DIR" in error["remedy"]
     assert "10519652" not in error["remedy"]
 
 
