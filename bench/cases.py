@@ -21,6 +21,7 @@ from bench.data.roster import roster_of
 from bench.data.splits import SALTS, Parts, check_hygiene, every_fold, lists, nested, order_of, present
 from bench.data.volumes import label_map, quick_fingerprint
 from bench.datasets_file import find_task_folder
+from bench.metrics.pooled import FINDING, FINDINGS
 from bench.spec import RunSpec
 from bench.train.progress import Progress
 from bench.trust import Trust, trusted
@@ -159,6 +160,24 @@ def content_hash(folder: Path, records: Sequence[Record]) -> str:
     marks = {path: quick_fingerprint(folder / path) for path in dict.fromkeys(p for r in records for p in _files(r))}
     lines = sorted((r.case_id, *[marks[path] for path in _files(r)], *_report(r)) for r in records)
     return "sha256:" + hashlib.sha256(json.dumps(lines).encode()).hexdigest()
+
+
+def told_answers(records: Sequence[Record], *, scored: bool) -> str:
+    """sha256 over what a table beside the images tells of cases: class and answers, and where they are `scored` the finding that a
+    candidate belongs to. '' where no table does: an image in an archive of many has its answer in the archive.
+
+    No fingerprint of an image changes with such a table, so it decides a result of its own.
+    """
+    lines = sorted(
+        [r.case_id, str(r.label.value), *map(str, r.label.values), *(_finding(r) if scored else ())]
+        for r in records
+        if r.label.kind in ("class", "multilabel") and not any(image.index is not None for image in r.images)
+    )
+    return hashlib.sha256(json.dumps(lines).encode()).hexdigest() if lines else ""
+
+
+def _finding(record: Record) -> list[str]:
+    return [f"{name} {record.meta[name]}" for name in (FINDING, FINDINGS) if name in record.meta]
 
 
 def cached(

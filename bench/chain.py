@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.cases import TaskCases, content_hash, find_cases, protocol_of, target_of
+from bench.cases import TaskCases, content_hash, find_cases, protocol_of, target_of, told_answers
 from bench.contracts.cards import (
     FineTuneConfig,
     Inference,
@@ -22,6 +22,7 @@ from bench.contracts.cards import (
 )
 from bench.contracts.errors import DataMissing, SpecError, nearest
 from bench.contracts.recipes import PairRecipe
+from bench.contracts.record import Record
 from bench.corpora import CorpusCases, corpus_word, demand_offered, find_corpus
 from bench.data.preparation import CacheRecipe
 from bench.keys import key_of
@@ -225,6 +226,7 @@ def resolve(words: Words) -> Chain:
         train=cases.train,
         val=selecting,
         content=content_hash(cases.folder, cases.pick((*cases.train, *selecting))),
+        **_answers(cases.pick((*cases.train, *selecting)), scored=False),
         before=before,
     )
     keys |= keys_of_tests(spec, setup, cases, keys["finetune"])
@@ -254,9 +256,16 @@ def keys_of_tests(spec: RunSpec, setup: Any, cases: TaskCases, finetune_key: str
         metrics=setup.protocol.metrics,
         average=setup.protocol.average,
         unit=setup.protocol.distance_unit,
+        **_answers(cases.pick(cases.here.test), scored=True),
         ratio=spec.ratio,  # two ratios may name the same cases of a partial download; each is a cell of its own
     )
     return {"predict": predict, "score": score}
+
+
+def _answers(records: Sequence[Record], *, scored: bool) -> dict[str, str]:
+    """What decides a result besides the files of its cases: answers from a table, where there is one."""
+    told = told_answers(records, scored=scored)
+    return {"answers": told} if told else {}
 
 
 def _file_key(weights: str) -> str:

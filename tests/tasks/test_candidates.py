@@ -6,13 +6,15 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench import registry
-from bench.cases import cached, find_cases
+from bench.cases import cached, content_hash, find_cases, told_answers
 from bench.contracts.errors import DataMissing, DataUnsound
+from bench.contracts.record import ImageFile
 from bench.data.checks import check
 from bench.data.roster import roster_of
 from bench.data.splits import lists, read_list
@@ -231,6 +233,40 @@ def test_a_table_that_is_not_there_is_named(copied: dict[str, Path]) -> None:
         LUNA.files.records(copied["luna16"])
     assert caught.value.case == "luna16" and "on Zenodo" in caught.value.remedy
     assert LUNA.files.locate(copied["luna16"]) is not None  # the older table is there
+
+
+def test_what_a_table_tells_decides_a_result_so_that_a_table_that_comes_later_is_not_overlooked(
+    copied: dict[str, Path],
+) -> None:
+    whole = LUNA.files.records(copied["luna16"])
+    (copied["luna16"] / "annotations.csv").unlink()
+    bare = LUNA.files.records(copied["luna16"])
+    trained, scored = ([told_answers(records, scored=asked) for records in (whole, bare)] for asked in (False, True))
+    assert trained[0] == trained[1] and scored[0] != scored[1] and scored[1] == trained[1]
+    first = bare[0].label.model_copy(update={"value": 1 - (bare[0].label.value or 0)})
+    assert told_answers([bare[0].model_copy(update={"label": first}), *bare[1:]], scored=False) != trained[1]
+    assert content_hash(copied["luna16"], whole) == content_hash(copied["luna16"], bare)
+    archived = [
+        record.model_copy(update={"images": (ImageFile(path="a.npz", format="npz", index=0),)}) for record in whole
+    ]
+    assert told_answers(archived, scored=True) == ""
+
+
+def test_a_table_of_nodules_that_is_fetched_later_gives_the_finished_run_its_froc_score(
+    copied: dict[str, Path], tmp_path: Path
+) -> None:
+    nodules = copied["luna16"] / "annotations.csv"
+    kept = nodules.read_bytes()
+    nodules.unlink()
+    words = ("run", "--method", "unet3d_scratch", "--task", "luna16", "--root", copied["luna16"])
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for found in (before, after):
+        told = bench(*words, *TINY, "--results", tmp_path / "results", "--json").value
+        found |= json.loads(Path(told["path"]).read_text())
+        nodules.write_bytes(kept)
+    assert before["scores"]["froc"] is None and after["scores"]["froc"] is not None
+    assert before["keys"]["predict"] == after["keys"]["predict"]  # nothing is trained again
 
 
 # STOIC --------------------------------------------------------------------------------------------------------
