@@ -13,7 +13,7 @@ from bench.contracts.cards import CorpusMember
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record
 from bench.corpora import corpus_id, member_records, pool_content
-from bench.data.checks import Unsound, intensity_problem
+from bench.data.checks import PART_WILL_DO, Unsound, intensity_problem
 from bench.data.official import cut_short
 from bench.data.splits import read_list
 from bench.data.twins import fingerprints
@@ -59,8 +59,11 @@ class CorpusReport:
     def exit_ok(self) -> bool:
         """True when something is there, nothing is unsound, and nothing lacks that is asked for."""
         unsound = any(member.unsound for member in self.members)
-        lacking = any(member.missing or member.cut_short or not member.found for member in self.members)
-        return any(member.found for member in self.members) and not unsound and (self.partial or not lacking)
+        return any(member.found for member in self.members) and not unsound and (self.partial or not self._lacking)
+
+    @property
+    def _lacking(self) -> bool:
+        return any(member.missing or member.cut_short or not member.found for member in self.members)
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values, `exit_ok` with them."""
@@ -87,7 +90,8 @@ class CorpusReport:
                 more = f" and {len(member.missing) - 5} more" if len(member.missing) > 5 else ""
                 told.append(f"    missing, {len(member.missing)}: {', '.join(member.missing[:5])}{more}")
             told += [f"    {note}" for note in member.notes]
-        return [*told, *(f"  {note}" for note in self.notes)]
+        told += [f"  {note}" for note in self.notes]
+        return [*told, PART_WILL_DO] if found and self._lacking and not self.partial else told
 
 
 def check_corpus(

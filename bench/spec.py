@@ -136,6 +136,9 @@ def apply_settings(
     return configs
 
 
+_EXPECTED = {bool: "true or false", int: "a whole number", float: "a finite number"}
+
+
 def read_value(text: str, kind: Any, key: str) -> Any:
     """A typed word as a value of a field's type: numbers, true/false, words, and tuples written `1,2,3`."""
     try:
@@ -153,8 +156,11 @@ def read_value(text: str, kind: Any, key: str) -> Any:
         if get_origin(kind) is tuple:
             return _read_tuple(text, get_args(kind), key)
     except (ValueError, KeyError) as error:
-        shown = getattr(kind, "__name__", str(kind))
-        raise SpecError(f"--set {key}: expected {shown}, found '{text}'.", case=key) from error
+        raise SpecError(
+            f"--set {key}: expected {_EXPECTED.get(kind, str(kind))}, found '{text}'.",
+            case=key,
+            remedy="What it is by itself: bench show METHOD, bench show TASK",
+        ) from error
     raise SpecError(f"--set {key}: a value of type {kind} cannot be typed on the command line.", case=key)
 
 

@@ -116,6 +116,7 @@ def test_missing_data_are_told_with_size_licence_page_tree_and_what_to_do(capsys
         (["show", "mimm"], "SpecError", "Did you mean 'mim'"),
         (["score", "--predictions", "none", "--truth", "none"], "DataMissing", "none"),
         (["nonsense"], "UsageError", "nonsense"),
+        (["run", "--plan", "p.json", "--engine", "slurmm"], "UsageError", "'--engine': 'slurmm' is not one of"),
     ],
 )
 def test_a_users_mistake_is_one_json_object_and_exit_code_two(

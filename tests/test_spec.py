@@ -59,9 +59,17 @@ def test_values_are_read_by_the_type_of_their_field(text: str, kind: object, val
     assert read_value(text, kind, "key") == value
 
 
-@pytest.mark.parametrize(("text", "kind"), [("x", int), ("nan", float), ("maybe", bool), ("1,2", tuple[int, int, int])])
-def test_values_of_the_wrong_type_are_refused(text: str, kind: object) -> None:
-    with pytest.raises(SpecError, match="expected"):
+@pytest.mark.parametrize(
+    ("text", "kind", "due"),
+    [
+        ("x", int, "a whole number, found 'x'.*bench show METHOD"),
+        ("nan", float, "a finite number, found 'nan'"),
+        ("maybe", bool, "true or false, found 'maybe'"),
+        ("1,2", tuple[int, int, int], "3 values"),
+    ],
+)
+def test_values_of_the_wrong_type_are_refused(text: str, kind: object, due: str) -> None:
+    with pytest.raises(SpecError, match=f"expected {due}"):
         read_value(text, kind, "key")
 
 

@@ -125,6 +125,14 @@ def test_a_file_that_is_gone_is_an_error_unless_a_part_will_do(data: Path) -> No
     assert "is gone" not in bench(*pool).out
 
 
+@pytest.mark.parametrize("name", ["msd04", "mim-1k"])
+def test_half_a_download_ends_in_what_to_do_and_a_part_that_will_do_does_not(data: Path, name: str) -> None:
+    assert bench("data", "check", name, "--root", data).out.endswith(
+        "or add --partial, here and to runs, to take what is there.\n"
+    )
+    assert "--partial" not in check(name, data).out
+
+
 def test_phantoms_are_made_anew_at_will_and_leave_no_lock(data: Path, tmp_path: Path) -> None:
     write_task("msd04", "smoke", tmp_path / "phantoms")
     assert check("msd04", tmp_path / "phantoms").code == 0

@@ -74,6 +74,7 @@ def _tell_usage(error: Exception, *, as_json: bool) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "bench"
     message = error.format_message() if hasattr(error, "format_message") else str(error)
+    message = message.replace(": Value error, ", ": ")  # pydantic's own words, which tell a person nothing
     if type(error).__name__ == "NoArgsIsHelpError":
         print(message)
         return 0

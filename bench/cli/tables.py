@@ -29,7 +29,12 @@ def table(
             help="published, measured or both; of a paper's table (default both) and of the leaderboard (measured)."
         ),
     ] = "",
-    metric: Annotated[str, typer.Option(help="Of our own tables: which metric fills the cells. Default: dice.")] = "",
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="Of our own tables: which metric fills the cells. Default: dice, else what a task names first."
+        ),
+    ] = "",
     results: Results = RESULTS,
     out: Annotated[Path | None, typer.Option(help="Write to a file instead.")] = None,
     json: Json = False,

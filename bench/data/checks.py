@@ -38,6 +38,7 @@ LEAST_AIR_RATIO, LEAST_TISSUE_RATIO = 0.001, 0.02
 BIN_HU = 10.0
 FORM_TOLERANCE = 1e-3
 MOST_IDS = 100  # that a line for a person names: a half downloaded LA lacks 80
+PART_WILL_DO = "Next: complete the download, or add --partial, here and to runs, to take what is there."
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,13 @@ class CheckReport:
     @property
     def exit_ok(self) -> bool:
         """True when everything that is asked for is there and sound; a phantom and `partial` may lack cases, not all."""
-        complete = self.partial or self.source == "phantom" or not (any(self.missing.values()) or self.cut_short)
-        return complete and not self.unsound and any(found for _, found in self.counts.values())
+        return not self._lacking and not self.unsound and any(found for _, found in self.counts.values())
+
+    @property
+    def _lacking(self) -> bool:
+        """True when something lacks that was asked for."""
+        asked = not (self.partial or self.source == "phantom")
+        return asked and bool(any(self.missing.values()) or self.cut_short)
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values, `exit_ok` with them."""
@@ -97,7 +103,8 @@ class CheckReport:
         told += [f"  the dataset holds {what}. Fetch them again." for what in self.cut_short]
         told += [f"  missing in {name}, {len(ids)}: {_some(ids)}" for name, ids in self.missing.items() if ids]
         told += [f"  not listed anywhere, {len(self.extra)}: {_some(self.extra)}"] if self.extra else []
-        return [*told, *(f"  {note}" for note in self.notes)]
+        told += [f"  {note}" for note in self.notes]
+        return [*told, PART_WILL_DO] if self._lacking else told
 
 
 def _some(ids: Sequence[str]) -> str:
