@@ -31,6 +31,7 @@ from bench.data.patches import overlap
 from bench.nets.decoders import build_decoder
 from bench.train.loop import Hardware, Job, train
 from bench.train.seeds import generator
+from bench.train.thin_convolutions import sound_convolutions
 
 CARDS: dict[str, MethodCard] = {
     name: card
@@ -259,7 +260,7 @@ def test_a_segmentation_network_trains_whole_and_runs_under_bf16_autocast(name: 
     encoder = fresh_encoder(name, 0)
     decoder = build_decoder(CARDS[name].decoder, encoder=encoder, in_channels=1, classes=3)
     volume = torch.randn(2, 1, *task_sight(name).shape)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16), sound_convolutions(volume.device, "bf16"):  # as the loop computes
         logits = decoder(volume, encoder(volume).maps)
         loss = nn.functional.cross_entropy(logits.float(), torch.zeros_like(volume[:, 0], dtype=torch.long))
     loss.backward()
