@@ -286,7 +286,7 @@ def test_losses_are_named_finite_scalars_under_bf16_autocast(name: str) -> None:
     for phase in method.phases:
         batch = batch_of(method, phase, corpus)
         for turn in phase.turns:
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.autocast("cpu", dtype=torch.bfloat16), sound_convolutions(torch.device("cpu"), "bf16"):
                 losses = turn.loss(batch)
             assert losses
             assert all(loss.ndim == 0 and bool(loss.isfinite()) for loss in losses.values())
