@@ -1,6 +1,6 @@
 """A training step of our networks beside the same network built by MONAI, measured in one run: `make bench-methods`.
 
-    python -m tests.benchmarks.networks [--out FILE.json] [--rounds 5] [--side 64]
+    python -m tests.benchmarks.networks [--out FILE.json] [--rounds 15] [--side 64]
 
 Three pairs at their papers' sizes, batch 1, one channel, fp32, forward and backward without an optimiser: UNETR with ViT-B and
 features of 16, Swin-UNETR with features of 48 (14 classes each), and a masked autoencoder with ViT-B, 75 % hidden, and a decoder of
@@ -150,7 +150,7 @@ def main() -> None:
     """Measure, print the ratios, write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--rounds", type=int, default=5, help="timed rounds; one more warms up")
+    parser.add_argument("--rounds", type=int, default=15, help="timed rounds; one more warms up")
     parser.add_argument("--side", type=int, default=64, help="voxels a side, a multiple of 16")
     asked = parser.parse_args()
     told = machine(["torch", "monai"]) | {"threads": torch.get_num_threads()}
