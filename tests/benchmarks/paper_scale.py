@@ -296,16 +296,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=12.0, help="watched per row")
     parser.add_argument("--workers", type=int, default=12, help="loader processes")
     parser.add_argument("--rows", nargs="*", default=NAMES, choices=NAMES, metavar="ROW", help=", ".join(NAMES))
+    parser.add_argument("--search", action="store_true", help="let cuDNN try its kernels for every shape first")
     parser.add_argument("--rehearse", action="store_true", help="preset tiny on any device")
     asked = parser.parse_args()
     if not (torch.cuda.is_available() or asked.rehearse):
         parser.error("no CUDA device here; --rehearse walks the rows at preset tiny")
+    torch.backends.cudnn.benchmark = asked.search
     told: dict[str, Any] = {"machine": machine(["torch"])}
     measured = torch.cuda.is_available() and not asked.rehearse  # tiny networks say nothing of a rate
     peak = bf16_rate(torch.device("cuda")) if measured else None
     if torch.cuda.is_available():
         told["device"] = torch.cuda.get_device_name()
-    told |= {"bf16_tflop_per_s": round(peak / 1e12, 1) if peak else None, "workers": asked.workers, "rows": []}
+    told |= {
+        "bf16_tflop_per_s": round(peak / 1e12, 1) if peak else None,
+        "workers": asked.workers,
+        "cudnn_search": asked.search,
+        "rows": [],
+    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = scans(folder)
