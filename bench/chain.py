@@ -83,6 +83,12 @@ def check_words(spec: RunSpec) -> None:
     target = target_of(task, spec.task, spec.target, protocol)
     slice_mm_of(spec, protocol)
     _check_pair(spec, task, target)
+    if spec.phantom and spec.root:
+        raise SpecError(
+            f"--phantom draws the data of '{spec.task}' itself, so it takes no --root, found '{spec.root}'.",
+            case=spec.task,
+            remedy="Leave one of the two out.",
+        )
     word = corpus_word(spec)
     if word not in ("none", "file", "own", "folder"):
         registry.known(registry.CORPORA, word)

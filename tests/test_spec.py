@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.chain import check_words
 from bench.contracts.cards import FineTuneConfig, Inference, MethodConfig, PhaseConfig, deciding, from_disk, later
 from bench.contracts.errors import SpecError
 from bench.keys import key_of
@@ -143,3 +144,8 @@ def test_a_field_from_disk_enters_the_key_by_its_content_and_not_by_its_path(tmp
     assert len({*keys.values(), key_of(config=Config())}) == 4
     (tmp_path / "same" / "model.safetensors").write_text("longer")
     assert key_of(config=Config(str(tmp_path / "same"))) != keys["one"]
+
+
+def test_phantoms_take_no_root_rather_than_pass_over_it() -> None:
+    with pytest.raises(SpecError, match=r"msd04: --phantom draws the data of 'msd04' itself.* found '/data'"):
+        check_words(make_spec(method="mae3d", task="msd04", phantom=True, root="/data"))
