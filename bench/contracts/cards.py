@@ -176,9 +176,7 @@ class FineTuneConfig(PhaseConfig):
     lora_scale: float = later(2.0)  # ours, alpha / rank; MiM gives none
     select_by: str = later("")  # ours; metrics whose sum picks the weights (acc+auc); empty: the kind's own (Dice, AUC)
     matched_optim: bool = later(False)  # ours; True gives a start without weights the recipe of pre-trained encoders
-    slice_mm: float = later(
-        0.0
-    )  # ours, mm between slices where files hold no voxel size; 0 is what the protocol counts
+    slice_mm: float = later(0.0)  # ours, mm between slices where files hold no voxel size; 0 as the protocol counts
     random_factor: bool = later(False)  # MedMNIST's shapes: training volumes times U(0, 1), all others times 0.5
     workers: int = recorded(4)  # loader processes
 

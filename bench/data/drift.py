@@ -1,6 +1,6 @@
 """Is a file still what it was when it was first looked at? For all that owners publish no checksum of.
 
-Source   the project's plan of checks, section C.3: what is found first is trusted, a later difference is an error
+Source   ours: what is found first is trusted, a later difference is an error
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Images that are one image under two names, or in two datasets: told apart by their voxels alone.
 
-Source   the project's plan of checks, section C.3: the same voxels after sampling to at most 32 planes an axis. Public sets gather
+Source   ours: the same voxels after sampling to at most 32 planes an axis. Public sets gather
          each other's scans (FLARE22 and MSD07, LUNA16 and LIDC, COVID-19-20 and TCIA's COVID-19 set)
 """
 

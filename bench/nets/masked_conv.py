@@ -6,8 +6,7 @@ Shapes   B volumes of V visible tokens, C channels; a token is s voxels along ea
 Changes  the released code runs over hidden voxels too and multiplies them by 0 before they are mixed; nothing visible
          ever depends on them, so here they are left out, with the same outcome for the share of the work that is visible
 Speed    a depth-wise convolution over volumes takes three to five times as long on an H200, forward and backward in half
-         precision, with torch's own kernel or cuDNN's, as five depth-wise convolutions over planes that are summed; these are
-         faster on a CPU too
+         precision, with torch's own kernel or cuDNN's, as five depth-wise convolutions over planes that are summed
 """
 
 from __future__ import annotations

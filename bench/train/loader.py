@@ -99,7 +99,7 @@ def batches(
 def _pinned(source: _Source, device: int) -> tuple[Batch, list[str]]:
     """The next step in page-locked memory; the copy is also what makes it safe to fill a worker's block anew.
 
-    With workers a thread makes it while the device computes: 300 MB take a tenth of a second, as long as a step of AR.
+    With workers a thread makes it while the device computes, for a step may be hundreds of MB.
     """
     batch, cases = next(source)
     with torch.cuda.device(device):  # a thread's own would be the first

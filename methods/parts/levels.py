@@ -34,11 +34,8 @@ def cut(volume: Tensor, blocks: Shape3, chosen: Tensor) -> Tensor:
     pairs = [number for pair in zip(blocks, sizes, strict=True) for number in pair]
     cells = volume.reshape(*volume.shape[:2], *pairs)
     _, h, w = blocks
-    i, j, k = (
-        chosen // (h * w),
-        chosen // w % h,
-        chosen % w,
-    )  # torch.unravel_index copies `blocks` to the device each time
+    # not torch.unravel_index, which copies `blocks` to the device each time
+    i, j, k = chosen // (h * w), chosen // w % h, chosen % w
     row = torch.arange(len(volume), device=volume.device)[:, None]
     return cells[row, :, i, :, j, :, k, :].flatten(0, 1)
 

@@ -158,7 +158,7 @@ def between(values: NDArray[Any], low: np.floating[Any], high: np.floating[Any])
 def to_unit_range_by_table(crop: NDArray[Any]) -> NDArray[np.float16]:
     """`to_unit_range` of a crop of two-byte numbers, to the bit: 65,536 values are counted and scaled, not two million voxels.
 
-    A third of the time, and a loader's time is what a step of AR waits for. `crop` is contiguous.
+    A loader's time is what a step of AR waits for. `crop` is contiguous.
     """
     bits = crop.view(np.uint16).ravel()
     values = np.arange(2**16, dtype=np.uint16).view(crop.dtype).astype(np.float32)

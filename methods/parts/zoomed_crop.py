@@ -135,7 +135,7 @@ def _by_grid(
 def _by_axis(
     part: NDArray[np.float32], zoom: NDArray[np.float64], inner: NDArray[np.float64], size: Shape3
 ) -> NDArray[np.float32]:
-    """A zoom without a turn, one axis after the other: the same in a quarter of the time, and seven crops of ten are such."""
+    """A zoom without a turn, one axis after the other: the same in less time, and seven crops of ten are such."""
     x = torch.from_numpy(np.ascontiguousarray(part))
     for axis, (step, middle, length) in enumerate(zip(zoom, inner, size, strict=True), start=1):
         at = step * (np.arange(length) - (length - 1) / 2) + middle
