@@ -129,7 +129,10 @@ class Line:
 
 
 def arms(size: str, methods: Sequence[str], *, root: str = "") -> list[Arm]:
-    """The runs of a study: every pool, method, start, way, ratio and seed. SpecError for a size that does not exist."""
+    """The runs of a study: every seed, pool, method, start, way and ratio. SpecError for a size that does not exist.
+
+    Seeds come outermost, so that a study which is interrupted has told of everything once.
+    """
     if size not in SIZES:
         raise SpecError(
             f"No study '{size}'. {nearest(size, SIZES)}Possible: {', '.join(SIZES)}.",
@@ -139,12 +142,12 @@ def arms(size: str, methods: Sequence[str], *, root: str = "") -> list[Arm]:
     chosen = SIZES[size]
     return [
         Arm(pool, method, start, way, _spec(pool, method, start, way, ratio, seed, root))
+        for seed in chosen.seeds
         for pool in chosen.pools
         for method in methods
         for start in pool.starts
         for way in WAYS
         for ratio in pool.ratios
-        for seed in chosen.seeds
     ]
 
 
@@ -170,8 +173,8 @@ def trainable_methods() -> tuple[str, ...]:
 
 
 def possible(everything: Sequence[Arm], place: Place) -> tuple[list[Arm], list[str]]:
-    """The arms whose words and data are sound, and why the others are left out (each reason once)."""
-    kept: list[Arm] = []
+    """The arms whose words and data are sound, in their order, and why the others are left out (each reason once)."""
+    left_out: set[tuple[Pool, str]] = set()
     refused: dict[str, None] = {}
     for pool, method in dict.fromkeys((arm.pool, arm.method) for arm in everything):
         group = [arm for arm in everything if (arm.pool, arm.method) == (pool, method)]
@@ -181,9 +184,8 @@ def possible(everything: Sequence[Arm], place: Place) -> tuple[list[Arm], list[s
                 resolve_at(spec, place)
         except (SpecError, DataMissing) as error:
             refused[f"{method} on {pool.name}: {error.message}"] = None
-            continue
-        kept += group
-    return kept, list(refused)
+            left_out.add((pool, method))
+    return [arm for arm in everything if (arm.pool, arm.method) not in left_out], list(refused)
 
 
 def forecast_of(kept: Sequence[Arm], place: Place) -> tuple[list[JobLine], float]:

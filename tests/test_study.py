@@ -35,6 +35,11 @@ def test_a_study_crosses_pools_methods_starts_ways_ratios_and_seeds() -> None:
     assert len(arms("short", ["mae3d"])) == sum(len(pool.starts) for pool in short.pools) * len(WAYS)
 
 
+def test_a_study_that_is_interrupted_has_told_of_everything_once() -> None:
+    seeds = [arm.spec.seed for arm in arms("full", ["mae3d", "mim"])]
+    assert seeds == sorted(seeds) and len(set(seeds)) == 3
+
+
 def test_both_sizes_have_real_volumes_phantoms_and_both_controls() -> None:
     for size in SIZES.values():
         assert {pool.phantom for pool in size.pools} == {True, False}
