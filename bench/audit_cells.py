@@ -19,7 +19,7 @@ from bench.published.printed import Printed
 from bench.published.sheets import sheets_of
 from bench.score import summarise
 from bench.store import Store
-from bench.table_entries import is_distance, unit_of
+from bench.tables.entries import is_distance, unit_of
 
 PAPER = "bench"
 TOLERANCE = 1e-9  # of `bench verify`: the order of a sum moves a mean by less

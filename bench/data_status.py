@@ -20,7 +20,7 @@ from bench.corpora import member_records
 from bench.data.find import folders_listed_once
 from bench.datasets_file import find_folder, told_folders
 from bench.published.layout import PaperTable, paper_tables
-from bench.table_paper_cells import asked_for
+from bench.tables.paper_cells import asked_for
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Pictures of a run: how training went, and (from `bench.figure_overlays`) where a prediction leaves the truth."""
+"""Pictures of a run: how training went, and (from `bench.figures.overlays`) where a prediction leaves the truth."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.contracts.errors import DataMissing
-from bench.figure_canvas import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, new_figure, save
-from bench.figure_cases import CaseImages, best_median_worst, rank_cases
-from bench.figure_overlays import overlays
+from bench.figures.canvas import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, new_figure, save
+from bench.figures.cases import CaseImages, best_median_worst, rank_cases
+from bench.figures.overlays import overlays
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import registry
 from bench.contracts.errors import DataMissing, SpecError, nearest
-from bench.figure_cases import CaseImages
+from bench.figures.cases import CaseImages
 from bench.rooms import find_cell, spec_of
 from bench.run import Place, case_images, predictions_folder, resolve_at, task_volumes
 

@@ -21,15 +21,15 @@ from bench.case_columns import read_columns
 from bench.contracts.errors import SpecError
 from bench.contracts.record import Cell
 from bench.data.atomic import write_bytes, write_text
-from bench.leaderboard import FEW_NOTE, TIES, Board, Result, boards, is_known
-from bench.leaderboard_printed import PrintedResult, in_table_unit, printed_results
 from bench.metrics import METRICS
 from bench.page_shelves import PICTURES, as_script, find_pictures, shelves
 from bench.published.printed import Printed
 from bench.store import Store
-from bench.table_entries import MARKS, Entry, is_distance, is_error
-from bench.table_forms import html_template, template_text
-from bench.table_words import clean
+from bench.tables.entries import MARKS, Entry, is_distance, is_error
+from bench.tables.forms import html_template, template_text
+from bench.tables.leaderboard import FEW_NOTE, TIES, Board, Result, boards, is_known
+from bench.tables.leaderboard_printed import PrintedResult, in_table_unit, printed_results
+from bench.tables.words import clean
 
 INLINE_BYTES = 3_000_000
 _CHIPS = {"single": "one run", "partial": "partial", "mixed": "mixed", "undefined": "some undefined"}

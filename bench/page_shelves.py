@@ -16,7 +16,7 @@ import numpy as np
 from bench.case_columns import CaseColumns
 from bench.contracts.record import Cell
 from bench.keys import short
-from bench.table_words import printable
+from bench.tables.words import printable
 
 CELLS_A_SHELF = 256
 PICTURES = ("best", "median", "worst")

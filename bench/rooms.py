@@ -26,7 +26,7 @@ from bench.data.digest import sha256_of_folder
 from bench.data.exposure import write_seen
 from bench.data.preparation import CacheRecipe
 from bench.figure import draw_curves
-from bench.figure_pictures import draw_pictures
+from bench.figures.pictures import draw_pictures
 from bench.finetune import build_model
 from bench.keys import key_of
 from bench.phantom_data import phantoms_for, write_corpus

@@ -27,8 +27,8 @@ from bench.data.exposure import Exposure, write_seen
 from bench.data.manifest import Manifest, build, write
 from bench.exposed import check_twins, exposure_at
 from bench.figure import draw_curves
-from bench.figure_cases import CaseImages, best_median_worst, rank_cases
-from bench.figure_pictures import draw_pictures
+from bench.figures.cases import CaseImages, best_median_worst, rank_cases
+from bench.figures.pictures import draw_pictures
 from bench.keys import plain, short
 from bench.phantom_data import phantoms_for
 from bench.predict import predict

@@ -19,6 +19,7 @@ from bench.compare_sides import Side
 from bench.contracts.errors import BenchError, DataMissing, SpecError, nearest
 from bench.contracts.record import Cell
 from bench.data.atomic import write_bytes, write_json
+from bench.figures.courses import Course
 from bench.plan import JobLine, make_plan
 from bench.run import Place, resolve_at, run
 from bench.spec import RunSpec, make_spec
@@ -103,14 +104,6 @@ class Arm:
     start: Start
     way: Way
     spec: RunSpec
-
-
-@dataclass(frozen=True)
-class Course:
-    """How one run fared on the validation part: (updates, score) at each evaluation."""
-
-    arm: Arm
-    scores: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)
@@ -234,7 +227,16 @@ def courses(kept: Sequence[Arm], place: Place) -> list[Course]:
     """How the arms that were run fared while they were fine-tuned."""
     logs = ((arm, place.folder("finetune", resolve_at(arm.spec, place).keys["finetune"]) / "log.jsonl") for arm in kept)
     found = ((arm, evaluations(log)) for arm, log in logs)
-    return [Course(arm, tuple(sorted(scores.items()))) for arm, scores in found if scores]
+    return [
+        Course(
+            panel=f"{arm.pool.metric}, {arm.spec.ratio:.0%} of labels\n{arm.pool.name}\n{arm.way}",
+            method=arm.method,
+            start=arm.start,
+            scores=tuple(sorted(scores.items())),
+        )
+        for arm, scores in found
+        if scores
+    ]
 
 
 COLUMNS = ("pool", "method", "way", "ratio", "start", "mean", "less scratch", "95 % interval", "p", "cases", "seeds")

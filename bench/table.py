@@ -1,5 +1,5 @@
-"""A results folder -> a table, in one call: what `bench table` prints. The models are made in `bench.table_model` (our runs by
-task or method) and `bench.table_paper_model` (a paper's table, printed values beside ours)."""
+"""A results folder -> a table, in one call: what `bench table` prints. The models are made in `bench.tables.model` (our runs by
+task or method) and `bench.tables.paper_model` (a paper's table, printed values beside ours)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from bench.case_columns import read_columns
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.record import Cell
 from bench.data.atomic import json_text
-from bench.leaderboard import boards
-from bench.leaderboard_forms import Sheet, render_sheets, sheets
-from bench.leaderboard_printed import printed_results
 from bench.store import Store
-from bench.table_forms import FORMS, render, to_rich
-from bench.table_model import MARKS, Column, Entry, Row, Section, TableModel, select, table
-from bench.table_paper_forms import render_paper
-from bench.table_paper_model import VIEWS, PaperTableModel, paper_model
+from bench.tables.forms import FORMS, render, to_rich
+from bench.tables.leaderboard import boards
+from bench.tables.leaderboard_forms import Sheet, render_sheets, sheets
+from bench.tables.leaderboard_printed import printed_results
+from bench.tables.model import MARKS, Column, Entry, Row, Section, TableModel, select, table
+from bench.tables.paper_forms import render_paper
+from bench.tables.paper_model import VIEWS, PaperTableModel, paper_model
 
 __all__ = [
     "FORMS", "MARKS", "VIEWS", "Column", "Entry", "PaperTableModel", "Row", "Section", "TableModel",

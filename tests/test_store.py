@@ -464,7 +464,7 @@ def test_two_writers_of_one_cell_leave_one_whole_result(tmp_path: Path) -> None:
 
 
 def test_names_and_store_load_no_heavy_package() -> None:
-    code = "import sys, bench.store, bench.verify, bench.table, bench.table_forms, bench.figure; print(*sys.modules)"
+    code = "import sys, bench.store, bench.verify, bench.table, bench.tables.forms, bench.figure; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"torch", "monai", "pandas", "pyarrow", "scipy", "matplotlib", "jinja2", "rich"}
     assert not heavy & set(done.stdout.split())

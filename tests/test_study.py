@@ -14,7 +14,7 @@ from bench import study
 from bench.case_rows import CaseRow
 from bench.chain import blueprint
 from bench.contracts.errors import SpecError
-from bench.figure_study import draw_courses
+from bench.figures.courses import draw_courses
 from bench.run import Place
 from bench.store import Store
 from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, courses, possible, report, rows_of, write_report
@@ -132,7 +132,8 @@ def test_the_course_of_each_run_is_read_from_its_log_and_drawn(tmp_path: Path, m
         (folder / "log.jsonl").write_text(text + '{"step": 60, "eval')
     monkeypatch.setattr(study, "resolve_at", lambda spec, _: SimpleNamespace(keys={"finetune": keys[spec]}))
     found = courses(kept, here)
-    assert [course.arm for course in found] == kept[1:]
+    assert [(course.method, course.start) for course in found] == [(arm.method, arm.start) for arm in kept[1:]]
+    assert {course.panel.splitlines()[-1] for course in found} == set(WAYS)
     assert [step for step, _ in found[0].scores] == [20, 40]
     assert found[0].scores[0][1] == 0.25 and math.isnan(found[0].scores[1][1])
     for suffix in (".svg", ".png"):

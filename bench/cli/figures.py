@@ -12,7 +12,7 @@ from bench.cli.options import RESULTS, Json, Results
 
 if TYPE_CHECKING:
     from bench.case_columns import CaseColumns
-    from bench.leaderboard import Board
+    from bench.tables.leaderboard import Board
 
 FORMS = ("png", "svg")
 Out = Annotated[
@@ -61,8 +61,8 @@ def ratios(
     form: Form = "png,svg",
     json: Json = False,
 ) -> None:
-    from bench.figure_ratios import draw_ratios, ratio_curves
-    from bench.leaderboard_printed import printed_results
+    from bench.figures.ratios import draw_ratios, ratio_curves
+    from bench.tables.leaderboard_printed import printed_results
 
     boards, columns = _boards(results)
     found = ratio_curves(boards, columns, printed_results(), task, metric, phantom=phantom)
@@ -78,8 +78,8 @@ def ranks(
     form: Form = "png,svg",
     json: Json = False,
 ) -> None:
-    from bench.figure_ranks import draw_ranks, measured_scores, printed_scores, rank_methods
-    from bench.leaderboard_printed import printed_results
+    from bench.figures.ranks import draw_ranks, measured_scores, printed_scores, rank_methods
+    from bench.tables.leaderboard_printed import printed_results
 
     scores = (
         printed_scores(table, printed_results()) if table else measured_scores(_boards(results)[0], phantom=phantom)
@@ -105,8 +105,8 @@ def radar(
     form: Form = "png,svg",
     json: Json = False,
 ) -> None:
-    from bench.figure_radar import draw_radar, radar_of
-    from bench.leaderboard_printed import printed_results
+    from bench.figures.radar import draw_radar, radar_of
+    from bench.tables.leaderboard_printed import printed_results
 
     asked = [word.strip() for word in methods.split(",") if word.strip()]
     found = radar_of(_boards(results)[0], printed_results(), asked)
@@ -115,8 +115,8 @@ def radar(
 
 def scaling(results: Results = RESULTS, out: Out = None, form: Form = "png,svg", json: Json = False) -> None:
     from bench.cli.console import print_table
-    from bench.figure_scaling import draw_scaling, scaling_rows
-    from bench.leaderboard_printed import printed_results
+    from bench.figures.scaling import draw_scaling, scaling_rows
+    from bench.tables.leaderboard_printed import printed_results
 
     rows = scaling_rows(printed_results())
     if not json:
@@ -142,8 +142,8 @@ def scaling(results: Results = RESULTS, out: Out = None, form: Form = "png,svg",
 
 def _boards(results: Path) -> tuple[tuple[Board, ...], CaseColumns]:
     from bench.case_columns import read_columns
-    from bench.leaderboard import boards
     from bench.store import Store
+    from bench.tables.leaderboard import boards
 
     store = Store(results)
     cells = store.cells()

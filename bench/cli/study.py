@@ -37,7 +37,7 @@ def study(
     from bench import study as s
     from bench.cli.console import print_table
     from bench.cli.running import place_of
-    from bench.figure_study import draw_courses
+    from bench.figures.courses import draw_courses
     from bench.provenance import provenance
 
     place = place_of(results, device, True)

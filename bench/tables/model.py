@@ -2,7 +2,7 @@
 
 A table entry is the mean over the cells that differ in seed and fold only. Sections part data source, protocol, preset,
 distance unit and order of averaging; rows part method, variant, corpus, partial test sets and any setting that differs.
-What still needs a caution carries a mark. `bench.table_forms` renders a model as text, Markdown, LaTeX, HTML or CSV.
+What still needs a caution carries a mark. `bench.tables.forms` renders a model as text, Markdown, LaTeX, HTML or CSV.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 from bench.contracts.cards import PRESETS, FineTuneConfig, Inference, MethodConfig
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.record import Cell
-from bench.table_entries import MARKS, Entry, entry, is_error, ranks, undefined, unit_of
-from bench.table_words import clean
+from bench.tables.entries import MARKS, Entry, entry, is_error, ranks, undefined, unit_of
+from bench.tables.words import clean
 
 __all__ = ["MARKS", "Column", "Entry", "Row", "Section", "TableModel", "select", "table"]
 

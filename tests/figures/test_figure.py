@@ -13,7 +13,7 @@ import pytest
 from bench.case_rows import CaseRow
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.figure import CaseImages, best_median_worst, curves, overlays, rank_cases
-from bench.figure_overlays import PLANES, _face, _palette, _view, _widest
+from bench.figures.overlays import PLANES, _face, _palette, _view, _widest
 from tests.real_volumes import real
 
 Volume = np.ndarray[Any, Any]

@@ -8,9 +8,9 @@ from decimal import Decimal
 from bench import registry
 from bench.published.layout import exposure, paper_tables
 from bench.published.printed import Printed
-from bench.table_entries import is_distance
-from bench.table_paper_cells import asked_for
-from bench.table_paper_commands import command
+from bench.tables.entries import is_distance
+from bench.tables.paper_cells import asked_for
+from bench.tables.paper_commands import command
 
 _WHOLE = ("", "average")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.contracts.pictures import Histogram, ImageRows
 from bench.data.picture_file import read_pictures
-from bench.figure_canvas import BLUE, VERMILION, new_figure, save
+from bench.figures.canvas import BLUE, VERMILION, new_figure, save
 
 
 def draw_pictures(folder: Path) -> list[Path]:

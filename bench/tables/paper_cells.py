@@ -21,9 +21,9 @@ from bench.metrics import METRICS
 from bench.published.layout import Paper, PaperColumn, PaperTask, networks
 from bench.published.printed import Printed
 from bench.published.verdict import Spread
-from bench.table_entries import is_distance
-from bench.table_model import with_settings
-from bench.table_words import clean
+from bench.tables.entries import is_distance
+from bench.tables.model import with_settings
+from bench.tables.words import clean
 
 RowsOf = Callable[[str], Sequence[CaseRow]]
 CLOSEST_PRESET = ("full", "ref_code", "small", "tiny")

@@ -1,6 +1,6 @@
 """Every stored result on its board. A board holds what may be compared: one test set, protocol, preset and share of the labels.
 
-Phantoms have boards of their own, and what the papers print stands apart (`bench.leaderboard_printed`). A result is the mean over
+Phantoms have boards of their own, and what the papers print stands apart (`leaderboard_printed`). A result is the mean over
 the cells that differ in seed and fold only. Letters tell ties: results of a board that share one are not told apart by paired t
 tests over the cases common to all, corrected by Holm over the pairs of the board.
 """
@@ -21,8 +21,8 @@ from bench.metrics import METRICS
 from bench.metrics.pooled import is_pooled
 from bench.stats.all_pairs import board_letters
 from bench.stats.intervals import FEW
-from bench.table_entries import Entry, entry, is_error, ranks
-from bench.table_model import with_settings
+from bench.tables.entries import Entry, entry, is_error, ranks
+from bench.tables.model import with_settings
 
 TIES = (
     "Results of one board that share a letter are not told apart: paired t tests over the cases common to all of them, corrected "

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.case_columns import CaseColumns
 from bench.contracts.errors import SpecError, nearest
-from bench.figure_canvas import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, new_figure, save
-from bench.leaderboard import Board, Result, case_values
-from bench.leaderboard_printed import PrintedResult
+from bench.figures.canvas import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, new_figure, save
 from bench.metrics.pooled import is_pooled
 from bench.stats.intervals import bootstrap_interval, t_interval
-from bench.table_entries import is_distance, unit_of
-from bench.table_words import clean
+from bench.tables.entries import is_distance, unit_of
+from bench.tables.leaderboard import Board, Result, case_values
+from bench.tables.leaderboard_printed import PrintedResult
+from bench.tables.words import clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.contracts.errors import SpecError, nearest
-from bench.leaderboard import FEW_NOTE, TIES, Board, Result
-from bench.leaderboard_printed import PrintedResult
-from bench.table_entries import DECIMALS, MARKS, is_distance, is_error, unit_of
-from bench.table_forms import FORMS, html_template
-from bench.table_words import clean, csv_word, md_word, tex_word
+from bench.tables.entries import DECIMALS, MARKS, is_distance, is_error, unit_of
+from bench.tables.forms import FORMS, html_template
+from bench.tables.leaderboard import FEW_NOTE, TIES, Board, Result
+from bench.tables.leaderboard_printed import PrintedResult
+from bench.tables.words import clean, csv_word, md_word, tex_word
 
 HEADS = ("", "method", "corpus", "setting", "score", "runs", "cases", "ties", "notes")
 _PRINTED = "as printed, never ranked with ours"

@@ -1,6 +1,6 @@
 """A paper's table -> text for a terminal, Markdown, LaTeX (booktabs), HTML or CSV. The same model gives the same bytes.
 
-CSV is long: a line per row and column. Every word of a record is escaped for its form, as in `bench.table_forms`.
+CSV is long: a line per row and column. Every word of a record is escaped for its form, as in `bench.tables.forms`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bench.contracts.errors import SpecError, nearest
-from bench.table_forms import FORMS, html_template
-from bench.table_paper_grid import Piece, blocks, caret, grid, told
-from bench.table_paper_latex import to_latex
-from bench.table_paper_model import Letters, Line, PaperTableModel, Place
-from bench.table_words import csv_word, md_word, number_word
+from bench.tables.forms import FORMS, html_template
+from bench.tables.paper_grid import Piece, blocks, caret, grid, told
+from bench.tables.paper_latex import to_latex
+from bench.tables.paper_model import Letters, Line, PaperTableModel, Place
+from bench.tables.words import csv_word, md_word, number_word
 
 
 def render_paper(model: PaperTableModel, form: str, *, width: int = 120) -> str:

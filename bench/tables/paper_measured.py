@@ -11,8 +11,8 @@ from bench.contracts.record import Cell
 from bench.published.layout import PaperColumn, PaperRow, PaperTable
 from bench.published.printed import Printed
 from bench.published.verdict import Comparison, Spread, compare
-from bench.table_entries import Entry, best_two, entry, ranks
-from bench.table_paper_cells import Asked, Chosen, Pool, asked_for
+from bench.tables.entries import Entry, best_two, entry, ranks
+from bench.tables.paper_cells import Asked, Chosen, Pool, asked_for
 
 Draw = tuple[int, int, int]
 _MEANS_OF_SCORES = ("dice", "nsd", "nsd-voxel", "acc", "recall")

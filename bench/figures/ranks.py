@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.contracts.errors import SpecError
-from bench.figure_canvas import BLUE, FAINT, INK, new_figure, save
-from bench.leaderboard import Board
-from bench.leaderboard_printed import PrintedResult
+from bench.figures.canvas import BLUE, FAINT, INK, new_figure, save
 from bench.published.layout import paper_table
 from bench.stats.friedman import Ranking, ranking
-from bench.table_entries import is_error
-from bench.table_words import clean
+from bench.tables.entries import is_error
+from bench.tables.leaderboard import Board
+from bench.tables.leaderboard_printed import PrintedResult
+from bench.tables.words import clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

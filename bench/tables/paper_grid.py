@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from bench.table_paper_model import Head, Letters, Line, PaperTableModel, Place
+from bench.tables.paper_model import Head, Letters, Line, PaperTableModel, Place
 
 WHAT = ("published", "measured", "difference")
 

@@ -16,8 +16,8 @@ import pytest
 from bench.published.layout import paper_tables
 from bench.table import FORMS, VIEWS, PaperTableModel, render, render_paper
 from tests.hostile_words import HOSTILE, demand_that_none_is_obeyed, tags_of, tex_commands
-from tests.test_table import poisoned as poisoned_board
-from tests.test_table_paper import fifteen, mim, model
+from tests.tables.test_table import poisoned as poisoned_board
+from tests.tables.test_table_paper import fifteen, mim, model
 
 PDFLATEX = shutil.which("pdflatex")
 FULL = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.table_paper_grid import Grid, Piece, blocks, grid, spans, told
-from bench.table_paper_model import Head, Letters, PaperTableModel
-from bench.table_words import tex_word
+from bench.tables.paper_grid import Grid, Piece, blocks, grid, spans, told
+from bench.tables.paper_model import Head, Letters, PaperTableModel
+from bench.tables.words import tex_word
 
 MANY_ROWS = 36  # a taller table needs smaller letters to stay on its page with caption and notes
 LETTERS_A_LINE = 170  # what a page's width holds when the table is set at about six tenths of its size

@@ -17,11 +17,11 @@ from bench.contracts.record import Cell
 from bench.published.layout import PaperRow, PaperTable, paper_table
 from bench.published.printed import Printed
 from bench.published.verdict import BASES, Comparison
-from bench.table_entries import Entry, best_two
-from bench.table_paper_cells import Pool, RowsOf
-from bench.table_paper_commands import command, commands, lacking
-from bench.table_paper_measured import Measured, beside, measure
-from bench.table_paper_notes import measured_notes, our_notes, printed_notes, row_notes, task_notes
+from bench.tables.entries import Entry, best_two
+from bench.tables.paper_cells import Pool, RowsOf
+from bench.tables.paper_commands import command, commands, lacking
+from bench.tables.paper_measured import Measured, beside, measure
+from bench.tables.paper_notes import measured_notes, our_notes, printed_notes, row_notes, task_notes
 
 View = Literal["published", "measured", "both"]
 VIEWS: tuple[str, ...] = get_args(View)

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from bench.contracts.errors import SpecError, nearest
-from bench.figure_canvas import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, new_figure, save
-from bench.leaderboard import Board
-from bench.leaderboard_printed import PrintedResult
-from bench.table_entries import is_error
-from bench.table_words import clean
+from bench.figures.canvas import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, new_figure, save
+from bench.tables.entries import is_error
+from bench.tables.leaderboard import Board
+from bench.tables.leaderboard_printed import PrintedResult
+from bench.tables.words import clean
 
 TABLES = ("mg3d:I", "mg3d:II")
 SHOWN = 6

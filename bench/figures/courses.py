@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.figure_canvas import BLUE, FAINT, ORANGE, VERMILION, new_figure, save
-from bench.study import Course, Start
+from bench.figures.canvas import BLUE, FAINT, ORANGE, VERMILION, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS: Mapping[Start, str] = {
+COLOURS: Mapping[str, str] = {
     "scratch": FAINT,
     "pre-trained": BLUE,
     "shuffled voxels": ORANGE,
@@ -22,21 +22,31 @@ DASHED = ("shuffled voxels", "permuted labels")
 """The controls."""
 
 
+@dataclass(frozen=True)
+class Course:
+    """How one run fared on the validation part: (updates, score) at each evaluation. `panel` says what its panel shows."""
+
+    panel: str
+    method: str
+    start: str
+    scores: tuple[tuple[int, float], ...]
+
+
 def draw_courses(courses: Sequence[Course], out: Path) -> Path:
     """Scores on the validation part over updates, in panels that share their axes by row; written as the suffix of `out` says."""
     from matplotlib.lines import Line2D
 
-    rows: dict[tuple[str, str, float], list[Course]] = {}
+    rows: dict[str, list[Course]] = {}
     for course in courses:
-        rows.setdefault((course.arm.pool.name, course.arm.way, course.arm.spec.ratio), []).append(course)
-    methods = sorted({course.arm.method for course in courses})
-    starts = {course.arm.start for course in courses}
+        rows.setdefault(course.panel, []).append(course)
+    methods = sorted({course.method for course in courses})
+    starts = {course.start for course in courses}
     with new_figure((2.3 * len(methods) + 0.9, 1.9 * len(rows) + 0.9)) as figure:
         panels = figure.subplots(len(rows), len(methods), sharex="row", sharey="row", squeeze=False)
-        for line, ((pool, way, ratio), here) in zip(panels, rows.items(), strict=True):
+        for line, (shows, here) in zip(panels, rows.items(), strict=True):
             for panel, method in zip(line, methods, strict=True):
-                _draw(panel, [course for course in here if course.arm.method == method])
-            line[0].set_ylabel(f"{here[0].arm.pool.metric}, {ratio:.0%} of labels\n{pool}\n{way}", fontsize=8)
+                _draw(panel, [course for course in here if course.method == method])
+            line[0].set_ylabel(shows, fontsize=8)
         for panel, method in zip(panels[0], methods, strict=True):
             panel.set_title(method, loc="left", fontweight="bold")
         for panel in panels[-1]:
@@ -52,8 +62,8 @@ def _draw(panel: Axes, courses: Sequence[Course]) -> None:
     if not courses:
         panel.text(0.5, 0.5, "not run", transform=panel.transAxes, ha="center", color=FAINT)
     for course in courses:
-        panel.plot(*zip(*course.scores, strict=True), marker=".", **_look(course.arm.start))
+        panel.plot(*zip(*course.scores, strict=True), marker=".", **_look(course.start))
 
 
-def _look(start: Start) -> dict[str, Any]:
+def _look(start: str) -> dict[str, Any]:
     return {"color": COLOURS[start], "linewidth": 1.5, "linestyle": "--" if start in DASHED else "-"}

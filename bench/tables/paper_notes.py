@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from bench.published.layout import PaperRow, PaperTable, exposure
 from bench.published.printed import Printed
-from bench.table_entries import MARKS
-from bench.table_paper_measured import Found, Measured
-from bench.table_words import clean
+from bench.tables.entries import MARKS
+from bench.tables.paper_measured import Found, Measured
+from bench.tables.words import clean
 
 LONGEST_NOTE = 200
 _TAGS = {

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import registry
-from bench.figure_canvas import BLUE, FAINT, GREEN, INK, ORANGE, VERMILION, new_figure, save
-from bench.leaderboard_printed import PrintedResult
+from bench.figures.canvas import BLUE, FAINT, GREEN, INK, ORANGE, VERMILION, new_figure, save
+from bench.tables.leaderboard_printed import PrintedResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,8 +20,8 @@ from bench.published.layout import Paper, PaperColumn, paper_table, paper_tables
 from bench.published.printed import Printed
 from bench.store import Store
 from bench.table import FORMS, VIEWS, PaperTableModel, paper_model, render_paper, render_table
-from bench.table_paper_cells import Asked, Pool, asked_for
-from bench.table_paper_model import Line, Place
+from bench.tables.paper_cells import Asked, Pool, asked_for
+from bench.tables.paper_model import Line, Place
 from tests.cells import make_cell, make_rows
 from tests.command_line import bench
 

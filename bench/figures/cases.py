@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.case_rows import CaseRow
 from bench.contracts.cards import Spacing
 from bench.contracts.errors import DataMissing
-from bench.figure_overlays import Volume, overlays
+from bench.figures.overlays import Volume, overlays
 
 
 @dataclass(frozen=True)

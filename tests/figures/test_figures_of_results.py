@@ -13,14 +13,14 @@ from matplotlib.image import imread
 
 from bench.case_columns import CaseColumns, read_columns
 from bench.contracts.errors import SpecError
-from bench.figure_radar import radar_of
-from bench.figure_ranks import measured_scores, printed_scores, rank_methods
-from bench.figure_ratios import draw_ratios, ratio_curves
-from bench.figure_scaling import scaling_rows
-from bench.leaderboard import Board, boards
-from bench.leaderboard_printed import printed_results
+from bench.figures.radar import radar_of
+from bench.figures.ranks import measured_scores, printed_scores, rank_methods
+from bench.figures.ratios import draw_ratios, ratio_curves
+from bench.figures.scaling import scaling_rows
 from bench.stats.intervals import bootstrap_interval, t_interval
 from bench.store import Store
+from bench.tables.leaderboard import Board, boards
+from bench.tables.leaderboard_printed import printed_results
 from tests.command_line import bench
 from tests.pages import add, hostile_store, small_store
 

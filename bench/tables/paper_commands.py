@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from bench import registry
-from bench.table_paper_cells import Asked
+from bench.tables.paper_cells import Asked
 
 
 def command(asked: Asked) -> str:

@@ -16,12 +16,12 @@ from scipy.stats import ttest_rel
 from bench.case_columns import read_columns
 from bench.case_rows import CaseRow, rows_to_parquet
 from bench.data.atomic import write_bytes
-from bench.leaderboard import Board, boards
-from bench.leaderboard_printed import printed_results
 from bench.stats.all_pairs import board_letters, pairwise_p
 from bench.stats.letters import tie_letters
 from bench.store import Store
 from bench.table import render_table
+from bench.tables.leaderboard import Board, boards
+from bench.tables.leaderboard_printed import printed_results
 from tests.cells import make_cell
 from tests.command_line import bench
 from tests.pages import add, hostile_store, small_store

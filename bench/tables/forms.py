@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.contracts.errors import SpecError, nearest
-from bench.table_entries import DECIMALS
-from bench.table_model import MARKS, Column, Entry, Row, Section, TableModel
-from bench.table_words import csv_word, md_word, number_word, tex_word
+from bench.tables.entries import DECIMALS
+from bench.tables.model import MARKS, Column, Entry, Row, Section, TableModel
+from bench.tables.words import csv_word, md_word, number_word, tex_word
 
 if TYPE_CHECKING:
     from jinja2 import Template
     from rich.console import Group
 
 FORMS = ("rich", "md", "latex", "html", "csv")
+TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 @dataclass(frozen=True)
@@ -180,11 +181,11 @@ def _to_html(model: TableModel) -> str:
 
 @cache
 def html_template(name: str) -> Template:
-    """A page of `templates/`; whatever is put into it is escaped."""
+    """A page of `bench/templates/`; whatever is put into it is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -195,8 +196,8 @@ def html_template(name: str) -> Template:
 
 
 def template_text(name: str) -> str:
-    """A file of `templates/` as it is: a style or a script of ours."""
-    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+    """A file of `bench/templates/` as it is: a style or a script of ours."""
+    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _to_csv(model: TableModel) -> str:

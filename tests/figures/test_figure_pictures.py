@@ -9,7 +9,7 @@ from PIL import Image
 
 from bench.contracts.pictures import Histogram, ImageRows
 from bench.data.picture_file import read_pictures, write_pictures
-from bench.figure_pictures import draw_pictures
+from bench.figures.pictures import draw_pictures
 
 RAMP = np.linspace(0, 1, 256).reshape(16, 16)
 ROWS = ImageRows("rebuilt", "A title", ("input", "output"), (("one", (RAMP, 1 - RAMP)), ("two", (RAMP, RAMP))))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.contracts.errors import DataUnsound
-from bench.figure_canvas import GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, new_figure, save
+from bench.figures.canvas import GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, YELLOW, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
