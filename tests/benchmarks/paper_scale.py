@@ -1,6 +1,7 @@
 """Every network at its paper's size and batch shape in the training loop, beside what this GPU can do: `make bench-gpu`.
 
-    python -m tests.benchmarks.paper_scale [--out FILE.json] [--seconds 12] [--workers 12] [--rows ROW ...] [--rehearse]
+    python -m tests.benchmarks.paper_scale [--out FILE.json] [--seconds 12] [--workers 12] [--rows ROW ...] [--ways WAY ...]
+        [--rehearse]
 
 Each row trains preset `full` in `bench.train.loop` on synthetic CTs of 512 x 512 x 150 voxels of 1 mm, prepared and read as any
 corpus is, from files that the page cache holds. A step is one device's share of the paper's batch. The first steps, which
@@ -8,7 +9,10 @@ compile and start the loader's workers, are left out. Told per row: volumes (sam
 steps' time spent waiting for data, and what the device would do without that wait; floating-point operations (`bench.flops`)
 of a sample, and which share of this GPU's measured bf16 rate the device's own time amounts to; peak memory. The bf16 rate is
 that of a product of two 8192 x 8192 matrices, measured first. Goals are ours. Nothing fails here; the JSON
-says which goal was met. `--rehearse` walks the rows at preset `tiny` on whatever device there is, and judges no goal.
+says which goal was met. `--ways` trains every row again
+with cuDNN trying its kernels (`searched`), with the weights of its 3-D convolutions laid out channels last (`channels-last`)
+or compiled (`compiled`), and tells the rates beside those of the row as it ships; a way that helps belongs into the loop.
+`--rehearse` walks the rows at preset `tiny` on whatever device there is, and judges no goal.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import itertools
 import json
 import tempfile
 import time
@@ -60,6 +65,8 @@ REPORT = (
     "abdominal organs in the field of view are unremarkable. No lytic lesion of bone is found."
 )
 PEAK_SIDE = 8192
+SHIPPED = "shipped"
+WAYS = (SHIPPED, "searched", "channels-last", "compiled")
 
 
 @dataclass(frozen=True)
@@ -252,6 +259,29 @@ class Watch:
         pass
 
 
+def another_way(row: Row, way: str) -> Row:
+    """The row with what its config says of a way."""
+    return replace(row, changes={**(row.changes or {}), "compile": True}) if way == "compiled" else row
+
+
+def lay_out(model: torch.nn.Module, way: str) -> None:
+    """Turn the weights of 3-D convolutions to channels last for the way of that name; what they give follows them."""
+    if way == "channels-last":
+        for weight in model.parameters():
+            if weight.dim() == 5:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
+
+
+def beside_shipped(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Volumes a second on the device by row and way, over those of the same row as it ships."""
+    rates = {(row["row"], row["way"]): row["volumes_per_s_without_wait"] for row in rows if "failed" not in row}
+    return {
+        f"{name}, {way}": round(rate / rates[name, SHIPPED], 3)
+        for (name, way), rate in rates.items()
+        if way != SHIPPED and (name, SHIPPED) in rates
+    }
+
+
 def watched(row: Row, ready: Ready, seconds: float, peak: float | None) -> dict[str, Any]:
     """What a row's steps took; without a `peak` no share of it."""
     watch = Watch(seconds)
@@ -266,7 +296,6 @@ def watched(row: Row, ready: Ready, seconds: float, peak: float | None) -> dict[
     samples = steps * config.batch_size
     on_device = samples / (took - waited)
     return {
-        "row": row.name,
         "share_of_batch": f"{config.batch_size} of {row.of}",
         "micro_batch": config.micro_batch or config.batch_size,
         "precision": config.precision,
@@ -282,8 +311,9 @@ def watched(row: Row, ready: Ready, seconds: float, peak: float | None) -> dict[
 
 
 def goals(rows: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
-    """Which shares of the bf16 rate were reached, of the rows that have one."""
-    wanted = [row for row in rows if row.get("goal") and row["share_of_bf16_rate"] is not None]
+    """Which shares of the bf16 rate were reached, of the rows as they ship that have one."""
+    shipped = [row for row in rows if row["way"] == SHIPPED]
+    wanted = [row for row in shipped if row.get("goal") and row["share_of_bf16_rate"] is not None]
     return {
         f"{row['row']}: {row['goal']:.0%} of the bf16 rate": row["share_of_bf16_rate"] >= row["goal"] for row in wanted
     }
@@ -296,12 +326,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=12.0, help="watched per row")
     parser.add_argument("--workers", type=int, default=12, help="loader processes")
     parser.add_argument("--rows", nargs="*", default=NAMES, choices=NAMES, metavar="ROW", help=", ".join(NAMES))
-    parser.add_argument("--search", action="store_true", help="let cuDNN try its kernels for every shape first")
+    parser.add_argument("--ways", nargs="+", default=[SHIPPED], choices=WAYS, metavar="WAY", help=", ".join(WAYS))
     parser.add_argument("--rehearse", action="store_true", help="preset tiny on any device")
     asked = parser.parse_args()
     if not (torch.cuda.is_available() or asked.rehearse):
         parser.error("no CUDA device here; --rehearse walks the rows at preset tiny")
-    torch.backends.cudnn.benchmark = asked.search
     told: dict[str, Any] = {"machine": machine(["torch"])}
     measured = torch.cuda.is_available() and not asked.rehearse  # tiny networks say nothing of a rate
     peak = bf16_rate(torch.device("cuda")) if measured else None
@@ -310,19 +339,22 @@ def main() -> None:
     told |= {
         "bf16_tflop_per_s": round(peak / 1e12, 1) if peak else None,
         "workers": asked.workers,
-        "cudnn_search": asked.search,
         "rows": [],
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = scans(folder)
-        for row in (row for name in asked.rows for row in ROWS if row.name == name):
+        chosen = [row for name in asked.rows for row in ROWS if row.name == name]
+        for row, way in itertools.product(chosen, asked.ways):
             made = finetuning if row.phase == "finetune" else pretraining
+            named = {"row": row.name, "way": way}
+            torch.backends.cudnn.benchmark = way == "searched"
             try:
-                ready = made(row, folder, paths, "tiny" if asked.rehearse else "full", asked.workers)
-                told["rows"].append(watched(row, ready, asked.seconds, peak))
+                ready = made(another_way(row, way), folder, paths, "tiny" if asked.rehearse else "full", asked.workers)
+                lay_out(ready.job.model, way)
+                told["rows"].append(named | watched(row, ready, asked.seconds, peak))
             except (BenchError, RuntimeError) as error:  # the other rows are still worth their time on a lent device
-                told["rows"].append({"row": row.name, "failed": (str(error) or type(error).__name__).splitlines()[0]})
+                told["rows"].append(named | {"failed": (str(error) or type(error).__name__).splitlines()[0]})
                 traceback.print_exc()
             print(json.dumps(told["rows"][-1]), flush=True)
             if asked.out:
@@ -330,8 +362,8 @@ def main() -> None:
     if measured:
         told["prefix_attention"] = [at(n, 5, torch.device("cuda"), torch.bfloat16) for n in TOKENS]
         print(json.dumps([row["ratios"] for row in told["prefix_attention"]]))
-    told["goals"] = goals(told["rows"])
-    print(json.dumps(told["goals"], indent=1))
+    told |= {"beside_shipped": beside_shipped(told["rows"]), "goals": goals(told["rows"])}
+    print(json.dumps([told["beside_shipped"], told["goals"]], indent=1))
     if asked.out:
         write_json(asked.out, told)
 
