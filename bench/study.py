@@ -270,11 +270,13 @@ def _compared(found: Paired) -> tuple[str, str, str, str]:
 
 
 def write_report(
-    folder: Path, size: str, lines: Sequence[Line], refused: Sequence[str], machine: Mapping[str, Any]
+    folder: Path, size: str, lines: Sequence[Line], planned: int, refused: Sequence[str], machine: Mapping[str, Any]
 ) -> Path:
-    """Leave `<size>.json` and `<size>.md` in `folder`; returns the Markdown file."""
+    """Leave `<size>.json` and `<size>.md` in `folder`; returns the Markdown file. `planned` counts the runs of the whole study."""
+    done = sum(line.seeds for line in lines)
     told = {
         "size": size,
+        "runs": {"done": done, "planned": planned},
         "machine": dict(machine),
         "left_out": list(refused),
         "lines": [asdict(line) for line in lines],
@@ -282,7 +284,8 @@ def write_report(
     write_json(folder / f"{size}.json", told)
     table = [" | ".join(COLUMNS), " | ".join("---" for _ in COLUMNS), *(" | ".join(row) for row in rows_of(lines))]
     left_out = ["", "Left out:", *(f"- {reason}" for reason in refused)] if refused else []
-    text = "\n".join([f"# Do they learn? ({size})", "", *(f"| {row} |" for row in table), *left_out, ""])
+    count = [] if done == planned else [f"So far: {done} of {planned} runs.", ""]
+    text = "\n".join([f"# Do they learn? ({size})", "", *count, *(f"| {row} |" for row in table), *left_out, ""])
     path = folder / f"{size}.md"
     write_bytes(path, text.encode())
     return path

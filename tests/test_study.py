@@ -103,10 +103,15 @@ def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
     assert len(rows_of(list(found.values()))) == 6
 
     path = write_report(
-        tmp_path / "study", "full", list(found.values()), ["mg3d on real hippocampus: no report"], {"cores": 2}
+        tmp_path / "study", "full", list(found.values()), 99, ["mg3d on real hippocampus: no report"], {"cores": 2}
     )
     assert "| real hippocampus | mae3d | fine-tuning | 0.1 | pre-trained | 0.5650 | +0.0550 |" in path.read_text()
-    assert json.loads((tmp_path / "study" / "full.json").read_text())["machine"] == {"cores": 2}
+    told = json.loads((tmp_path / "study" / "full.json").read_text())
+    assert told["machine"] == {"cores": 2}
+    done = sum(line.seeds for line in found.values())
+    assert told["runs"] == {"done": done, "planned": 99} and f"So far: {done} of 99 runs." in path.read_text()
+    whole = write_report(tmp_path / "whole", "full", list(found.values()), done, [], {})
+    assert "So far" not in whole.read_text()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -143,8 +148,10 @@ def test_the_course_of_each_run_is_read_from_its_log_and_drawn(tmp_path: Path, m
 
 
 @pytest.mark.slow
-def test_the_forecast_comes_first_and_can_be_all(tmp_path: Path) -> None:
-    words = ("study", "--method", "mae3d", "--forecast", "--results", tmp_path / "runs", "--out", tmp_path / "out")
-    told = bench(*words, "--device", "cpu")
+def test_the_forecast_comes_first_and_can_be_all_and_there_is_no_report_of_nothing(tmp_path: Path) -> None:
+    words = ("study", "--method", "mae3d", "--results", tmp_path / "runs", "--out", tmp_path / "out", "--device", "cpu")
+    told = bench(*words, "--forecast")
     assert told.code == 0, told.err
     assert "Forecast: about" in told.out and not (tmp_path / "out").exists()
+    refused = bench(*words, "--report")
+    assert refused.code != 0 and "None of the" in refused.err and "Traceback" not in refused.err

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli import options as o
 
+if TYPE_CHECKING:
+    from bench.run import Place
+    from bench.study import Arm
+
 STUDY_HELP = """Pre-train every method at preset small and set it against the same network from scratch, with controls.
 
-The forecast comes first; --yes starts without asking, --forecast stops after it. What was finished is read.
+The forecast comes first; --yes starts without asking, --forecast stops after it. What was finished is read, so a study may be
+stopped and started again, and --report tells of what is there while others still run.
 
 Example:  bench study --size short --yes
 """
@@ -32,11 +38,13 @@ def study(
     device: o.Device = "auto",
     yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
     forecast: Annotated[bool, typer.Option("--forecast", help="Print the forecast and stop.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Run nothing; report what is there.")] = False,
 ) -> None:
     from bench import registry
     from bench import study as s
     from bench.cli.console import print_table
     from bench.cli.running import place_of
+    from bench.contracts.errors import DataMissing
     from bench.figures.courses import draw_courses
     from bench.provenance import provenance
 
@@ -45,7 +53,30 @@ def study(
         s.trainable_methods() if method == "all" else [registry.known(registry.METHODS, m) for m in method.split(",")]
     )
     kept, refused = s.possible(s.arms(size, methods, root=root), place)
-    jobs, hours = s.forecast_of(kept, place)
+    if not report:
+        if not _agreed(kept, refused, place, forecast, yes):
+            return
+        s.run_arms(kept, place, lambda text: print(text, flush=True))
+    lines = s.report(kept, place)
+    if not lines:
+        raise DataMissing(
+            f"None of the {len(kept)} runs of the study '{size}' is in {results}.",
+            case=str(results),
+            remedy=f"Run them with `bench study --size {size}`, or name their folder with --results.",
+        )
+    path = s.write_report(out, size, lines, len(kept), refused, provenance())
+    print_table("Against the same network from scratch, on the same cases", s.COLUMNS, s.rows_of(lines))
+    courses = s.courses(kept, place)
+    picture = draw_courses(courses, path.with_suffix(".svg")) if courses else None
+    print(f"Written to {path}" + (f"; how fine-tuning went: {picture}" if picture else ""))
+
+
+def _agreed(kept: Sequence[Arm], refused: Sequence[str], place: Place, forecast: bool, yes: bool) -> bool:
+    """Print what is left to do and how long it may take; whether to do it."""
+    from bench.cli.console import print_table
+    from bench.study import forecast_of
+
+    jobs, hours = forecast_of(kept, place)
     print_table(
         f"{len(kept)} runs, {len(jobs)} jobs to do",
         ("room", "what", "hours"),
@@ -53,12 +84,4 @@ def study(
     )
     print("\n".join(f"left out: {reason}" for reason in refused))
     print(f"Forecast: about {hours:.1f} hours on this machine.", flush=True)
-    if forecast or not (yes or typer.confirm("Start?")):
-        return
-    s.run_arms(kept, place, lambda text: print(text, flush=True))
-    lines = s.report(kept, place)
-    path = s.write_report(out, size, lines, refused, provenance())
-    print_table("Against the same network from scratch, on the same cases", s.COLUMNS, s.rows_of(lines))
-    courses = s.courses(kept, place)
-    picture = draw_courses(courses, path.with_suffix(".svg")) if courses else None
-    print(f"Written to {path}" + (f"; how fine-tuning went: {picture}" if picture else ""))
+    return not forecast and (yes or typer.confirm("Start?"))
