@@ -133,7 +133,7 @@ def blueprint(spec: RunSpec) -> Blueprint:
     """Resolve preset, variant, protocol and settings. Nearest wins: `--set`, the method's card, the protocol."""
     from bench.contracts.kind import make_setup
 
-    method, task = with_decoder(registry.method(spec.method), spec.variant), registry.task(spec.task)
+    method, task = registry.method(spec.method), registry.task(spec.task)
     protocol = protocol_of(task, spec.task, spec.protocol)
     target = target_of(task, spec.task, spec.target, protocol)
     trained = phases(chosen_preset(method, spec))
@@ -152,7 +152,7 @@ def blueprint(spec: RunSpec) -> Blueprint:
         multiple=architecture.multiple_at(protocol.patch_voxels, protocol.voxels_mm(recipe.slice_mm)),
     )
     return Blueprint(
-        method=method,
+        method=with_decoder(method, spec.variant, recipe, task),
         phases=trained if method.build and not spec.weights else {},
         architecture=architecture,
         setup=setup,
@@ -181,10 +181,18 @@ def chosen_preset(method: MethodCard, spec: RunSpec) -> Any:
     return changed if len(changed) > 1 else next(iter(changed.values()))
 
 
-def with_decoder(method: MethodCard, variant: str) -> MethodCard:
-    """The card with the decoder that a variant names, where it names one."""
-    decoder = method.variants.get(variant, {}).get("decoder", method.decoder)
-    return dataclasses.replace(method, decoder=decoder)
+def with_decoder(method: MethodCard, variant: str, recipe: FineTuneConfig, task: TaskCard) -> MethodCard:
+    """The card with the decoder that the recipe or a variant names, where one does."""
+    if not recipe.linear_head:
+        decoder = method.variants.get(variant, {}).get("decoder", method.decoder)
+        return dataclasses.replace(method, decoder=decoder)
+    if task.kind != "segmentation":
+        raise SpecError(
+            f"linear_head puts a linear map in the place of a segmentation decoder; '{task.title}' is a task of {task.kind}.",
+            case=task.title,
+            remedy="Leave out --set finetune.linear_head=true; a classifier's head is linear already.",
+        )
+    return dataclasses.replace(method, decoder="linear")
 
 
 def resolve(words: Words) -> Chain:

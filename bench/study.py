@@ -36,7 +36,7 @@ STARTS: Mapping[Start, tuple[str, tuple[str, ...]]] = {
     "permuted labels": ("", ("finetune.permuted_labels=true",)),
 }
 """How a run starts: the corpus ('' is the pool's own) and the settings. The last two are controls, which must not help."""
-WAYS: Mapping[Way, tuple[str, ...]] = {"fine-tuning": (), "linear probe": ("finetune.frozen_encoder=true",)}
+WAYS: tuple[Way, ...] = ("fine-tuning", "linear probe")
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,19 @@ def _spec(pool: Pool, method: str, start: Start, way: Way, ratio: float, seed: i
         seed=seed,
         preset="small",
         corpus=corpus or pool.corpus,
-        settings=(*pool.settings, *control, *WAYS[way]),
+        settings=(*pool.settings, *control, *_settings_of(way, pool)),
         phantom=pool.phantom,
         partial=not pool.phantom,
         root="" if pool.phantom else root,
     )
+
+
+def _settings_of(way: Way, pool: Pool) -> tuple[str, ...]:
+    """A probe reads frozen features by one linear map: a classifier's head is that, a decoder learns too much of its own."""
+    if way == "fine-tuning":
+        return ()
+    linear = ("finetune.linear_head=true",) if registry.task(pool.task).kind == "segmentation" else ()
+    return ("finetune.frozen_encoder=true", *linear)
 
 
 def trainable_methods() -> tuple[str, ...]:

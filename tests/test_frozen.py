@@ -50,11 +50,12 @@ def of_encoder(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix("encoder."): value for name, value in weights.items() if name.startswith("encoder.")}
 
 
+@pytest.mark.parametrize("head", [(), ("finetune.linear_head=true",)], ids=["decoder", "linear"])
 @pytest.mark.parametrize("method", ["mim", "spad"])
 def test_a_probe_of_masks_moves_every_tensor_that_pre_training_does_not_bring_and_no_other(
-    method: str, place: Place
+    method: str, head: tuple[str, ...], place: Place
 ) -> None:
-    chain = resolve_at(spec_of(method, "none", "finetune.frozen_encoder=true"), place)
+    chain = resolve_at(spec_of(method, "none", "finetune.frozen_encoder=true", *head), place)
     model = start(chain)
     assert isinstance(model.encoder, Encoder)
     before, brought = {n: t.clone() for n, t in model.encoder.state_dict().items()}, model.encoder.declared()

@@ -63,9 +63,11 @@ def test_scratch_is_the_same_network_without_pre_training_and_the_control_differ
     assert {arm.spec.corpus for arm in arms("short", ["mae3d"]) if arm.start == "scratch"} == {"none"}
 
 
-def test_a_probe_trains_no_weight_that_pre_training_brings() -> None:
-    probes = [blueprint(arm.spec).setup.recipe for arm in arms("short", ["mim"]) if arm.way == "linear probe"]
-    assert probes and all(recipe.frozen_encoder for recipe in probes)
+def test_a_probe_reads_frozen_features_by_one_linear_map_whatever_the_kind_of_task() -> None:
+    probes = [blueprint(arm.spec) for arm in arms("full", ["mim"]) if arm.way == "linear probe"]
+    assert {plan.setup.task.kind for plan in probes} == {"segmentation", "classification"}
+    assert all(plan.setup.recipe.frozen_encoder for plan in probes)
+    assert all((plan.method.decoder == "linear") == (plan.setup.task.kind == "segmentation") for plan in probes)
 
 
 def test_an_unknown_size_is_refused() -> None:

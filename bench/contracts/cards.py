@@ -168,7 +168,8 @@ class FineTuneConfig(PhaseConfig):
     gamma: tuple[float, float] = later((0.7, 1.5))  # nnU-Net's, exponent; mean and sd are kept
     selection: Literal["best_val", "last"] = "best_val"  # ours
     evaluate_every: int = 1_000  # ours, steps
-    frozen_encoder: bool = False  # ours; True is a linear probe: of the encoder only what pre-training lacks learns
+    frozen_encoder: bool = False  # ours; True: of the encoder only what pre-training lacks learns
+    linear_head: bool = later(False)  # ours; True puts one linear map of the encoder's maps in the place of a decoder
     permuted_labels: bool = later(
         False
     )  # ours, a control that must not help: each training case has another one's label

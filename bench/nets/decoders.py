@@ -7,7 +7,7 @@ from torch import nn
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.method import Encoder
 
-DECODERS = ("unetr", "swin_unetr", "unet", "spad")
+DECODERS = ("unetr", "swin_unetr", "unet", "spad", "linear")
 
 
 def unetr_feature(width: int) -> int:
@@ -44,6 +44,10 @@ def build_decoder(name: str, *, encoder: Encoder, in_channels: int, classes: int
         if not isinstance(encoder, AdaptedSpadViT):
             raise SpecError("The decoder 'spad' reads the maps of SPAD's encoder only.", remedy="Choose decoder unet.")
         return SpadDecoder(encoder, in_channels=in_channels, classes=classes)
+    if name == "linear":
+        from bench.nets.linear_decoder import LinearDecoder
+
+        return LinearDecoder(channels, classes)
     raise SpecError(
         f"No decoder '{name}'. {nearest(name, DECODERS)}Possible: {', '.join(DECODERS)}.",
         remedy="Correct `decoder` on the method's card.",

@@ -1,0 +1,34 @@
+"""The decoder of a linear probe: what one linear map can read from an encoder's maps, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LinearDecoder(nn.Module):
+    """One linear map of all maps of an encoder, at every voxel.
+
+    `forward(volume (B, C, D, H, W), maps [(B, channels[i], ...)])` gives logits (B, classes, D, H, W); of the volume it takes
+    the grid only. Each place of a map is first brought to mean 0 and variance 1 over its channels, so that maps weigh alike.
+    Maps are reduced to logits on their own grids and then enlarged: enlarging is linear too, so the sum is what one 1x1x1
+    convolution over all enlarged maps gives, at a fraction of the memory.
+
+    Source: linear evaluation on dense tasks as in DINOv2 (arXiv 2304.07193, Sec. 7.4); several maps and three axes are ours.
+    """
+
+    def __init__(self, channels: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.reads = nn.ModuleList(nn.Linear(width, classes, bias=False) for width in channels)
+        self.bias = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, volume: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        logits = self.bias.reshape(1, -1, 1, 1, 1)
+        for read, found in zip(self.reads, maps, strict=True):
+            places = found.movedim(1, -1)
+            told = read(F.layer_norm(places, places.shape[-1:])).movedim(-1, 1)
+            logits = logits + F.interpolate(told, size=volume.shape[2:], mode="trilinear")
+        return logits
