@@ -68,6 +68,21 @@ def test_a_task_shows_its_protocols_tree_licence_and_page(name: str) -> None:
         assert protocol["split"]["origin"] and protocol["metrics"] and protocol["recipe"]["steps"] > 0
 
 
+def test_a_person_sees_the_protocols_of_a_task_side_by_side_and_their_notes_below() -> None:
+    told = bench("show", "btcv").out
+    lines = [[part.strip() for part in line.split("│")] for line in told.splitlines()]
+    assert ["recipe.batch_size", "8", "16", "4"] in lines  # bench, mim, spad
+    assert "recipe.permuted_labels" not in told, "a value that every protocol leaves at nothing is a line too many"
+    assert "\nnotes on spad\n- Last weights, as the paper says" in told
+    assert "\nprotocols" not in bench("show", "mim").out
+
+
+def test_a_person_sees_the_sets_of_a_corpus_line_by_line() -> None:
+    told = bench("show", "mim-1k").out
+    lines = [[part.strip() for part in line.split("│")] for line in told.splitlines()]
+    assert ["btcv", "24", "RawData, BTCV"] in lines and "\nnotes\n- " in told
+
+
 def test_what_is_not_there_is_told_with_the_nearest_name(tmp_path: Path) -> None:
     assert "Did you mean 'btcv'" in bench("show", "btvc", "--json").error["message"]
     assert "Did you mean 'small'" in bench("show", "mim", "--preset", "smal", "--json").error["message"]

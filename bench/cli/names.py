@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
 from bench.cli.options import RESULTS, Json, Results
 
 SORTS = ("methods", "tasks", "corpora", "tables")
+APART = ("config", "protocols", "members", "notes")  # shown below the card, each in a form of its own
+NOTHING: tuple[object, ...] = (None, "", 0, [], {})  # 0 is False too
 
 
 def attach(app: typer.Typer) -> None:
@@ -42,8 +45,13 @@ def show(
     if json:
         print_json(found)
         return
-    plain = {k: v for k, v in found.items() if k != "config"}
-    print_table(str(found.get("title", name)), ("", ""), [(k, _shown(v)) for k, v in plain.items()])
+    if "schema" in found:  # a stored cell, whose notes are its own
+        print_table(name, ("", ""), [(k, _shown(v)) for k, v in found.items() if k != "config"])
+    else:
+        print_table(str(found["title"]), ("", ""), [(k, _shown(v)) for k, v in found.items() if k not in APART])
+        _show_protocols(name, found.get("protocols", {}))
+        _show_members(found.get("members", ()))
+        _show_notes("notes", found.get("notes", ()))
     for phase, values in found.get("config", {}).items():
         if "schema" in found:  # a stored cell holds values, its method's card their sources
             print_table(phase, ("key", "value"), list(values.items()))
@@ -65,6 +73,47 @@ def doctor(json: Json = False, results: Results = RESULTS) -> None:
         print_table("This machine", ("", "what", "found", "next"), [(c.mark, c.what, c.found, c.remedy) for c in found])
     if any(check.mark == "bad" for check in found):
         raise typer.Exit(2)
+
+
+def _show_protocols(name: str, protocols: Mapping[str, Mapping[str, Any]]) -> None:
+    """Protocols side by side, a line for each value that one of them at least sets; their notes below."""
+    from bench.cli.console import print_table
+
+    if not protocols:
+        return
+    values = {key: _lines_of(protocol) for key, protocol in protocols.items()}
+    lines = list(dict.fromkeys(line for of_one in values.values() for line in of_one if line != "notes"))
+    rows = [(line, *(of_one.get(line) for of_one in values.values())) for line in lines]
+    set_somewhere = [row for row in rows if any(value not in NOTHING for value in row[1:])]
+    print_table(
+        f"\nprotocols (what is 0, no or empty in all of them is left out: bench show {name} --json)",
+        ("", *protocols),
+        [[_shown(value) for value in row] for row in set_somewhere],
+    )
+    for key, protocol in protocols.items():
+        _show_notes(f"notes on {key}", protocol["notes"])
+
+
+def _lines_of(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """A protocol's values by name, those of its parts as `recipe.lr`."""
+    found: dict[str, Any] = {}
+    for key, value in protocol.items():
+        parts = {f"{key}.{part}": inner for part, inner in value.items()} if isinstance(value, Mapping) else {}
+        found |= parts or {key: value}
+    return found
+
+
+def _show_members(members: Sequence[Mapping[str, Any]]) -> None:
+    """The sets of a corpus, one a line."""
+    from bench.cli.console import print_table
+
+    if members:
+        print_table("\nsets", tuple(members[0]), [[_shown(value) for value in one.values()] for one in members])
+
+
+def _show_notes(title: str, notes: Sequence[str]) -> None:
+    if notes:
+        print("\n".join([f"\n{title}", *(f"- {note}" for note in notes)]))
 
 
 def _shown(value: object) -> str:
