@@ -26,6 +26,18 @@ COMMANDS = (
     "verify",
     "page",
     "figure",
+    "compare",
+    "audit",
+    "grid",
+    "study",
+    "data add",
+    "data check",
+    "data status",
+    "phantom make",
+    "figure ratios",
+    "figure ranks",
+    "figure radar",
+    "figure scaling",
 )
 
 
@@ -51,7 +63,7 @@ def heavy_after(script: str) -> list[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_words([command, "--help"]) == 0
+    assert run_words([*command.split(), "--help"]) == 0
     assert f"bench {command}" in capsys.readouterr().out
 
 
@@ -68,7 +80,7 @@ def test_help_lists_and_a_run_without_data_load_nothing_heavy(tmp_path: Path) ->
         ["data", "check", "msd04", "--root", str(tmp_path)],
         ["run", "--method", "mim", "--task", "btcv", "--results", str(tmp_path)],
     ]
-    calls = [f"    run_words({w!r})" for w in words] + [f"    run_words({[c, '--help']!r})" for c in COMMANDS]
+    calls = [f"    run_words({w!r})" for w in words] + [f"    run_words({[*c.split(), '--help']!r})" for c in COMMANDS]
     assert heavy_after("\n".join(lines + calls)) == []
 
 
@@ -110,6 +122,8 @@ def test_missing_data_are_told_with_size_licence_page_tree_and_what_to_do(capsys
         (["run", "--method", "mim", "--task", "btcv", "--weights", "no.safetensors"], "DataMissing", "no.safetensors"),
         (["run", "--method", "unet3d_scratch", "--task", "btcv", "--corpus", "own"], "SpecError", "does not pre-train"),
         (["run", "--metod", "mim"], "UsageError", "--metod"),
+        (["run", "--method", "mim", "--task", "btcv", "--ratio", "0.25,half"], "UsageError", "found '0.25,half'"),
+        (["finetune", "--method", "mim,ar", "--task", "btcv"], "SpecError", "trains one model, these words name 2"),
         (["run"], "SpecError", "--method"),
         (["run", "--plan", "none.json"], "SpecError", "Not a plan"),
         (["list", "method"], "SpecError", "Did you mean 'methods'"),

@@ -13,9 +13,15 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Method = Annotated[str, typer.Option(help="Method, or method@variant. All: bench list methods.")]
 Task = Annotated[str, typer.Option(help="Task, or task@target. All: bench list tasks.")]
-Methods = Annotated[str, typer.Option("--method", help="Methods joined by commas.")]
-Tasks = Annotated[str, typer.Option("--task", help="Tasks joined by commas.")]
-Ratios = Annotated[str, typer.Option("--ratio", help="Label ratios joined by commas.")]
+Methods = Annotated[
+    str, typer.Option("--method", help="Method, or method@variant; several joined by commas. All: bench list methods.")
+]
+Tasks = Annotated[
+    str, typer.Option("--task", help="Task, or task@target; several joined by commas. All: bench list tasks.")
+]
+Ratios = Annotated[
+    str, typer.Option("--ratio", help="Share of the training labels, in (0, 1]; several joined by commas.")
+]
 Ratio = Annotated[float, typer.Option(help="Share of the training labels, in (0, 1].")]
 Seed = Annotated[int, typer.Option(help="Seed of fine-tuning; pre-training has its own: --set pretrain.seed=1.")]
 Repeats = Annotated[int, typer.Option(min=1, help="How many seeds in a row; they share one pre-training.")]
@@ -27,18 +33,32 @@ ProtocolName = Annotated[
         "--protocol", help="bench (ours), a paper's (ar, spad, mim, mg3d) or one more of the task's: bench show TASK."
     ),
 ]
-Corpus = Annotated[str, typer.Option(help="Pre-training corpus, `own` (the task's training volumes) or `folder`.")]
-CorpusRoot = Annotated[str, typer.Option(help="Where the corpus lies.")]
+Corpus = Annotated[
+    str,
+    typer.Option(
+        help="Pre-training corpus (bench list corpora), `own` (the task's training volumes), `folder` (any volumes, with "
+        "--corpus-root) or `none` (from scratch). Default: the method's own."
+    ),
+]
+CorpusRoot = Annotated[
+    str, typer.Option(help="Where the corpus lies; without --corpus any folder of volumes is the corpus.")
+]
 Weights = Annotated[str, typer.Option(help="A .safetensors encoder in place of pre-training.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")]
-Devices = Annotated[int, typer.Option(min=1, help="How many devices (DDP over 1).")]
+Devices = Annotated[int, typer.Option(min=1, help="How many devices share every batch (DDP over 1).")]
 Partial = Annotated[
     bool, typer.Option("--partial", help="Run on the cases that are there; the result is marked n of N.")
 ]
 ExcludeExposed = Annotated[
     bool, typer.Option("--exclude-exposed", help="Leave out test cases that pre-training has seen.")
 ]
-Settings = Annotated[list[str], typer.Option("--set", help="[phase.]key=value, repeatable. Keys: bench show METHOD.")]
+Settings = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        help="[phase.]key=value, repeatable. Keys: bench show METHOD; finetune.KEY as in recipe.KEY of bench show TASK.",
+    ),
+]
 Phantom = Annotated[bool, typer.Option("--phantom", help="Synthetic volumes in place of real data.")]
 Root = Annotated[
     str, typer.Option(help="The dataset's folder or one that holds it; else datasets.toml, $BENCH_DATA, $nnUNet_raw.")

@@ -21,13 +21,13 @@ class Engine(StrEnum):
     slurm = "slurm"
 
 
-RUN_HELP = """Run one method on one task, from pre-training to a line in a table. Repeating a command resumes it.
+RUN_HELP = """Run a method on a task, from pre-training to a line in a table. Repeating a command resumes it.
 
 Examples:
 
   bench run --method mim --task btcv --ratio 0.25
 
-  bench run --method unet3d_scratch --task msd04 --preset small --repeats 3 --partial
+  bench run --method mim,mae3d --task msd04 --ratio 0.1,0.25 --preset small --corpus own --repeats 3
 
   bench run --plan plan.json
 """
@@ -100,9 +100,9 @@ def plan(
 
 
 def run(
-    method: Annotated[str, typer.Option(help="Method, or method@variant. All: bench list methods.")] = "",
-    task: Annotated[str, typer.Option(help="Task, or task@target. All: bench list tasks.")] = "",
-    ratio: o.Ratio = 1.0,
+    method: o.Methods = "",
+    task: o.Tasks = "",
+    ratio: o.Ratios = "1.0",
     seed: o.Seed = 0,
     repeats: o.Repeats = 1,
     fold: o.Fold = 0,
@@ -237,11 +237,14 @@ def finetune(
     json: o.Json = False,
 ) -> None:
     from bench.cli.console import print_json
+    from bench.contracts.errors import SpecError
     from bench.rooms import finetune_alone
 
-    (spec,) = o.specs_of(**o.words_of(locals()), repeats=1)
-    found = finetune_alone(spec, place_of(results, device, json, devices))
-    print_json(found) if json else print(f"Model: {found['model']}\nLog:   {found['log']}\nNext:  {spec.words()}")
+    specs = o.specs_of(**o.words_of(locals()), repeats=1)
+    if len(specs) > 1:
+        raise SpecError(f"bench finetune trains one model, these words name {len(specs)}.", remedy="Try bench run.")
+    found = finetune_alone(specs[0], place_of(results, device, json, devices))
+    print_json(found) if json else print(f"Model: {found['model']}\nLog:   {found['log']}\nNext:  {specs[0].words()}")
 
 
 def predict(

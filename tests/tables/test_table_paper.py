@@ -506,6 +506,18 @@ def expanded(command: str) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("name", [table.name for table in paper_tables()])
+def test_the_command_line_takes_every_command_that_would_fill_a_blank(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any data each ends in the word that data are missing: every name, ratio and protocol was taken."""
+    monkeypatch.chdir(tmp_path)
+    for root in ("BENCH_DATA", "nnUNet_raw"):
+        monkeypatch.delenv(root, raising=False)
+    for command in model(name, []).commands:
+        assert bench(*command.split()[1:], "--json").error["error"] == "DataMissing", command
+
+
 def test_what_this_version_cannot_run_is_told_and_given_no_command() -> None:
     made = model("spad:3", [])
     assert not any("automl_vision" in command for command in made.commands)
