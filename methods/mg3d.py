@@ -47,6 +47,11 @@ from methods.parts.views import WholeVolume
 from methods.parts.vision_language import STRIDE, Report, VisionLanguageEncoder, places
 
 TERMS = ("mim", "mlm", "sfr", "cml", "ssm", "dfa")
+LENT = {
+    "volume_stack.": "encoder.informed_volume.stack.",
+    "informed_image_pool.": "encoder.informed_volume.pool.",
+    "cml_heads.0.": "encoder.informed_volume.head.",
+}  # what the encoder's file holds too, so that retrieval may fuse: its name here, and the one that comes first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,13 +329,16 @@ class MG3D(Method):
     def _phase(self) -> Phase:
         config = self.config
         views = VolumeAndReport(WholeVolume(config.crop, config.middle_share), self._report_tokens())
-        names = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
-        there = [part for part in config.slow_parts if any(name.startswith(part) for name in names)]
-        rates = dict.fromkeys(there, config.slow_lr / config.lr)
-        if self.encoder.fuses and "encoder." in rates:  # its pool is the method's, as is its rate
-            rates["encoder.informed_volume.pool."] = 1.0
-        turn = Turn("all", self.loss, rates=rates, watched=frozenset(WATCHED))
+        turn = Turn("all", self.loss, rates=self._rates(), watched=frozenset(WATCHED))
         return Phase("pretrain", config, epochs, views, (turn,), splits_batch=False, gathers=True)
+
+    def _rates(self) -> dict[str, float]:
+        """Factors on the rate by name. A part that the encoder holds too is known by its name there and keeps its own rate."""
+        slow, parts = self.config.slow_lr / self.config.lr, self.config.slow_parts
+        names = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
+        rates = {part: slow for part in parts if any(name.startswith(part) for name in names)}
+        lent = LENT if self.encoder.fuses else {}
+        return rates | {there: slow if own.startswith(parts) else 1.0 for own, there in lent.items()}
 
     def _report_tokens(self) -> ReportTokens:
         config = self.config
@@ -496,16 +504,20 @@ REF_CODE = MG3DConfig(
     detached_sentences=True,  # released code
     projected_twice=True,  # released code
     batch_size=4,  # released script, CTRG-Chest on one device
-    lr=5e-5,  # released script: 1e-5, five-fold for heads and what is named multi_modal
+    lr=5e-5,  # released script: 1e-5, five-fold for heads and what its code names multi_modal
     slow_lr=1e-5,  # released script
     slow_parts=(
-        "encoder.",
+        "encoder.vision.",
+        "encoder.modality.",
+        "encoder.image_pool.",
+        "encoder.text_pool.",
         "volume_stack.",
         "word_stack.",
-        "sentence_views.",
+        "sentence_views.layers.",
+        "informed_text_pool.",
         "cml_heads.",
-        "modality.",
-    ),  # released code
+        "sfr_target.",
+    ),  # released code, what its optimiser finds in neither of two lists: names of heads, and multi_modal
     betas=(0.9, 0.999),  # released code, Adam
     weight_decay=1e-8,  # released code
 )

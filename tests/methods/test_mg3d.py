@@ -29,7 +29,7 @@ from bench.train import schedule
 from bench.train.checkpoint import load_weights, sha256_of_weights
 from bench.train.loader import batches
 from bench.train.loop import Hardware
-from methods.mg3d import CT_RATE, METHOD, REF_CODE, TERMS, build_encoder
+from methods.mg3d import CT_RATE, METHOD, MG3D, REF_CODE, TERMS, build_encoder
 from methods.parts.alignment import batch_contrast
 from methods.parts.fusion import FusionStack
 from methods.parts.losses import hidden_voxel_error, reconstruction_gap
@@ -307,9 +307,7 @@ def test_a_worker_tokenises_with_the_fitted_vocabulary() -> None:
 
 def test_the_vision_encoder_learns_at_a_fifth_of_the_rate_of_the_rest() -> None:
     method = made(lr=1e-4, slow_lr=2e-5)
-    (turn,) = method.phases[0].turns
-    groups = schedule.even_groups(method.parameters(), method, method.config, turn.rates)
-    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    rate = rates_of(method)
     for name, parameter in method.named_parameters():
         if parameter.requires_grad:
             expected = 2e-5 if name.startswith("encoder.vision.") else 1e-4
@@ -450,18 +448,64 @@ def test_the_rows_of_table_3_differ_in_guide_and_attention() -> None:
 
 
 def test_the_released_code_trains_whole_at_a_small_size() -> None:
-    full = METHOD.full
-    changed = {f.name: getattr(REF_CODE, f.name) for f in dataclasses.fields(full)}
-    changes = {name: value for name, value in changed.items() if value != getattr(full, name)}
-    for sized in ("batch_size", "lr", "slow_lr", "betas", "weight_decay"):
-        changes.pop(sized)
-    method = made(**changes, width=96)
+    method = released()
     losses = method.phases[0].turns[0].counted(method.loss(batch_of(method, size=2)))
     assert tuple(losses) == TERMS
     torch.stack(list(losses.values())).sum().backward()
     assert all(bool(p.grad.isfinite().all()) for p in method.parameters() if p.grad is not None)
-    rates = method.phases[0].turns[0].rates
-    assert "cml_heads." in rates and "volume_stack." in rates
+
+
+def test_the_released_rates_are_five_fold_for_heads_and_for_what_its_code_names_multi_modal() -> None:
+    """Row 22. Ours, and under what name the released optimiser meets it: heads by a list, and whatever holds `multi_modal`."""
+    five_fold = {
+        "encoder.see.": "multi_modal_vision_proj",
+        "encoder.say.": "multi_modal_language_proj",
+        "mim_decoder.": "mim_swin_unter_head",
+        "mlm_transform.": "mlm_head.transform",
+        "mlm_decoder.": "mlm_head.decoder",
+        "sfr_project.": "mlm_head.fc",
+        "informed_image_pool.": "multi_modal_vision_pooler",
+        "sentence_views.again.": "multi_modal_agg_vision_pooler",
+        "views_pool.": "multi_modal_agg_vision_pooler",
+        "ssm_project.": "multi_modal_sen_vision_pooler",
+        "dfa_heads.": "itc_agg_head",
+    }
+    base = {
+        "encoder.vision.": "vision_encoder",
+        "encoder.modality.": "modality_type_embeddings",
+        "encoder.image_pool.": "uni_modal_vision_pooler",
+        "encoder.text_pool.": "uni_global_text_attention",
+        "volume_stack.": "local_img_cross_multihead_attention",
+        "word_stack.": "local_text_cross_multihead_attention",
+        "sentence_views.layers.": "agg_img_cross_attention",
+        "informed_text_pool.": "multi_global_text_attention",
+        "cml_heads.": "itc_cross_head",
+        "sfr_target.": "uni_emd_sen",
+    }
+    assert all("multi_modal" in name or "_head" in name for name in five_fold.values())
+    method = released()
+    (turn,) = method.phases[0].turns
+    rate = rates_of(method)
+    without = ("encoder.image_head.", "encoder.text_head.")  # Eq. 7 and 8 alone have these
+    for name, parameter in method.named_parameters():
+        if parameter.requires_grad and not name.startswith(without):
+            assert name.startswith((*five_fold, *base)), name
+            assert rate[id(parameter)] == pytest.approx(1e-5 if name.startswith(tuple(base)) else 5e-5), name
+    assert set(turn.rates) == set(base) == set(REF_CODE.slow_parts)
+
+
+def released(**changes: Any) -> MG3D:
+    """The released code's settings at a small size."""
+    full, sizes = METHOD.full, ("batch_size", "betas", "weight_decay")
+    departs = {f.name: getattr(REF_CODE, f.name) for f in dataclasses.fields(full) if f.name not in sizes}
+    return made(**{name: x for name, x in departs.items() if x != getattr(full, name)}, width=96, **changes)
+
+
+def rates_of(method: MG3D) -> dict[int, float]:
+    """The learning rate of each trained parameter, by its id."""
+    (turn,) = method.phases[0].turns
+    groups = schedule.even_groups(method.parameters(), method, method.config, turn.rates)
+    return {id(p): group["lr"] for group in groups for p in group["params"]}
 
 
 @pytest.mark.parametrize(

@@ -143,8 +143,15 @@ def test_what_is_lent_to_the_encoder_learns_once_and_at_its_own_rate() -> None:
     method = made()
     parameters = list(method.parameters())
     assert len({id(p) for p in parameters}) == len(parameters)
-    rates = made(slow_parts=("encoder.", "volume_stack.")).phases[0].turns[0].rates
-    assert rates == {"encoder.": 1.0, f"encoder.{MADE_UP}pool.": 1.0} and METHOD.tiny.slow_lr == METHOD.tiny.lr
+    lent = [f"encoder.{MADE_UP}{part}." for part in ("stack", "pool", "head")]
+    for slow, factors in (
+        (("encoder.",), (1.0, 1.0, 1.0)),
+        (("encoder.", "volume_stack."), (0.5, 1.0, 1.0)),
+        (("cml_heads.",), (1.0, 1.0, 0.5)),
+        (("cml_heads.1.", "informed_image_pool."), (1.0, 0.5, 1.0)),
+    ):
+        rates = made(slow_parts=slow, slow_lr=METHOD.tiny.lr / 2).phases[0].turns[0].rates
+        assert tuple(rates[name] for name in lent) == factors
     loss = sum(method.train().loss(batch_of(method))[name] for name in ("mim", "cml"))
     assert isinstance(loss, Tensor)
     loss.backward()

@@ -124,12 +124,16 @@ def test_mg3d_s_ref_code_departs_from_full_where_its_code_does() -> None:
         "lr": 5e-5,  # row 22
         "slow_lr": 1e-5,  # row 22
         "slow_parts": (
-            "encoder.",
+            "encoder.vision.",
+            "encoder.modality.",
+            "encoder.image_pool.",
+            "encoder.text_pool.",
             "volume_stack.",
             "word_stack.",
-            "sentence_views.",
+            "sentence_views.layers.",
+            "informed_text_pool.",
             "cml_heads.",
-            "modality.",
+            "sfr_target.",
         ),  # row 22, "fusion at base"
         "betas": (0.9, 0.999),  # row 21, Adam
         "weight_decay": 1e-8,  # row 21
