@@ -23,8 +23,9 @@ import torch
 
 from bench.contracts.errors import DataUnsound, PluginBroken, SpecError, TrainingStopped
 from bench.contracts.method import Arrays, Phase, Sample
-from bench.train import loader, seeds
-from bench.train.loader import AHEAD, LENT, Drawn, batches
+from bench.train import loader, seeds, worker
+from bench.train.loader import AHEAD, Drawn, batches
+from bench.train.worker import LENT
 from tests.train.toys import SETTINGS, Toy, ToyCorpus, draw, phase, views
 
 PHASE: Phase = phase(SETTINGS, Toy())
@@ -79,7 +80,7 @@ def test_workers_give_the_same_bits_as_the_process_itself(workers: int, pin: boo
 
 
 def test_workers_that_are_spawned_give_the_same_bits_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "_context", lambda: multiprocessing.get_context("spawn"))
+    monkeypatch.setattr(worker, "start_context", lambda: multiprocessing.get_context("spawn"))
     own = phase(SETTINGS, Toy())  # torch moves the weights of what it hands over into shared memory
     assert all(alike(*pair) for pair in zip(loaded(stop=5), loaded(own, stop=5, workers=2), strict=True))
 
