@@ -31,6 +31,9 @@ from bench.spec import RunSpec
 from bench.text_words import demand_reader, demand_tower
 from bench.told_slices import slice_mm_of, with_slices
 
+PROBED = ("segmentation", "classification")
+"""Kinds of task that a linear head can serve."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
@@ -186,11 +189,11 @@ def with_decoder(method: MethodCard, variant: str, recipe: FineTuneConfig, task:
     if not recipe.linear_head:
         decoder = method.variants.get(variant, {}).get("decoder", method.decoder)
         return dataclasses.replace(method, decoder=decoder)
-    if task.kind != "segmentation":
+    if task.kind not in PROBED:
         raise SpecError(
-            f"linear_head puts a linear map in the place of a segmentation decoder; '{task.title}' is a task of {task.kind}.",
+            f"linear_head probes tasks of {' and '.join(PROBED)}; '{task.title}' is a task of {task.kind}.",
             case=task.title,
-            remedy="Leave out --set finetune.linear_head=true; a classifier's head is linear already.",
+            remedy="Leave out --set finetune.linear_head=true.",
         )
     return dataclasses.replace(method, decoder="linear")
 

@@ -42,8 +42,8 @@ WAYS: tuple[Way, ...] = ("fine-tuning", "linear probe")
 @dataclass(frozen=True)
 class Pool:
     """Where a study pre-trains and tests: a task, the corpus ('' is each method's own), the metric that is compared, how its
-    runs start, at which label ratios, and what shortens all its fine-tunings alike. Labels can be permuted where one belongs to
-    a case as a whole."""
+    runs start, with how many updates of fine-tuning and at which label ratios. Labels can be permuted where one belongs to a
+    case as a whole."""
 
     name: str
     task: str
@@ -51,24 +51,23 @@ class Pool:
     metric: str
     phantom: bool
     starts: tuple[Start, ...]
+    updates: int
     ratios: tuple[float, ...] = (0.1, 0.25)
-    settings: tuple[str, ...] = ()
+
+    def settings_of(self, way: Way) -> tuple[str, ...]:
+        """What makes all runs of a way alike: validated five times, and a probe reads frozen features by one linear map. That
+        takes larger steps and more of them, and they are cheap, for the encoder only looks."""
+        updates, ways = (self.updates, ()) if way == "fine-tuning" else (PROBE_UPDATES * self.updates, PROBE)
+        lengths = {"steps": updates, "evaluate_every": updates // 5, "warmup_steps": updates // 10}
+        return (*(f"finetune.{name}={value}" for name, value in lengths.items()), *ways)
 
 
+PROBE = ("finetune.frozen_encoder=true", "finetune.linear_head=true", "finetune.lr=0.02")
+PROBE_UPDATES = 2  # times those of fine-tuning
 MASKS: tuple[Start, ...] = ("scratch", "pre-trained", "shuffled voxels")
-HIPPOCAMPUS = Pool("real hippocampus", "msd04", "own", "dice", False, MASKS)
-ABDOMEN = Pool("phantom abdomen", "btcv", "", "dice", True, MASKS)
-NODULES = Pool("phantom nodules", "nodulemnist3d", "", "auc", True, tuple(STARTS))
-
-
-def shortened(pool: Pool, updates: int, **changes: Any) -> Pool:
-    """A pool with so many updates of fine-tuning, validated five times on the way; `changes` are of its other fields."""
-    settings = (
-        f"finetune.steps={updates}",
-        f"finetune.evaluate_every={updates // 5}",
-        f"finetune.warmup_steps={updates // 10}",
-    )
-    return replace(pool, settings=settings, **changes)
+HIPPOCAMPUS = Pool("real hippocampus", "msd04", "own", "dice", False, MASKS, updates=100)
+ABDOMEN = Pool("phantom abdomen", "btcv", "", "dice", True, MASKS, updates=60, ratios=(0.25,))
+NODULES = Pool("phantom nodules", "nodulemnist3d", "", "auc", True, tuple(STARTS), updates=400)
 
 
 @dataclass(frozen=True)
@@ -82,16 +81,14 @@ class Size:
 SIZES: Mapping[str, Size] = {
     "short": Size(
         (
-            shortened(HIPPOCAMPUS, 40, ratios=(0.1,)),
+            replace(HIPPOCAMPUS, updates=40, ratios=(0.1,)),
             # shuffled volumes would take one more pre-training a method
-            shortened(NODULES, 200, ratios=(0.1,), starts=("scratch", "pre-trained", "permuted labels")),
+            replace(NODULES, updates=200, ratios=(0.1,), starts=("scratch", "pre-trained", "permuted labels")),
         ),
         (0,),
     ),
     # a whole fine-tuning takes nine minutes on the hippocampus and twenty on the abdomen, and there are hundreds
-    "full": Size(
-        (shortened(HIPPOCAMPUS, 100), shortened(NODULES, 400), shortened(ABDOMEN, 60, ratios=(0.25,))), (0, 1, 2)
-    ),
+    "full": Size((HIPPOCAMPUS, NODULES, ABDOMEN), (0, 1, 2)),
 }
 
 
@@ -153,19 +150,11 @@ def _spec(pool: Pool, method: str, start: Start, way: Way, ratio: float, seed: i
         seed=seed,
         preset="small",
         corpus=corpus or pool.corpus,
-        settings=(*pool.settings, *control, *_settings_of(way, pool)),
+        settings=(*pool.settings_of(way), *control),
         phantom=pool.phantom,
         partial=not pool.phantom,
         root="" if pool.phantom else root,
     )
-
-
-def _settings_of(way: Way, pool: Pool) -> tuple[str, ...]:
-    """A probe reads frozen features by one linear map: a classifier's head is that, a decoder learns too much of its own."""
-    if way == "fine-tuning":
-        return ()
-    linear = ("finetune.linear_head=true",) if registry.task(pool.task).kind == "segmentation" else ()
-    return ("finetune.frozen_encoder=true", *linear)
 
 
 def trainable_methods() -> tuple[str, ...]:

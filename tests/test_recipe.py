@@ -87,11 +87,12 @@ def test_the_reference_code_falls_by_a_polynomial_per_epoch_on_ricord_alone() ->
     assert tasks == {"ricord"} and recipe("ar", "la").schedule == "cosine"
 
 
-def test_a_linear_head_stands_in_the_place_of_a_segmentation_decoder_and_of_no_other() -> None:
+def test_a_linear_head_stands_in_the_place_of_a_decoder_and_is_refused_where_no_probe_is_meant() -> None:
     linear = ("finetune.linear_head=true",)
     words = {"method": "mim", "preset": "small"}
     own, probe = (blueprint(make_spec(task="btcv", settings=settings, **words)) for settings in ((), linear))
     assert own.method.decoder == "swin_unetr" and probe.method.decoder == "linear"
     assert "linear_head" not in deciding(own.setup.recipe) and "--set finetune.linear_head=true" in probe.differs
-    with pytest.raises(SpecError, match=r"segmentation decoder; .* is a task of classification\. .*Leave out"):
-        blueprint(make_spec(task="nodulemnist3d", settings=linear, **words))
+    assert blueprint(make_spec(task="nodulemnist3d", settings=linear, **words)).method.decoder == "linear"
+    with pytest.raises(SpecError, match="probes tasks of segmentation and classification; .* is a task of report"):
+        blueprint(make_spec(method="mg3d", task="ctrg_report", preset="small", settings=linear))

@@ -66,8 +66,9 @@ def test_scratch_is_the_same_network_without_pre_training_and_the_control_differ
 def test_a_probe_reads_frozen_features_by_one_linear_map_whatever_the_kind_of_task() -> None:
     probes = [blueprint(arm.spec) for arm in arms("full", ["mim"]) if arm.way == "linear probe"]
     assert {plan.setup.task.kind for plan in probes} == {"segmentation", "classification"}
-    assert all(plan.setup.recipe.frozen_encoder for plan in probes)
-    assert all((plan.method.decoder == "linear") == (plan.setup.task.kind == "segmentation") for plan in probes)
+    assert all(plan.setup.recipe.frozen_encoder and plan.method.decoder == "linear" for plan in probes)
+    tuned = {blueprint(arm.spec).method.decoder for arm in arms("full", ["mim"]) if arm.way == "fine-tuning"}
+    assert tuned == {"swin_unetr"}
 
 
 def test_an_unknown_size_is_refused() -> None:

@@ -169,7 +169,9 @@ class FineTuneConfig(PhaseConfig):
     selection: Literal["best_val", "last"] = "best_val"  # ours
     evaluate_every: int = 1_000  # ours, steps
     frozen_encoder: bool = False  # ours; True: of the encoder only what pre-training lacks learns
-    linear_head: bool = later(False)  # ours; True puts one linear map of the encoder's maps in the place of a decoder
+    linear_head: bool = later(
+        False
+    )  # ours; True reads evened features by one linear map, in the place of decoder or head
     permuted_labels: bool = later(
         False
     )  # ours, a control that must not help: each training case has another one's label

@@ -49,24 +49,30 @@ class _Told:
 
 
 class ClassificationNet(nn.Module):
-    """An encoder and a linear layer: volume (B, C, D, H, W) in network range -> logits (B, K)."""
+    """An encoder and a linear layer: volume (B, C, D, H, W) in network range -> logits (B, K).
 
-    def __init__(self, encoder: Encoder, classes: int) -> None:
+    `even` brings each feature to mean 0 and variance 1 over the batch first, later to those of the training batches (MAE, arXiv
+    2111.06377, App. A.1), so that a probe hears features of any scale.
+    """
+
+    def __init__(self, encoder: Encoder, classes: int, *, even: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
+        self.even = nn.BatchNorm1d(encoder.pooled_width, affine=False) if even else nn.Identity()
         self.head = nn.Linear(encoder.pooled_width, classes)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, volume: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.encoder.pooled(volume))
+        logits: Tensor = self.head(self.even(self.encoder.pooled(volume)))
         return logits
 
 
 def build_net(setup: Setup, encoder: Encoder, decoder: str, seed: int) -> ClassificationNet:
-    """Put a fresh linear head on an encoder. Its start depends on the seed only; `decoder` names no part of it."""
+    """Put a fresh linear head on an encoder. Its start depends on the seed only; of a `decoder` it has the linear probe's
+    evened features, where that is its name."""
     reseed_torch("head", setup.task.title, seed)
-    return ClassificationNet(encoder, len(setup.task.classes))
+    return ClassificationNet(encoder, len(setup.task.classes), even=decoder == "linear")
 
 
 def layers(net: nn.Module) -> list[nn.Module]:

@@ -28,10 +28,20 @@ def test_it_equals_one_convolution_over_all_maps_brought_to_mean_0_and_variance_
     decoder, volume = LinearDecoder(CHANNELS, CLASSES).double(), torch.zeros(2, 1, *GRID, dtype=torch.float64)
     with torch.no_grad():
         decoder.bias.copy_(torch.tensor([1.0, -2.0, 3.0]))
-    even = [(m - m.mean(1, keepdim=True)) / (m.var(1, unbiased=False, keepdim=True) + 1e-5).sqrt() for m in maps()]
+    over = (0, 2, 3, 4)
+    even = [(m - m.mean(over, keepdim=True)) / (m.var(over, False, keepdim=True) + 1e-5).sqrt() for m in maps()]
     large = torch.cat([F.interpolate(m, size=GRID, mode="trilinear") for m in even], dim=1)
     weight = torch.cat([read.weight for read in decoder.reads], dim=1)[..., None, None, None]
     torch.testing.assert_close(decoder(volume, maps()), F.conv3d(large, weight, decoder.bias), atol=1e-10, rtol=0)
+
+
+def test_a_case_alone_is_judged_by_the_statistics_of_training() -> None:
+    decoder, volume = LinearDecoder(CHANNELS, CLASSES).double(), torch.zeros(2, 1, *GRID, dtype=torch.float64)
+    for _ in range(200):  # running statistics settle
+        decoder(volume, maps())
+    decoder.eval()
+    both = decoder(volume, maps())
+    torch.testing.assert_close(decoder(volume[:1], [m[:1] for m in maps()]), both[:1], atol=1e-12, rtol=0)
 
 
 def test_it_sees_of_the_volume_its_grid_alone_and_learns_a_number_per_channel_and_class() -> None:

@@ -332,3 +332,16 @@ def test_the_network_of_a_small_preset_sees_small_volumes_and_a_picture_stays_on
     assert network_shape(cubes, "small", (16, 16, 16), resizes=True) == (32, 32, 32)
     assert network_shape(cubes, "full", (16, 16, 16), resizes=True) == (160, 160, 160)
     assert network_shape(large, "small", (16, 16, 16), resizes=True) == (64, 64, 64)
+
+
+def test_the_head_of_a_linear_probe_hears_features_of_any_scale_and_judges_a_case_alone() -> None:
+    volume = torch.rand(4, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    net = kind.build_net(setup_of(), Brightness(), "linear", 0).double()
+    with torch.no_grad():
+        found = net(1e3 * volume)
+        torch.testing.assert_close(net(1e6 * volume), found, atol=1e-6, rtol=0)
+        assert found.std(0).min() > 1e-4
+        for _ in range(200):  # running statistics settle
+            net(volume)
+        net.eval()
+        torch.testing.assert_close(net(volume[:1]), net(volume)[:1], atol=1e-12, rtol=0)
