@@ -93,9 +93,14 @@ def test_a_stored_cell_is_shown_as_it_was_recorded(tmp_path: Path) -> None:
     from bench.store import Store
     from tests.cells import make_cell, make_rows
 
-    cell = Store(tmp_path).write(make_cell(), make_rows())
+    many = {"finetune": {"adopted": {"matched": [f"layer_{i}" for i in range(60)]}}}
+    cell = Store(tmp_path).write(make_cell(differs=("preset tiny", "made-up volumes"), training=many), make_rows())
     assert bench("show", cell.name, "--results", tmp_path, "--json").value["key"] == cell.key
-    assert bench("show", cell.name, "--results", tmp_path).code == 0
+    told = bench("show", cell.name, "--results", tmp_path).out
+    lines = [[part.strip() for part in line.split("│")] for line in told.splitlines()]
+    assert ["scores.dice", str(cell.scores["dice"])] in lines
+    assert ["training.finetune.adopted.matched", "layer_0, layer_1, layer_2 and 57 more"] in lines
+    assert "\ndiffers\n- preset tiny\n- made-up volumes\n" in told
 
 
 @pytest.mark.parametrize("sort", ["methods", "tasks", "corpora", "tables"])

@@ -10,7 +10,8 @@ import typer
 from bench.cli.options import RESULTS, Json, Results
 
 SORTS = ("methods", "tasks", "corpora", "tables")
-APART = ("config", "protocols", "members", "notes")  # shown below the card, each in a form of its own
+APART = ("config", "protocols", "members", "differs", "notes")  # shown below, each in a form of its own
+MOST_NAMED = 20  # of a list; a cell names every tensor that an encoder took over
 NOTHING: tuple[object, ...] = (None, "", 0, [], {})  # 0 is False too
 
 
@@ -45,13 +46,13 @@ def show(
     if json:
         print_json(found)
         return
-    if "schema" in found:  # a stored cell, whose notes are its own
-        print_table(name, ("", ""), [(k, _shown(v)) for k, v in found.items() if k != "config"])
-    else:
-        print_table(str(found["title"]), ("", ""), [(k, _shown(v)) for k, v in found.items() if k not in APART])
-        _show_protocols(name, found.get("protocols", {}))
-        _show_members(found.get("members", ()))
-        _show_notes("notes", found.get("notes", ()))
+    plain = {key: value for key, value in found.items() if key not in APART}
+    shown = _lines_of(plain) if "schema" in found else plain
+    print_table(str(found.get("title", name)), ("", ""), [(key, _shown(value)) for key, value in shown.items()])
+    _show_protocols(name, found.get("protocols", {}))
+    _show_members(found.get("members", ()))
+    _show_notes("differs", found.get("differs", ()))
+    _show_notes("notes", found.get("notes", ()))
     for phase, values in found.get("config", {}).items():
         if "schema" in found:  # a stored cell holds values, its method's card their sources
             print_table(phase, ("key", "value"), list(values.items()))
@@ -94,12 +95,12 @@ def _show_protocols(name: str, protocols: Mapping[str, Mapping[str, Any]]) -> No
         _show_notes(f"notes on {key}", protocol["notes"])
 
 
-def _lines_of(protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """A protocol's values by name, those of its parts as `recipe.lr`."""
+def _lines_of(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested values by name, one a line: `recipe.lr`."""
     found: dict[str, Any] = {}
-    for key, value in protocol.items():
-        parts = {f"{key}.{part}": inner for part, inner in value.items()} if isinstance(value, Mapping) else {}
-        found |= parts or {key: value}
+    for key, value in values.items():
+        inner = isinstance(value, Mapping) and value
+        found |= _lines_of(value, f"{before}{key}.") if inner else {f"{before}{key}": value}
     return found
 
 
@@ -120,6 +121,8 @@ def _shown(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {_shown(v)}" for k, v in value.items())
     if isinstance(value, (list, tuple)):
+        if len(value) > MOST_NAMED:
+            return f"{_shown(value[:3])} and {len(value) - 3:,} more"
         return ", ".join(_shown(v) for v in value)
     return (
         f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str("" if value is None else value)
