@@ -12,6 +12,7 @@ from typing import Any
 from bench import registry
 from bench.cases import TaskCases, content_hash, find_cases, protocol_of, target_of, told_answers
 from bench.contracts.cards import (
+    PRESETS,
     FineTuneConfig,
     Inference,
     MethodCard,
@@ -167,8 +168,11 @@ def chosen_preset(method: MethodCard, spec: RunSpec) -> Any:
     """The preset's config with what the paper sets for the corpus, then the variant's changes; SpecError where there is none."""
     preset = getattr(method, spec.preset)
     if preset is None:
+        possible = ", ".join(name for name in PRESETS if getattr(method, name) is not None)
         raise SpecError(
-            f"The method '{spec.method}' has no preset '{spec.preset}'.", case=spec.method, remedy="Take --preset full."
+            f"The method '{spec.method}' has no preset '{spec.preset}', possible: {possible}.",
+            case=spec.method,
+            remedy=f"Take --preset {'tiny' if spec.preset == 'small' else 'full'}.",
         )
     if spec.variant and spec.variant not in method.variants:
         raise _no_variant(spec, tuple(method.variants))

@@ -32,7 +32,7 @@ def test_mim_has_the_parameters_of_its_paper_and_a_source_for_every_value() -> N
 @pytest.mark.parametrize("name", METHODS)
 def test_every_value_of_every_method_at_every_preset_has_a_source(name: str, preset: str) -> None:
     if getattr(registry.method(name), preset) is None:
-        with pytest.raises(SpecError, match=f"no preset '{preset}'"):
+        with pytest.raises(SpecError, match=f"no preset '{preset}', possible: full, small, tiny"):
             show_method(name, "", preset)
         return
     shown = show_method(name, "", preset)
