@@ -107,6 +107,16 @@ def test_a_notebook_imports_instead_of_defining(path: Path) -> None:
             assert not defined, ast.unparse(defined[0])
 
 
+def test_the_method_that_a_notebook_writes_has_the_presets_that_tests_ask_of_a_method_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (written,) = [text for text in cells(FOLDER / "07_adding_a_method.ipynb", "code") if text.startswith("%%writefile")]
+    (tmp_path / "written_method.py").write_text(written.partition("\n")[2], encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    card = importlib.import_module("written_method").METHOD
+    assert type(card.full) is type(card.small) is type(card.tiny)
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_links_lead_to_files_of_the_checkout(path: Path) -> None:
     for text in cells(path, "markdown"):
