@@ -30,12 +30,12 @@ from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Corpus, Losses, Method, Phase, Turn
 from bench.nets.intensity import to_network_range
 from bench.nets.swin3d import Merging, Swin3D
-from bench.nets.text_encoder import build_text_encoder
+from bench.nets.text_encoder import build_text_encoder, places
 from bench.nets.unet3d import UNet3D
 from bench.nets.vit3d import init_transformer_
 from methods.parts.alignment import batch_contrast
 from methods.parts.draws import epochs
-from methods.parts.fusion import CrossAttention, FusionStack
+from methods.parts.fusion import CrossAttention, FusionStack, all_shown
 from methods.parts.gathered import over_devices
 from methods.parts.heads import AttentionPool, ContrastHead, MeanPool, TokenPool, VolumeDecoder
 from methods.parts.informed import InformedVolume
@@ -44,7 +44,7 @@ from methods.parts.losses import hidden_voxel_error, reconstruction_gap, token_m
 from methods.parts.masks import random_hidden
 from methods.parts.sentence_views import WATCHED, Form, SentenceViews, similarity_gap, watched_similarities
 from methods.parts.views import WholeVolume
-from methods.parts.vision_language import STRIDE, Report, VisionLanguageEncoder, places
+from methods.parts.vision_language import STRIDE, Report, VisionLanguageEncoder
 
 TERMS = ("mim", "mlm", "sfr", "cml", "ssm", "dfa")
 LENT = {
@@ -208,7 +208,7 @@ class MG3D(Method):
         """L_MIM (Eq. 2): hidden blocks are zeroed and rebuilt under the report's guidance; squared error of their voxels."""
         hidden = self.hide(len(volume), volume.device)
         tokens = self.encoder.look(volume.masked_fill(hidden, 0.0))
-        everywhere = _all_shown(tokens)
+        everywhere = all_shown(tokens)
         if self.config.mim_guide == "sentence":
             tokens, _ = self.volume_stack(tokens, report.sentences, everywhere, report.sentence_shown)
         elif self.config.mim_guide == "word":
@@ -228,7 +228,7 @@ class MG3D(Method):
     def restore_words(self, image: Tensor, report: Report, batch: Batch) -> Losses:
         """L_MLM (Eq. 3 and 4) over hidden words, L_SFR (Eq. 5 and 6) over the sentences that hold them."""
         heard = self.encoder.as_text(self.encoder.listen(batch["corrupted"]))
-        restored, _ = self.word_stack(heard, image, report.word_shown, _all_shown(image))
+        restored, _ = self.word_stack(heard, image, report.word_shown, all_shown(image))
         transformed = self.mlm_transform(restored)  # (B, L, E)
         losses: Losses = {}
         if "mlm" in self.wanted:
@@ -257,7 +257,7 @@ class MG3D(Method):
         losses: Losses = {}
         informed_feature = volume_feature
         if self._informs:
-            informed, said = self.volume_stack(image, report.sentences, _all_shown(image), report.sentence_shown)
+            informed, said = self.volume_stack(image, report.sentences, all_shown(image), report.sentence_shown)
             informed_feature = self.informed_image_pool(informed)
             if "cml" in self.wanted:
                 plain = (volume_feature, self.encoder.text_pool(report.sentences, report.sentence_shown))
@@ -390,10 +390,6 @@ def _ssm_head(kind: str, width: int) -> nn.Module:
         return nn.Linear(width, 128)
     normed = nn.LayerNorm(384, elementwise_affine=False)
     return nn.Sequential(nn.Linear(width, 384), normed, nn.GELU(), nn.Linear(384, 128), nn.Tanh())
-
-
-def _all_shown(tokens: Tensor) -> Tensor:
-    return torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
 
 
 def check(config: MG3DConfig) -> None:

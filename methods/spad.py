@@ -30,6 +30,7 @@ from bench.contracts.pictures import Picture
 from bench.nets.spad import MOST_ANISOTROPIC, crop_depth
 from bench.nets.spad_vit import SpadViT
 from bench.nets.spad_vt import SpadDiscriminator, SpadTokenizer
+from bench.nets.visible import rows_at
 from methods.parts.adversary import Gate, Rebuilt, hinge
 from methods.parts.equal_anisotropy import EqualAnisotropy
 from methods.parts.foreign import read_foreign
@@ -219,7 +220,7 @@ class Spad(Method):
         tokens, grid = self.encoder.embedded(self.normalised(volume), da)  # (B, n, W)
         masked = self.masked(len(tokens), tokens.shape[1], tokens.device)  # (B, m)
         seen, _ = self.encoder.encoded(self.hide(tokens, masked, grid), grid)
-        return {"predict": soft_cross_entropy(self.head(rows(seen[:, 1:], masked)), rows(q, masked))}
+        return {"predict": soft_cross_entropy(self.head(rows_at(seen[:, 1:], masked)), rows_at(q, masked))}
 
     def normalised(self, volume: Tensor) -> Tensor:
         """[0, 1] by ImageNet's mean and sd, as EVA-02 saw its images (code)."""
@@ -234,7 +235,7 @@ class Spad(Method):
         blank = self.mask_token.to(tokens.dtype).expand(*masked.shape, -1)
         if self.second.masked_keep_position:
             table = self.encoder.place_table(grid).to(tokens.dtype).expand(len(tokens), -1, -1)
-            blank = blank + rows(table, masked)
+            blank = blank + rows_at(table, masked)
         return tokens.scatter(1, masked[..., None].expand_as(blank), blank)
 
     def after_step(self, progress: float) -> None:
@@ -270,11 +271,6 @@ class Spad(Method):
     def _views(self, config: SpadConfig) -> ZoomedCrop:
         side = config.token_side()
         return ZoomedCrop(config.in_plane(), config.crop[0] // side, side, config.even_axis)
-
-
-def rows(x: Tensor, places: Tensor) -> Tensor:
-    """(B, n, C) at places (B, m) -> (B, m, C)."""
-    return x.gather(1, places[..., None].expand(-1, -1, x.shape[-1]))
 
 
 def visible_count(tokens: int, mask_ratio: float) -> int:

@@ -16,11 +16,12 @@ from torch.nn import functional
 from bench.contracts.cards import Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Encoder, Features
+from bench.nets.channel_norm import norm_channels
 from bench.nets.input_channels import repeat_conv_channels
 from bench.nets.masked_conv import Embed, MaskedConvBlock, Surroundings, visible_cubes
-from bench.nets.patches import grid_of
+from bench.nets.patches import as_map, as_tokens, grid_of
 from bench.nets.visible import visible_places
-from bench.nets.vit3d import Block, init_transformer_, sincos_positions
+from bench.nets.vit3d import Block, init_transformer_, interpolate_positions, sincos_positions
 
 PATCH: Shape3 = (16, 16, 16)
 STRIDES = (2, 4, 8, 16)
@@ -228,30 +229,9 @@ def sincos_map(grid: Shape3, width: int) -> Tensor:
     return sincos_positions(grid, width).T.reshape(width, *grid).contiguous()
 
 
-def interpolate_positions(positions: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """(C, d, h, w) brought to another grid, trilinear with align_corners False; itself where grids agree."""
-    if tuple(positions.shape[1:]) == grid:
-        return positions
-    return functional.interpolate(positions[None].float(), size=grid, mode="trilinear", align_corners=False)[0]
-
-
-def norm_channels(x: Tensor) -> Tensor:
-    """Channel LayerNorm without weights, eps 1e-5."""
-    return functional.layer_norm(x.movedim(1, -1), (x.shape[1],)).movedim(-1, 1)
-
-
 def pool(tokens: Tensor) -> Tensor:
     """(B, N, C) -> (B, C): mean over tokens, then LayerNorm without weights."""
     return functional.layer_norm(tokens.mean(1), (tokens.shape[-1],))
-
-
-def as_tokens(features: Tensor) -> Tensor:
-    """(B, C, D, H, W) -> (B, D * H * W, C), row-major."""
-    return features.flatten(2).transpose(1, 2)
-
-
-def as_map(tokens: Tensor, grid: Shape3) -> Tensor:
-    return tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
 
 
 def shape_of(volume: Tensor) -> Shape3:

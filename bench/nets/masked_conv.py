@@ -20,21 +20,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.contracts.cards import Shape3
+from bench.nets.channel_norm import ChannelNorm
 from bench.nets.drop_path import DropPath
 from bench.nets.patches import patchify
-from bench.nets.visible import gather_visible
+from bench.nets.visible import rows_at
 
 REACH = 2
 """How many voxels the depth-wise convolution sees to each side; no token is thinner at any stage."""
 OFFSETS = tuple(itertools.product((-1, 0, 1), repeat=3))
 """Where a token's neighbours lie, itself in the middle; the opposite of number n is number 26 - n."""
-
-
-class ChannelNorm(nn.LayerNorm):
-    """LayerNorm over the channels of each voxel of (B, C, D, H, W)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class Embed(nn.Module):
@@ -58,9 +52,9 @@ class MaskedConvBlock(nn.Module):
     are visible, else the cubes of the visible tokens, (B * V, C, s, s, s), with their `Surroundings`.
     """
 
-    def __init__(self, width: int, drop_path: float = 0.0, mlp_ratio: float = 4.0) -> None:
+    def __init__(self, width: int, drop_path: float = 0.0) -> None:
         super().__init__()
-        inner = int(width * mlp_ratio)
+        inner = 4 * width
         self.norm1 = ChannelNorm(width)
         self.conv1 = nn.Conv3d(width, width, kernel_size=1)
         self.mix = nn.Conv3d(width, width, kernel_size=2 * REACH + 1, padding=REACH, groups=width)
@@ -170,5 +164,5 @@ def _slabs(offset: tuple[int, ...], side: int) -> tuple[list[slice], list[slice]
 
 def visible_cubes(volume: Tensor, places: Tensor, side: int) -> Tensor:
     """(B, C, D, H, W) and places (B, V) -> the voxels of those tokens, (B * V, C, side, side, side)."""
-    tokens = gather_visible(patchify(volume, (side, side, side)), places)
+    tokens = rows_at(patchify(volume, (side, side, side)), places)
     return tokens.view(-1, side, side, side, volume.shape[1]).movedim(-1, 1)

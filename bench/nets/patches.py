@@ -1,4 +1,4 @@
-"""Volumes to rows of patches and back, without losing a bit."""
+"""Volumes to rows of patches, maps to tokens and back, without losing a bit."""
 
 from __future__ import annotations
 
@@ -35,8 +35,11 @@ def patchify(volume: Tensor, patch: Shape3) -> Tensor:
     return cells.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(batch, d * h * w, p * q * r * channels)
 
 
-def unpatchify(tokens: Tensor, patch: Shape3, grid: Shape3, channels: int) -> Tensor:
-    """Put the rows of `patchify` back: (B, N, P*C) -> (B, C, D, H, W), its exact inverse."""
-    (d, h, w), (p, q, r) = grid, patch
-    cells = tokens.reshape(len(tokens), d, h, w, p, q, r, channels)
-    return cells.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(len(tokens), channels, d * p, h * q, w * r)
+def as_tokens(features: Tensor) -> Tensor:
+    """A map (B, C, D, H, W) -> its cells as tokens (B, D * H * W, C), row-major."""
+    return features.flatten(2).transpose(1, 2)
+
+
+def as_map(tokens: Tensor, grid: Shape3) -> Tensor:
+    """The inverse of `as_tokens`: (B, N, C) -> (B, C, *grid)."""
+    return tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)

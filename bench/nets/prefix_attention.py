@@ -75,16 +75,16 @@ def _by_rows(query: Tensor, key: Tensor, value: Tensor, length: int) -> Tensor:
     return torch.cat(parts, dim=2)
 
 
-def block_mask(lengths: Tensor, tokens: int, block: int = BLOCK_TOKENS) -> Any:
+def block_mask(lengths: Tensor, tokens: int) -> Any:
     """flex_attention's table for lengths (B,): which blocks are seen whole, which in part, without a mask of N x N.
 
     A ragged last block counts as seen in part, since what lies beyond the sequence is not seen.
     """
     from torch.nn.attention.flex_attention import BlockMask
 
-    count = -(-tokens // block)
-    first = torch.arange(count, device=lengths.device) * block
-    last = first + block - 1
+    count = -(-tokens // BLOCK_TOKENS)
+    first = torch.arange(count, device=lengths.device) * BLOCK_TOKENS
+    last = first + BLOCK_TOKENS - 1
     first_q, last_q = first[None, :, None], last[None, :, None]
     first_k, last_k, length = first[None, None], last[None, None], lengths[:, None, None]
     whole = ((last_k <= first_q) | (last_k < length)) & (last_k < tokens) & (last_q < tokens)
@@ -92,7 +92,7 @@ def block_mask(lengths: Tensor, tokens: int, block: int = BLOCK_TOKENS) -> Any:
     return BlockMask.from_kv_blocks(
         *_listed(partly),
         *_listed(whole),
-        BLOCK_SIZE=block,
+        BLOCK_SIZE=BLOCK_TOKENS,
         mask_mod=_seen(lengths),
         seq_lengths=(tokens, tokens),
     )

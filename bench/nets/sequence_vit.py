@@ -18,7 +18,7 @@ from bench.contracts.cards import Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Encoder, Features
 from bench.nets.input_channels import repeat_patch_channels
-from bench.nets.patches import grid_of, patchify
+from bench.nets.patches import as_map, grid_of, patchify
 from bench.nets.prefix_attention import Prefix, prefix_attention
 from bench.nets.vit3d import Mlp, check_shape, check_skips, init_transformer_, sincos_positions
 
@@ -46,14 +46,14 @@ class PrefixAttention(nn.Module):
 
 
 class SequenceBlock(nn.Module):
-    """One pre-norm transformer block, (B, N, C) -> (B, N, C)."""
+    """One pre-norm transformer block, (B, N, C) -> (B, N, C), MLP ratio 4."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float = 4.0) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
         self.attention = PrefixAttention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.mlp = Mlp(width, int(width * mlp_ratio))
+        self.mlp = Mlp(width, 4 * width)
 
     def forward(self, x: Tensor, prefix: Prefix | None) -> Tensor:
         x = x + self.attention(self.norm1(x), prefix)
@@ -89,7 +89,6 @@ class SequenceViT(Encoder):
         depth: int,
         heads: int,
         patch: Shape3,
-        mlp_ratio: float = 4.0,
         skips: tuple[int, ...],
         recompute: bool = False,
     ) -> None:
@@ -98,7 +97,7 @@ class SequenceViT(Encoder):
         self.patch, self.width, self.skips, self.recompute = patch, width, skips, recompute
         self.shape, self.grid = sight.shape, grid_of(sight.shape, patch)
         self.entry = Entry(math.prod(patch) * sight.channels, width)
-        self.blocks = nn.ModuleList(SequenceBlock(width, heads, mlp_ratio) for _ in range(depth))
+        self.blocks = nn.ModuleList(SequenceBlock(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         init_transformer_(self.blocks)
         self.register_buffer("positions", sincos_positions(self.grid, width), persistent=False)
@@ -131,9 +130,9 @@ class SequenceViT(Encoder):
         for number, block in enumerate(self.blocks, start=1):
             x = block(x, None)
             if number in self.skips[:-1]:
-                maps.append(self._on_grid(x[:, 1:]))
+                maps.append(as_map(x[:, 1:], self.grid))
         x = self.norm(x[:, 1:])
-        return Features([*maps, self._on_grid(x)], x.mean(1))
+        return Features([*maps, as_map(x, self.grid)], x.mean(1))
 
     def layers(self) -> list[nn.Module]:
         return [self.entry, *self.blocks]
@@ -149,6 +148,3 @@ class SequenceViT(Encoder):
 
     def _special(self, row: int, tokens: Tensor) -> Tensor:
         return self.entry.special_tokens[row].to(tokens.dtype).expand(len(tokens), 1, -1)
-
-    def _on_grid(self, tokens: Tensor) -> Tensor:
-        return tokens.transpose(1, 2).reshape(len(tokens), self.width, *self.grid)

@@ -17,6 +17,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.contracts.cards import Shape3
 from bench.contracts.errors import SpecError
 
 MOST_ANISOTROPIC = 5  # no network here halves more than four times, so beyond this all degrees behave alike (code)
@@ -161,15 +162,15 @@ class SpadSequence(nn.ModuleList):
         return x, grid
 
 
-def crop_depth(da: int, tokens: int, patch: int, most: int = MOST_ANISOTROPIC) -> int:
+def crop_depth(da: int, tokens: int, patch: int) -> int:
     """Voxels along depth of a crop of `tokens` tokens: tokens * max(patch / 2**DA, 1); one slice at the highest degree.
 
     Example (four tokens of 16): 64, 32, 16, 8, 4, 1 for DA 0 to 5.
     """
-    return 1 if da >= most else tokens * max(patch >> da, 1)
+    return 1 if da >= MOST_ANISOTROPIC else tokens * max(patch >> da, 1)
 
 
-def resample_grid(table: Tensor, grid: tuple[int, int, int]) -> Tensor:
+def resample_grid(table: Tensor, grid: Shape3) -> Tensor:
     """A table (C, d, h, w) of learned positions brought to another grid: axes that shrink by area, then those that grow
     trilinearly; itself where the grids agree."""
     least = tuple(min(a, b) for a, b in zip(table.shape[1:], grid, strict=True))
@@ -190,6 +191,14 @@ def depth_back(x: Tensor, axis: int) -> Tensor:
     return x if axis == 0 else x.movedim(2, 2 + axis)
 
 
-def static_kernel(weight: Tensor, da: int) -> Tensor:
-    """A patch kernel (O, I, P, P, P) as a task of one degree of anisotropy sees it: max(P / 2**DA, 1) slices."""
-    return pool_depth(weight, max(weight.shape[2] >> da, 1))
+def along_first(shape: Shape3, axis: int) -> Shape3:
+    """A shape, place or size along (D, H, W) as `depth_first` orders it."""
+    rest = [side for at, side in enumerate(shape) if at != axis]
+    return shape[axis], rest[0], rest[1]
+
+
+def along_back(shape: Shape3, axis: int) -> Shape3:
+    """The inverse of `along_first`."""
+    rest = list(shape[1:])
+    rest.insert(axis, shape[0])
+    return rest[0], rest[1], rest[2]

@@ -19,11 +19,14 @@ from bench.contracts.cards import Shape3, Sight
 from bench.contracts.errors import EncoderMismatch, SpecError
 from bench.contracts.method import Adopted, Encoder, Features
 from bench.nets.eva02 import Eva02Block, is_eva02, renamed_eva02
+from bench.nets.patches import as_map, as_tokens
 from bench.nets.rope import rotary_tables
 from bench.nets.spad import (
     MOST_ANISOTROPIC,
     Grid,
     SpadDown,
+    along_back,
+    along_first,
     depth_back,
     depth_first,
     inflate,
@@ -70,7 +73,7 @@ class SpadViT(Encoder):
 
     def _placed(self, cells: Tensor) -> tuple[Tensor, Shape3]:
         d, h, w = cells.shape[2:]
-        return cells.flatten(2).transpose(1, 2) + self.place_table((d, h, w)), (d, h, w)
+        return as_tokens(cells) + self.place_table((d, h, w)), (d, h, w)
 
     def place_table(self, grid: Shape3) -> Tensor:
         """Learned positions on a grid of tokens, (N, W)."""
@@ -203,7 +206,7 @@ class AdaptedSpadViT(SpadViT):
     def forward(self, volume: Tensor) -> Features:
         tokens, grid = self._tokens(volume)
         last, kept = self.encoded(tokens, grid, self.taps)
-        maps = [norm(as_cells(x, grid)) for norm, x in zip(self.norms, kept, strict=True)]
+        maps = [norm(as_map(x[:, 1:], grid)) for norm, x in zip(self.norms, kept, strict=True)]
         coarse = F.max_pool3d(maps[3], (self.depth_steps[2], 2, 2))
         levels = [self.twice(maps[0]), self.once(maps[1]), maps[2], coarse]
         return Features([depth_back(level, self.depth_axis) for level in levels], last[:, 0])
@@ -271,21 +274,3 @@ def depth_step(da: int, stage: int) -> int:
 def transposed(width: int, depth: int) -> nn.ConvTranspose3d:
     """Upsampling by 2 in-plane and by `depth` along depth, width unchanged."""
     return nn.ConvTranspose3d(width, width, (depth, 2, 2), stride=(depth, 2, 2))
-
-
-def as_cells(tokens: Tensor, grid: Shape3) -> Tensor:
-    """(B, 1 + N, W), class token first -> (B, W, *grid)."""
-    return tokens[:, 1:].transpose(1, 2).reshape(len(tokens), -1, *grid)
-
-
-def along_first(shape: Shape3, axis: int) -> Shape3:
-    """(D, H, W) of a volume as `depth_first` orders it."""
-    rest = [side for at, side in enumerate(shape) if at != axis]
-    return shape[axis], rest[0], rest[1]
-
-
-def along_back(shape: Shape3, axis: int) -> Shape3:
-    """The inverse of `along_first`."""
-    rest = list(shape[1:])
-    rest.insert(axis, shape[0])
-    return rest[0], rest[1], rest[2]

@@ -14,9 +14,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.nets.masked_conv import ChannelNorm
+from bench.nets.channel_norm import ChannelNorm
 from bench.nets.spad import Grid, SpadConv, SpadDown, SpadSequence, SpadUp
 
+CHANNELS = 3  # grey images come thrice
 SLOPE = 0.01  # of every leaky ReLU
 NORM_GROUPS = 8
 DISCRIMINATOR_GROUPS = 16
@@ -34,7 +35,6 @@ class SpadTokenizer(nn.Module):
     def __init__(
         self,
         *,
-        channels: int = 3,
         widths: tuple[int, int, int] = (128, 256, 512),
         factors: tuple[int, int, int] = (4, 2, 2),
         words: int = 1024,
@@ -44,7 +44,7 @@ class SpadTokenizer(nn.Module):
         super().__init__()
         top, self.token_side = widths[-1], math.prod(factors)
         down: list[nn.Module] = []
-        for (below, here), factor in zip(pairwise((channels, *widths)), factors, strict=True):
+        for (below, here), factor in zip(pairwise((CHANNELS, *widths)), factors, strict=True):
             down += [SpadDown(below, here, factor), ChannelNorm(here), nn.GELU()]
         self.encoder = SpadSequence([*down, *_mixed(top), *_mixed(top)])
         self.to_logits = nn.Linear(top, words)
@@ -52,7 +52,7 @@ class SpadTokenizer(nn.Module):
         up: list[nn.Module] = []
         for (here, below), factor in zip(pairwise(widths[::-1]), factors[:0:-1], strict=True):
             up += [SpadUp(here, below, factor, up_reduce), *_mixed(below)]
-        last = SpadUp(widths[0], channels, factors[0], up_reduce)
+        last = SpadUp(widths[0], CHANNELS, factors[0], up_reduce)
         self.decoder = SpadSequence([*_mixed(top), *_mixed(top), *up, last])
 
     def logits(self, x: Tensor, da: int) -> tuple[Tensor, Grid]:
@@ -80,10 +80,10 @@ class SpadDiscriminator(nn.Module):
     """Three halvings with kernel 3, then a score per place: positive where the volume looks real. 11,529,985 parameters
     at widths 128, 256, 512."""
 
-    def __init__(self, *, channels: int = 3, widths: tuple[int, int, int] = (128, 256, 512)) -> None:
+    def __init__(self, *, widths: tuple[int, int, int] = (128, 256, 512)) -> None:
         super().__init__()
         parts: list[nn.Module] = []
-        for below, here in pairwise((channels, *widths)):
+        for below, here in pairwise((CHANNELS, *widths)):
             parts += [SpadDown(below, here, 2, kernel=3), *_normed(DISCRIMINATOR_GROUPS, here)]
         top = widths[-1]
         parts += [SpadConv(top, top), *_normed(DISCRIMINATOR_GROUPS, top), SpadConv(top, 1)]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from bench.contracts.cards import Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Encoder, Features
+from bench.nets.channel_norm import norm_channels
 from bench.nets.input_channels import repeat_conv_channels
 
 Merging = Literal["legacy", "fixed", "v2"]
@@ -118,10 +119,10 @@ class Swin3D(Encoder):
                 remedy="Change patch_voxels.",
             )
         x = self.patch_embed(volume)
-        maps = [_channel_norm(x)]
+        maps = [norm_channels(x)]
         for stage in self._stages():
             x = stage(x)
-            maps.append(_channel_norm(x))
+            maps.append(norm_channels(x))
         return Features(maps, maps[-1].mean((2, 3, 4)))
 
     def layers(self) -> list[nn.Module]:
@@ -134,7 +135,3 @@ class Swin3D(Encoder):
 
     def _stages(self) -> list[Stage]:
         return [layer[0] for layer in (self.layers1, self.layers2, self.layers3, self.layers4)]  # type: ignore[misc]
-
-
-def _channel_norm(x: Tensor) -> Tensor:
-    return F.layer_norm(x.movedim(1, -1), (x.shape[1],)).movedim(-1, 1)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -65,8 +66,13 @@ class TextEncoder(nn.Module):
         return self
 
 
+def places(words: Tensor) -> Tensor:
+    """The place of every token in its row: ids (B, L) -> 0 .. L - 1 in each."""
+    return torch.arange(words.shape[1], device=words.device).expand_as(words)
+
+
 def build_text_encoder(
-    folder: str, *, vocabulary: int, width: int, seed: int = 0, longest: int = 512, dropout: bool = False
+    folder: str, *, vocabulary: int, width: int, longest: int = 512, dropout: bool = False
 ) -> TextEncoder:
     """The BERT in `folder`, or with an empty `folder` word vectors of `width` for `vocabulary` words, to be fitted.
 
@@ -79,4 +85,4 @@ def build_text_encoder(
         return BertFolder(folder, longest=longest, dropout=dropout)
     from bench.nets.word_vectors import WordVectors
 
-    return WordVectors(vocabulary=vocabulary, width=width, seed=seed)
+    return WordVectors(vocabulary=vocabulary, width=width)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.nets.bert_folder import BertFolder
+from bench.nets.text_encoder import places
 
 AT_ONCE = 64  # texts in one pass
 
@@ -39,5 +40,4 @@ class TextTower(nn.Module):
         words = torch.full((len(rows), max(map(len, rows))), marks.padding, device=device)
         for row, ids in zip(words, rows, strict=True):
             row[: len(ids)] = torch.tensor(ids, device=device)
-        place = torch.arange(words.shape[1], device=device).expand_as(words)
-        return self.bert(words, (words != marks.padding).long(), place)[:, 0]
+        return self.bert(words, (words != marks.padding).long(), places(words))[:, 0]

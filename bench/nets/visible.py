@@ -23,6 +23,6 @@ def visible_places(keep: Tensor, visible: int | None = None) -> Tensor:
     return keep.int().argsort(dim=1, descending=True, stable=True)[:, :count]
 
 
-def gather_visible(tokens: Tensor, places: Tensor) -> Tensor:
-    """(B, N, C) at places (B, V) -> (B, V, C)."""
+def rows_at(tokens: Tensor, places: Tensor) -> Tensor:
+    """The tokens (B, N, C) at places (B, V) -> (B, V, C)."""
     return tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[-1]))

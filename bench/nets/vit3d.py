@@ -18,8 +18,8 @@ from bench.contracts.errors import SpecError
 from bench.contracts.method import Encoder, Features
 from bench.nets.drop_path import DropPath
 from bench.nets.input_channels import repeat_patch_channels
-from bench.nets.patches import grid_of, patchify
-from bench.nets.visible import gather_visible, visible_places
+from bench.nets.patches import as_map, grid_of, patchify
+from bench.nets.visible import rows_at, visible_places
 
 
 def sincos_positions(grid: Shape3, width: int) -> Tensor:
@@ -42,6 +42,13 @@ def sincos_positions(grid: Shape3, width: int) -> Tensor:
     return torch.cat([part for a in angles for part in (a.sin(), a.cos())], dim=1).float()
 
 
+def interpolate_positions(positions: Tensor, grid: tuple[int, ...]) -> Tensor:
+    """(C, d, h, w) brought to another grid, trilinear with align_corners False; itself where grids agree."""
+    if tuple(positions.shape[1:]) == grid:
+        return positions
+    return F.interpolate(positions[None].float(), size=grid, mode="trilinear", align_corners=False)[0]
+
+
 def init_transformer_(module: nn.Module) -> None:
     """Start values of He et al. (CVPR 2022, appendix A.1): Linear Xavier-uniform with bias 0, LayerNorm 1 and 0."""
     for part in module.modules():
@@ -57,12 +64,12 @@ def init_transformer_(module: nn.Module) -> None:
 class Attention(nn.Module):
     """Multi-head self-attention over (B, N, C); `bias` (heads, N, N) is added to the logits."""
 
-    def __init__(self, width: int, heads: int, qkv_bias: bool = True) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         if width % heads:
             raise SpecError(f"{heads} heads do not divide a width of {width}.", remedy="Choose heads that divide it.")
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
+        self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -86,22 +93,14 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """One pre-norm transformer block, (B, N, C) -> (B, N, C)."""
+    """One pre-norm transformer block, (B, N, C) -> (B, N, C): MLP ratio 4, LayerNorm eps 1e-6."""
 
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        mlp_ratio: float = 4.0,
-        qkv_bias: bool = True,
-        norm_eps: float = 1e-6,
-        drop_path: float = 0.0,
-    ) -> None:
+    def __init__(self, width: int, heads: int, *, drop_path: float = 0.0) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=norm_eps)
-        self.attention = Attention(width, heads, qkv_bias)
-        self.norm2 = nn.LayerNorm(width, eps=norm_eps)
-        self.mlp = Mlp(width, int(width * mlp_ratio))
+        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.attention = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = Mlp(width, 4 * width)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -127,7 +126,6 @@ class ViT3D(Encoder):
         depth: int,
         heads: int,
         patch: Shape3,
-        mlp_ratio: float = 4.0,
         positions: Literal["learned", "sincos"] = "learned",
         skips: tuple[int, ...],
     ) -> None:
@@ -137,7 +135,7 @@ class ViT3D(Encoder):
         self.shape = sight.shape
         self.grid = grid_of(sight.shape, patch)
         self.embed = nn.Linear(math.prod(patch) * sight.channels, width)
-        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         init_transformer_(self)
         if positions == "sincos":
@@ -166,9 +164,9 @@ class ViT3D(Encoder):
         for number, block in enumerate(self.blocks, start=1):
             x = block(x)
             if number in self.skips[:-1]:
-                maps.append(self._on_grid(x))
+                maps.append(as_map(x, self.grid))
         x = self.norm(x)
-        return Features([*maps, self._on_grid(x)], x.mean(1))
+        return Features([*maps, as_map(x, self.grid)], x.mean(1))
 
     def layers(self) -> list[nn.Module]:
         return [self.embed, *self.blocks, self.norm]
@@ -176,8 +174,7 @@ class ViT3D(Encoder):
     def reshape(self, name: str, found: Tensor, wanted: Tensor) -> Tensor | None:
         """Positions are interpolated trilinearly; the embedding's input channels are repeated, not divided."""
         if name == "positions" and found.ndim == 4 and found.shape[0] == wanted.shape[0]:
-            fitted = F.interpolate(found[None].float(), wanted.shape[1:], mode="trilinear", align_corners=False)
-            return fitted[0].to(found.dtype)
+            return interpolate_positions(found, tuple(wanted.shape[1:]))
         if name == "embed.weight" and found.shape[0] == wanted.shape[0]:
             return repeat_patch_channels(found, wanted, math.prod(self.patch))
         return None
@@ -189,10 +186,7 @@ class ViT3D(Encoder):
         if keep is None:
             return self.embed(x) + positions
         places = visible_places(keep, visible)
-        return self.embed(gather_visible(x, places)) + gather_visible(positions.expand(len(x), -1, -1), places)
-
-    def _on_grid(self, tokens: Tensor) -> Tensor:
-        return tokens.transpose(1, 2).reshape(len(tokens), self.width, *self.grid)
+        return self.embed(rows_at(x, places)) + rows_at(positions.expand(len(x), -1, -1), places)
 
 
 def check_shape(volume: Tensor, shape: Shape3) -> None:

@@ -61,11 +61,11 @@ class WordVectors(TextEncoder):
     spellings: Tensor
     tokeniser: Words
 
-    def __init__(self, *, vocabulary: int, width: int, seed: int = 0) -> None:
+    def __init__(self, *, vocabulary: int, width: int) -> None:
         super().__init__()
         if vocabulary <= len(SPECIALS) or width < 2:
             raise SpecError(f"No word vectors of {width} features for {vocabulary} words.", remedy="Ask for more.")
-        self.width, self.vocabulary, self.seed = width, vocabulary, seed
+        self.width, self.vocabulary = width, vocabulary
         self.tokeniser = Words()
         self.register_buffer("vectors", torch.zeros(vocabulary, width))
         self.register_buffer("spellings", torch.zeros(vocabulary, SPELLING_BYTES, dtype=torch.uint8))
@@ -87,7 +87,7 @@ class WordVectors(TextEncoder):
         found = np.zeros((self.vocabulary, self.width))
         found[len(SPECIALS) : len(SPECIALS) + len(words), :latent] = _latent(cut, words, latent)
         for place, word in enumerate((*SPECIALS, *words)):
-            found[place, latent:] = _signature(word, self.width - latent, self.seed)
+            found[place, latent:] = _signature(word, self.width - latent)
         self.vectors.copy_(torch.from_numpy(found * np.sqrt(self.width / 2)))
         self.spellings.copy_(torch.from_numpy(_spelled(words, self.vocabulary)))
         _read_vocabulary(self)
@@ -145,9 +145,9 @@ def _latent(cut: Sequence[Sequence[str]], words: Sequence[str], width: int) -> N
     return found
 
 
-def _signature(word: str, width: int, seed: int) -> NDArray[np.float64]:
-    """A unit vector that belongs to a spelling and seed."""
-    key = int.from_bytes(hashlib.sha256(f"{seed}|{word}".encode()).digest()[:8], "big")
+def _signature(word: str, width: int) -> NDArray[np.float64]:
+    """A unit vector that belongs to a spelling, and has since the first results: hence the 0 before it."""
+    key = int.from_bytes(hashlib.sha256(f"0|{word}".encode()).digest()[:8], "big")
     found = np.random.Generator(np.random.Philox(key=key)).standard_normal(width)
     unit: NDArray[np.float64] = found / np.linalg.norm(found)
     return unit

@@ -16,8 +16,13 @@ def epochs(corpus: Corpus, batch_size: int, step: int, seed: int) -> list[Sample
     """
     total = len(corpus.cases)
     if total == 0:
-        raise DataMissing("The pre-training corpus holds no case.", remedy="Check the data folder with `bench data`.")
+        raise no_case()
     first = step * batch_size
     touched = range(first // total, (first + batch_size - 1) // total + 1)
     order = {epoch: np.random.default_rng((seed, epoch)).permutation(total) for epoch in touched}
     return [(corpus.cases[order[place // total][place % total]],) for place in range(first, first + batch_size)]
+
+
+def no_case() -> DataMissing:
+    """What a draw raises on a corpus without a case."""
+    return DataMissing("The pre-training corpus holds no case.", remedy="Check the data folder with `bench data`.")

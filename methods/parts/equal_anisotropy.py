@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.errors import DataMissing
 from bench.contracts.method import Corpus
 from bench.nets.spad import MOST_ANISOTROPIC
+from methods.parts.draws import no_case
 from methods.parts.lie import Lie, lie_of_case
 
 Floats = NDArray[np.float64]
@@ -108,9 +108,7 @@ class _Stream:
         self.draw, self.corpus, self.batch_size, self.seed = draw, corpus, batch_size, seed
         self.cases = draw.pool(corpus)
         if not self.cases:
-            raise DataMissing(
-                "The pre-training corpus holds no case.", remedy="Check the data folder with `bench data`."
-            )
+            raise no_case()
         lies = [lie_of_case(corpus, case, draw.even_axis) for case in self.cases]
         self.ratio = np.array([lie.ratio for lie in lies])
         self.least_side = np.array([min(lie.shape[1:]) for lie in lies], float)

@@ -118,6 +118,11 @@ class FusionStack(nn.Module):
         return self.first_norm(first), None if self.second_norm is None else self.second_norm(second)
 
 
+def all_shown(tokens: Tensor) -> Tensor:
+    """(B, T, W) -> (B, T) bool, all True: no token is padding."""
+    return torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+
+
 def masked_mean(x: Tensor, shown: Tensor) -> Tensor:
     """The mean of (B, T, ...) over the T tokens that are shown (B, T); zeros where none is."""
     weights = shown.reshape(*shown.shape, *[1] * (x.ndim - 2)).to(x.dtype)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bench.contracts.cards import Shape3
 from bench.contracts.errors import SpecError
+from bench.nets.patches import as_map
 from methods.parts.fusion import masked_mean
 
 
@@ -45,11 +46,14 @@ class MeanPool(nn.Module):
 class AttentionPool(nn.Module):
     """(B, T, W) -> (B, W): the mean token asks, it and all shown tokens answer; no positions."""
 
-    def __init__(self, width: int, heads: int = 8) -> None:
+    heads = 8  # MG-3D's released code
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        if width % heads:
-            raise SpecError(f"{heads} heads do not divide a width of {width}.", remedy="Choose heads that divide it.")
-        self.heads = heads
+        if width % self.heads:
+            raise SpecError(
+                f"{self.heads} heads do not divide a width of {width}.", remedy="Choose a multiple of them."
+            )
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
 
     def forward(self, x: Tensor, shown: Tensor) -> Tensor:
@@ -106,7 +110,7 @@ class VolumeDecoder(nn.Module):
             return self._decoded(tokens.float())
 
     def _decoded(self, tokens: Tensor) -> Tensor:
-        x = tokens.transpose(1, 2).reshape(len(tokens), -1, *self.grid)
+        x = as_map(tokens, self.grid)
         for stage in self.stages[:-1]:
             x = _doubled(stage(x))
         return _doubled(self.out(self.stages[-1](x)))

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from methods.parts.fusion import FusionStack
+from methods.parts.fusion import FusionStack, all_shown
 from methods.parts.heads import TokenPool
 
 NAME = "informed_volume"  # of the attribute that holds it, and so before the names of its tensors
@@ -30,7 +29,7 @@ class InformedVolume(nn.Module):
 
     def forward(self, tokens: Tensor, sentences: Tensor) -> Tensor:
         guides = sentences.expand(len(tokens), -1, -1)
-        informed, _ = self.stack(tokens, guides, _all(tokens), _all(guides))
+        informed, _ = self.stack(tokens, guides, all_shown(tokens), all_shown(guides))
         return self.head(self.pool(informed))
 
 
@@ -40,7 +39,3 @@ def none_without_its_tensors(
     """Weights that hold no fusion leave an encoder that does not fuse, rather than one that fuses at random."""
     if not any(name.startswith(f"{prefix}{NAME}.") for name in state):
         setattr(holder, NAME, None)
-
-
-def _all(tokens: Tensor) -> Tensor:
-    return torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)

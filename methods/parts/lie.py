@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bench.contracts.cards import Intensity, Shape3, Spacing
 from bench.contracts.method import Corpus
 from bench.data.axes import FLAT_MM, SAME_SPACING
+from bench.nets.spad import along_first
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,8 @@ def lie_of(shape: Shape3, spacing_mm: Spacing | None, *, even_axis: int, told_ax
             d, h, w = (FLAT_MM if axis == told_axis else 1.0 for axis in range(3))
             spacing_mm = (d, h, w)
     axis = _stands_out(spacing_mm, even_axis) if told_axis is None else told_axis
-    rest = [at for at in range(3) if at != axis]
-    plane = min(spacing_mm[rest[0]], spacing_mm[rest[1]])
-    return Lie(axis, (shape[axis], shape[rest[0]], shape[rest[1]]), spacing_mm[axis], plane)
+    plane = min(size for at, size in enumerate(spacing_mm) if at != axis)
+    return Lie(axis, along_first(shape, axis), spacing_mm[axis], plane)
 
 
 def lie_of_case(corpus: Corpus, case: str, even_axis: int) -> Lie:
@@ -57,13 +57,6 @@ def lie_of_case(corpus: Corpus, case: str, even_axis: int) -> Lie:
 def depth_first_array(array: NDArray[np.generic], axis: int) -> NDArray[np.generic]:
     """(C, D, H, W) with spatial axis `axis` moved to the front: a view."""
     return np.moveaxis(array, 1 + axis, 1)
-
-
-def house_box(start: Shape3, axis: int) -> Shape3:
-    """A start or size given depth first, in the corpus' own order."""
-    rest = [start[1], start[2]]
-    rest.insert(axis, start[0])
-    return rest[0], rest[1], rest[2]
 
 
 def to_unit_range(voxels: NDArray[np.generic], intensity: Intensity) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ def normalise_tokens(target: Tensor) -> Tensor:
 
 
 def mean_over_hidden(per_token: Tensor, hidden: Tensor) -> Tensor:
-    """The mean of (B, N) over hidden tokens of the whole batch, a scalar; NaN where none is hidden.
+    """The mean of (B, N) over hidden tokens of the whole batch (or of voxels of any shape), a scalar; NaN where none is hidden.
 
     Example: losses [[1, 2], [3, 4]] with hidden [[True, False], [True, True]] give (1 + 3 + 4) / 3.
     """
@@ -37,7 +37,7 @@ def mean_per_sequence(per_token: Tensor, counted: Tensor) -> Tensor:
 
 def hidden_voxel_error(rebuilt: Tensor, volume: Tensor, hidden: Tensor) -> Tensor:
     """Mean squared error over the voxels that are hidden (B, 1, D, H, W), in float32 (MG-3D Eq. 2, as its code has it)."""
-    return ((rebuilt.float() - volume) ** 2 * hidden).sum() / hidden.sum()
+    return mean_over_hidden((rebuilt.float() - volume) ** 2, hidden)
 
 
 def token_mean(logits: Tensor, words: Tensor) -> Tensor:

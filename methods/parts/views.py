@@ -24,7 +24,7 @@ class OneCrop:
 
     def __call__(self, corpus: Corpus, sample: Sample, rng: np.random.Generator) -> Arrays:
         (case,) = sample
-        d, h, w = (_start(have, want, rng) for have, want in zip(corpus.shape(case), self.shape, strict=True))
+        d, h, w = (uniform_start(have, want, rng) for have, want in zip(corpus.shape(case), self.shape, strict=True))
         return {"volume": corpus.read(case, (d, h, w), self.shape)}
 
 
@@ -51,5 +51,6 @@ class WholeVolume:
         return {"volume": (np.rint(resized) if whole else resized).astype(stored.dtype)}
 
 
-def _start(have: int, want: int, rng: np.random.Generator) -> int:
+def uniform_start(have: int, want: int, rng: np.random.Generator) -> int:
+    """Where a box of `want` voxels begins on an axis of `have`: uniform, or centred where the axis is the shorter one."""
     return int(rng.integers(0, have - want + 1)) if have >= want else -((want - have) // 2)

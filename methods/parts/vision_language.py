@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from bench.contracts.errors import EncoderMismatch
 from bench.contracts.method import Adopted, Encoder, Features
-from bench.nets.text_encoder import TextEncoder
+from bench.nets.patches import as_tokens
+from bench.nets.text_encoder import TextEncoder, places
 from bench.nets.vit3d import init_transformer_
 from methods.parts.heads import AttentionPool, ContrastHead, TokenPool
 from methods.parts.informed import NAME, InformedVolume, none_without_its_tensors
@@ -75,7 +76,7 @@ class VisionLanguageEncoder(Encoder):
         finer = [STRIDE // stride for stride in self.strides[-1]]
         if any(step > 1 for step in finer):
             coarse = F.avg_pool3d(coarse, finer)
-        return self.as_image(coarse.flatten(2).transpose(1, 2))
+        return self.as_image(as_tokens(coarse))
 
     def as_image(self, tokens: Tensor) -> Tensor:
         """Projection and modality embedding of image tokens."""
@@ -160,8 +161,3 @@ class VisionLanguageEncoder(Encoder):
         except EncoderMismatch:
             self.informed_volume = held
             raise
-
-
-def places(words: Tensor) -> Tensor:
-    """The place of every token in its row."""
-    return torch.arange(words.shape[1], device=words.device).expand_as(words)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from bench.contracts.cards import Shape3
 from bench.contracts.method import Arrays, Corpus, Sample
-from bench.nets.spad import MOST_ANISOTROPIC, crop_depth
+from bench.nets.spad import MOST_ANISOTROPIC, along_back, crop_depth
 from methods.parts.equal_anisotropy import ISOTROPIC, Zoomed
-from methods.parts.lie import Lie, depth_first_array, house_box, lie_of_case, to_unit_range
+from methods.parts.lie import Lie, depth_first_array, lie_of_case, to_unit_range
+from methods.parts.views import uniform_start
 
 SLICES_PER_TOKEN = 24  # at most so many slices per token of depth are read
 
@@ -108,7 +109,7 @@ def cut(
     if (high <= low).any():
         return np.zeros((channels, *size), np.float32)
     start, extent = (int(low[0]), int(low[1]), int(low[2])), high - low
-    box = corpus.read(case, house_box(start, lie.axis), house_box((extent[0], extent[1], extent[2]), lie.axis))
+    box = corpus.read(case, along_back(start, lie.axis), along_back((extent[0], extent[1], extent[2]), lie.axis))
     part = to_unit_range(depth_first_array(box, lie.axis), corpus.sight.intensity)
     inner = centre - low
     whole = np.rint(inner - last).astype(int)
@@ -166,6 +167,5 @@ def _centre(lie: Lie, slab: tuple[int, int], size: Shape3, rng: np.random.Genera
     """The middle of a crop that lies uniformly among whole places inside the slab, centred on axes that are shorter."""
     starts = []
     for first, have, want in zip((slab[0], 0, 0), (slab[1] - slab[0], *lie.shape[1:]), size, strict=True):
-        inside = int(rng.integers(0, have - want + 1)) if have >= want else -((want - have) // 2)
-        starts.append(first + inside)
+        starts.append(first + uniform_start(have, want, rng))
     return np.array(starts) + (np.array(size) - 1) / 2

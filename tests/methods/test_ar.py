@@ -21,13 +21,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.contracts.cards import Intensity, Sight
 from bench.contracts.errors import SpecError
 from bench.nets.decoders import build_decoder
-from bench.nets.patches import patchify, unpatchify
+from bench.nets.patches import patchify
 from bench.train.schedule import even_groups, learning_rate
 from methods.ar import AR, METHOD, ARConfig, moved_on, token_order
 from methods.parts.losses import normalise_tokens
 from methods.parts.slabs import overlapping
 from tasks.kinds.classification import ClassificationNet
 from tasks.kinds.segmentation import SegmentationNet
+from tests.nets.patches_back import unpatchify
 
 N = 64
 SIGHT = Sight(1, (16, 16, 16), None, Intensity("asis"))

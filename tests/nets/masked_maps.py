@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from bench.contracts.cards import Shape3
-from bench.nets.conv3d import MaskedConvEncoder, as_tokens
+from bench.nets.conv3d import MaskedConvEncoder
 from bench.nets.masked_conv import MaskedConvBlock
-from bench.nets.patches import grid_of
-from bench.nets.visible import gather_visible, visible_places
+from bench.nets.patches import as_tokens, grid_of
+from bench.nets.visible import rows_at, visible_places
 
 
 def lit(keep: Tensor, grid: Shape3, side: int) -> Tensor:
@@ -37,6 +37,6 @@ def tokens_over_all(encoder: MaskedConvEncoder, volume: Tensor, keep: Tensor, ma
         x = embed(x)
         for block in stage:
             x = block_over_all(block, x, mask)
-        brought.append(gather_visible(as_tokens(fuse(x)), places))
-    seen = gather_visible(encoder.placed(as_tokens(encoder.embed4(x)), grid), places)
+        brought.append(rows_at(as_tokens(fuse(x)), places))
+    seen = rows_at(encoder.placed(as_tokens(encoder.embed4(x)), grid), places)
     return encoder.norm(encoder.transformed(seen) + sum(brought))

@@ -11,10 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.contracts.cards import Intensity, Sight
 from bench.contracts.errors import EncoderMismatch, SpecError
-from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, as_tokens, relative_offsets
+from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, relative_offsets
 from bench.nets.decoders import build_decoder
 from bench.nets.masked_conv import MaskedConvBlock, Surroundings, visible_cubes
-from bench.nets.visible import gather_visible, visible_places
+from bench.nets.patches import as_tokens
+from bench.nets.visible import rows_at, visible_places
 from tests.nets.masked_maps import block_over_all, lit, tokens_over_all
 
 FULL = {"widths": (48, 96, 192, 384), "depths": (2, 2, 2, 11), "heads": 12}
@@ -227,7 +228,7 @@ def test_gathering_keeps_token_order_and_refuses_ragged_rows() -> None:
     keep = torch.tensor([[True, False, True, False], [False, True, False, True]])
     for known in (None, 2):
         places = visible_places(keep, known)
-        assert gather_visible(tokens, places).flatten().tolist() == [0, 2, 5, 7]
+        assert rows_at(tokens, places).flatten().tolist() == [0, 2, 5, 7]
     ragged = torch.tensor([[True, False, True, True], [False, True, False, False]])
     for known in (None, 2):
         with pytest.raises(RuntimeError, match="same number"):

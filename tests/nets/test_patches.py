@@ -8,7 +8,8 @@ import torch
 from bench.contracts.cards import Intensity, Shape3
 from bench.contracts.errors import SpecError
 from bench.nets.intensity import to_network_range
-from bench.nets.patches import grid_of, patchify, unpatchify
+from bench.nets.patches import as_map, as_tokens, grid_of, patchify
+from tests.nets.patches_back import unpatchify
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,13 @@ def test_a_token_holds_its_voxels_row_major_with_the_channel_fastest() -> None:
     number = 5  # of the 2x2x2 grid, row-major: d=1, h=0, w=1
     expected = [volume[0, c, d, h, w] for d in (2, 3) for h in (0, 1) for w in (3, 4, 5) for c in (0, 1)]
     assert tokens[0, number].tolist() == expected
+
+
+def test_a_map_and_its_tokens_are_each_others_way_back_row_major() -> None:
+    cells = torch.arange(2 * 5 * 24.0).view(2, 5, 2, 3, 4)
+    tokens = as_tokens(cells)
+    assert torch.equal(tokens[1, 1 * 12 + 2 * 4 + 3], cells[1, :, 1, 2, 3])
+    assert torch.equal(as_map(tokens, (2, 3, 4)), cells)
 
 
 def test_a_patch_that_does_not_divide_the_volume_is_refused() -> None:

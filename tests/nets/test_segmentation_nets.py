@@ -59,7 +59,7 @@ def copy(pairs: Iterable[tuple[nn.Module, nn.Module]]) -> None:
 
 def vit_like(theirs: nn.Module, shape: Shape3, width: int) -> ViT3D:
     """Our ViT with the weights of MONAI's."""
-    ours = ViT3D(sight(shape), width=width, depth=12, heads=4, patch=(16, 16, 16), mlp_ratio=2.0, skips=(4, 7, 10, 12))
+    ours = ViT3D(sight(shape), width=width, depth=12, heads=4, patch=(16, 16, 16), skips=(4, 7, 10, 12))
     embedding = theirs.patch_embedding
     ours.embed.weight.data.copy_(embedding.patch_embeddings.weight.flatten(1))
     ours.embed.bias.data.copy_(embedding.patch_embeddings.bias)
@@ -77,7 +77,7 @@ def vit_like(theirs: nn.Module, shape: Shape3, width: int) -> ViT3D:
 def test_unetr_equals_monais_with_its_weights_when_skips_follow_blocks_4_7_10(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selfattention, "Rearrange", HeadRearrange)
     torch.manual_seed(0)
-    theirs = UNETR(1, 3, img_size=(32, 48, 32), feature_size=8, hidden_size=48, mlp_dim=96, num_heads=4).eval()
+    theirs = UNETR(1, 3, img_size=(32, 48, 32), feature_size=8, hidden_size=48, mlp_dim=192, num_heads=4).eval()
     vit = vit_like(theirs.vit, (32, 48, 32), 48).eval()
     decoder = build_decoder("unetr", encoder=vit, in_channels=1, classes=3).eval()
     assert isinstance(decoder, UNETRDecoder)

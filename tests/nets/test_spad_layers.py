@@ -15,6 +15,8 @@ from bench.nets.spad import (
     SpadDown,
     SpadSequence,
     SpadUp,
+    along_back,
+    along_first,
     crop_depth,
     degree_of_anisotropy,
     depth_back,
@@ -193,6 +195,7 @@ def test_the_depth_axis_moves_to_the_front_and_back() -> None:
     for axis in range(3):
         front = depth_first(x, axis)
         assert front.shape[2] == x.shape[2 + axis] and torch.equal(depth_back(front, axis), x)
+        assert along_first((3, 4, 5), axis) == tuple(front.shape[2:]) and along_back(front.shape[2:], axis) == (3, 4, 5)
 
 
 def test_what_cannot_be_reduced_is_refused() -> None:
