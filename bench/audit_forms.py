@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
+from bench.contracts.counts import how_many
 from bench.published.findings import CONFIDENCE, KINDS, Finding
 
 COLUMNS = ("paper", "table", "row", "column", "kind", "printed", "recomputed", "difference", "confidence")
@@ -29,7 +30,7 @@ def as_rows(findings: Sequence[Finding], *, notes: bool = False) -> tuple[tuple[
 def as_markdown(findings: Sequence[Finding], title: str) -> str:
     """Findings as Markdown: how many of each kind, then each with its note. The same findings give the same bytes."""
     kinds = Counter(finding.kind for finding in findings)
-    lines = [f"# {title.translate(_MARKUP)}", "", f"{len(findings)} findings.", ""]
+    lines = [f"# {title.translate(_MARKUP)}", "", f"{how_many(len(findings), 'finding')}.", ""]
     if findings:
         lines += ["| kind | findings | meaning |", "|---|---|---|"]
         lines += [f"| {kind} | {kinds[kind]} | {told} |" for kind, told in KINDS.items() if kinds[kind]]

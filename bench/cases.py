@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import registry
 from bench.contracts.cards import Protocol, TaskCard
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
@@ -137,7 +138,7 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
     for name, part, wanted in (("training", train, subset), ("test", here.test, listed.test)):
         if not part:
             raise DataMissing(
-                f"None of the {len(wanted)} {name} cases is on disk; the first are {', '.join(wanted[:3])}.",
+                f"None of {how_many(len(wanted), f'{name} case')} is on disk; first: {', '.join(wanted[:3])}.",
                 case=spec.task,
                 remedy=f"Complete the download in {folder}, or take a larger --ratio.",
             )
@@ -221,7 +222,7 @@ def _half_download(
     shown = ", ".join(missing[:SHOWN]) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else "")
     told = [f"{folder} holds {' and '.join(short)}."] if short else []
     if missing:
-        told.insert(0, f"{len(missing)} of the {total} cases that the split names are not in {folder}: {shown}.")
+        told.insert(0, f"{folder} lacks {len(missing)} of the {how_many(total, 'case')} that the split names: {shown}.")
     return DataMissing(
         " ".join(told),
         case=spec.task,

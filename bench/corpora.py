@@ -14,6 +14,7 @@ from pathlib import Path
 from bench import registry
 from bench.cases import TaskCases, content_hash
 from bench.contracts.cards import CorpusCard, CorpusMember, Intensity, Layout, Protocol, Spacing, TaskCard
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
@@ -168,7 +169,7 @@ def folder_corpus(root: Path, modality: str, channels: int = 1) -> CorpusCases:
         printed=len(records),
         content_hash=content_hash(root, records),
         source=records[0].source,
-        notes=(f"a folder of {len(records)} volumes, read as {modality}",),
+        notes=(f"a folder of {how_many(len(records), 'volume')}, read as {modality}",),
     )
 
 
@@ -241,7 +242,7 @@ def _own(task: TaskCard, protocol: Protocol, cases: TaskCases) -> CorpusCases:
         printed=len(cases.listed.train),
         content_hash=content_hash(cases.folder, records),
         source=cases.source,
-        notes=(f"the task's own {len(records)} training volumes, labels unseen",),
+        notes=(f"the task's own {how_many(len(records), 'training volume')}, labels unseen",),
     )
 
 
@@ -273,7 +274,7 @@ def _half(member: CorpusMember, folder: Path | None, records: tuple[Record, ...]
     wanted = read_list(registry.splits_folder(), *member.cases) if member.cases else ()
     missing = [case for case in wanted if case not in here]
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    told = [f"{len(missing)} volumes of {member.key} ({', '.join(missing[:3])}{more})"] if missing else []
+    told = [f"{how_many(len(missing), 'volume')} of {member.key} ({', '.join(missing[:3])}{more})"] if missing else []
     return told + [
         f"a part of {member.key} (it holds {what})" for what in cut_short(member.files, folder, records[0].source)
     ]

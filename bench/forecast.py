@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.chain import Chain
+from bench.contracts.counts import how_many
 from bench.flops import cost_of, cost_of_sample, has_blank
 from bench.train.hardware import torch_device
 
@@ -42,7 +43,9 @@ def forecast(chain: Chain, room: str, state: str, place: Any) -> Forecast:
     speed, step = _measured_speed(log)
     if speed:
         left = max(0, config.steps - step)
-        return Forecast(left * config.batch_size / speed / 3600, memory, disk, f"its own log, {left:,} steps left")
+        return Forecast(
+            left * config.batch_size / speed / 3600, memory, disk, f"its own log, {how_many(left, 'step')} left"
+        )
     rate = _rate(torch_device(place.hardware).type, config.precision != "fp32") * SHARE_OF_PEAK
     return Forecast(
         flops * config.steps * config.batch_size / rate / 3600,

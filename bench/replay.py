@@ -19,6 +19,7 @@ from typing import Any
 from bench import registry
 from bench.cases import cached
 from bench.chain import Chain
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.method import Encoder
 from bench.contracts.record import Cell
@@ -199,9 +200,9 @@ def _log(stored: Sequence[Line], again: Replayed, apart: str) -> Check:
         if line.get(name) != other.get(name)
     ]
     if not differing and len(stored) == len(again.lines):
-        return Check(LOG, "ok", f"{len(stored)} lines up to step {again.lines[-1]['step']}, bit for bit")
+        return Check(LOG, "ok", f"{how_many(len(stored), 'line')} up to step {again.lines[-1]['step']}, bit for bit")
     if not differing:
-        return Check(LOG, "differs", f"{len(stored)} lines stored, {len(again.lines)} found")
+        return Check(LOG, "differs", f"{how_many(len(stored), 'line')} stored, {len(again.lines)} found")
     step, name = min(differing, key=lambda found: (found[0], found[1] != "loss", found[1]))
     distance = f"from step {step} on, first in {name}; losses apart by at most {_distance(stored, again.lines):.1e} of their size"
     return Check(LOG, *_verdict(distance, apart))

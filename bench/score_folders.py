@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.case_rows import CaseRow
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.volumes import GEOMETRY_TOLERANCE, Volume, read_label
@@ -38,7 +39,7 @@ def score_folders(
     lost = sorted(set(truths) - set(guesses))
     if lost:
         raise DataMissing(
-            f"{len(lost)} of {len(truths)} cases have no prediction in {predictions}; first: {', '.join(lost[:3])}.",
+            f"{predictions} holds no prediction of {len(lost)} of {how_many(len(truths), 'case')}; first: {', '.join(lost[:3])}.",
             case=lost[0],
             remedy="Predict them, or leave them out of --truth.",
         )
@@ -144,7 +145,7 @@ def _doubts(guess: Volume, reference: Volume) -> list[str]:
 
 def _notes(counts: Mapping[str, int], doubts: Mapping[str, int], extra: Sequence[str]) -> list[str]:
     notes = [f"{name.replace('_', ' ')}: {count}" for name, count in counts.items() if count]
-    notes += [f"{doubt}: {cases} cases" for doubt, cases in doubts.items()]
+    notes += [f"{doubt}: {how_many(cases, 'case')}" for doubt, cases in doubts.items()]
     if extra:
-        notes.append(f"{len(extra)} predictions without a truth were left out: {', '.join(extra[:3])}")
+        notes.append(f"left out, for want of a truth: {how_many(len(extra), 'prediction')} ({', '.join(extra[:3])})")
     return notes

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.contracts.counts import how_many
 from bench.contracts.errors import StoreError
 from bench.contracts.record import Record
 from bench.data import twins
@@ -63,8 +64,9 @@ class Settled:
 
     def notes(self) -> list[str]:
         """In words; nothing where all was known and as before."""
-        told = [f"{self.new:,} files are new to {FILE} and recorded there."] if self.new and not self.note else []
-        told += [f"{self.accepted:,} changes are accepted in {FILE}."] if self.accepted else []
+        new, accepted = how_many(self.new, "file is", "files are"), how_many(self.accepted, "change is", "changes are")
+        told = [f"{new} new to {FILE} and recorded there."] if self.new and not self.note else []
+        told += [f"{accepted} accepted in {FILE}."] if self.accepted else []
         return [*told, *([self.note] if self.note else [])]
 
 
@@ -117,11 +119,13 @@ def twin_notes(key: str, *, within: bool) -> list[str]:
     own = datasets.pop(key, Locked())
     notes = []
     if within and (pairs := _doubled(own)):
-        notes.append(f"{len(pairs):,} images of {key} stand there twice: {twins.told(pairs)}.")
+        there = how_many(len(pairs), f"image of {key} stands", f"images of {key} stand")
+        notes.append(f"{there} there twice: {twins.told(pairs)}.")
     for other, locked in datasets.items():
         pairs = [pair for pair in twins.shared(own.images, locked.images) if not _one_file(*pair, own, locked)]
         if pairs:
-            notes.append(f"{len(pairs):,} images of {key} are those of {other}: {twins.told(pairs)}.")
+            there = how_many(len(pairs), f"image of {key} is", f"images of {key} are")
+            notes.append(f"{there} in {other} too: {twins.told(pairs)}.")
     return notes
 
 

@@ -234,7 +234,7 @@ def test_a_training_that_was_interrupted_is_planned_from_its_own_log(done: Done,
     (folder / "log.jsonl").write_text(json.dumps(line) + '\n{"step": 2, "sam')  # killed while it wrote
     jobs = bench("plan", *OWN_MAE, *SHORT, "--results", results, "--json").value
     assert [job["state"] for job in jobs] == ["started", "started", "to do"]
-    assert jobs[1]["forecast"]["basis"] == "its own log, 1 steps left"
+    assert jobs[1]["forecast"]["basis"] == "its own log, 1 step left"
     assert jobs[1]["forecast"]["hours"] == pytest.approx(2 / 4 / 3600)  # one step of two samples
 
 
@@ -247,7 +247,7 @@ def test_a_norm_over_the_batch_is_forecast_where_the_deepest_map_is_one_voxel(tm
 def test_a_plan_for_a_person_is_a_table_with_the_next_command(done: Done, tmp_path: Path) -> None:
     out = tmp_path / "plan.json"
     answer = bench("plan", *OWN_MAE, *SHORT, "--results", done.results, "--out", out)
-    assert answer.code == 0 and "3 jobs for 1 cells" in answer.out and f"bench run --plan {out}" in answer.out
+    assert answer.code == 0 and "3 jobs for 1 cell" in answer.out and f"bench run --plan {out}" in answer.out
 
 
 @pytest.mark.parametrize(

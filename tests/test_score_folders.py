@@ -57,7 +57,7 @@ def test_distances_take_their_spacing_from_where_they_are_told(
     put(folders[0], "b", cubes(1), (1.0, 1.0, 5.0))
     answer = score(folders, "--metrics", "hd", "--spacing-from", spacing_from, "--json")
     assert values(answer)["b", "1", "hd"] == hd
-    assert "other affines" in answer.err and "1 cases" in answer.err
+    assert "other affines" in answer.err and "1 case" in answer.err
 
 
 def test_a_person_sees_means_and_undefined_numbers_by_name(folders: tuple[Path, Path]) -> None:
@@ -87,13 +87,13 @@ def test_a_label_that_no_truth_holds_is_refused_by_case_unless_classes_are_named
     error = score(folders, "--json").error
     assert (error["error"], error["case"]) == ("DataUnsound", "b") and "label 9" in error["message"]
     answer = score(folders, "--metrics", "dice", "--classes", "1,2", "--json")
-    assert set(values(answer).values()) == {1.0} and "label 9 counted as background: 1 cases" in answer.err
+    assert set(values(answer).values()) == {1.0} and "label 9 counted as background: 1 case" in answer.err
 
 
 def test_predictions_without_a_truth_are_left_out_and_told(folders: tuple[Path, Path]) -> None:
     put(folders[0], "c", cubes())
     answer = score(folders, "--metrics", "dice")
-    assert answer.code == 0 and "1 predictions without a truth were left out: c" in answer.out
+    assert answer.code == 0 and "left out, for want of a truth: 1 prediction (c)" in answer.out
 
 
 def test_a_missing_prediction_is_an_error_and_never_left_out(folders: tuple[Path, Path]) -> None:

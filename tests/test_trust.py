@@ -92,7 +92,7 @@ def test_a_change_that_is_meant_is_accepted_once(data: Path) -> None:
     victim.write_bytes(raw)
     assert check("msd04", data).code == 2
     accepted = check("msd04", data, "--accept-changes")
-    assert accepted.code == 0 and "1 changes are accepted" in accepted.out
+    assert accepted.code == 0 and "1 change is accepted" in accepted.out
     assert check("msd04", data).code == 0
 
 
@@ -121,7 +121,7 @@ def test_a_file_that_is_gone_is_an_error_unless_a_part_will_do(data: Path) -> No
     told = bench(*pool)
     assert told.code == 2 and "is gone; bench.lock knows it (quick " in told.out
     forgotten = bench(*pool, "--accept-changes")
-    assert "1 changes are accepted" in forgotten.out and "is gone" not in forgotten.out
+    assert "1 change is accepted" in forgotten.out and "is gone" not in forgotten.out
     assert "is gone" not in bench(*pool).out
 
 
@@ -181,7 +181,7 @@ def test_a_pool_tells_the_volumes_that_it_holds_twice(data: Path) -> None:
     shutil.copy(first, last)
     answer = check("mim-1k", data)
     assert answer.code == 0
-    assert f"1 images of tcia-covid19 stand there twice: {last.name} = {first.name}." in answer.out
+    assert f"1 image of tcia-covid19 stands there twice: {last.name} = {first.name}." in answer.out
 
 
 def test_the_voxels_beyond_the_first_twenty_are_read_on_demand_and_only_once(
@@ -214,7 +214,7 @@ def test_copies_of_a_file_are_told_though_no_voxel_was_read(data: Path, monkeypa
     *_, first, last = pooled(data)
     shutil.copy(first, last)
     report = corpus_check.check_corpus("mim-1k", data, {}, partial=True, trust=Trust("mim-1k"))
-    assert f"1 images of tcia-covid19 stand there twice: {last.name} = {first.name}." in report.notes
+    assert f"1 image of tcia-covid19 stands there twice: {last.name} = {first.name}." in report.notes
 
 
 def test_images_of_another_dataset_are_told_whatever_they_are_called_there(data: Path) -> None:
@@ -223,8 +223,8 @@ def test_images_of_another_dataset_are_told_whatever_they_are_called_there(data:
     shutil.copy(image, twin)
     check("mim-1k", data)
     answer = check("covid1920", data)
-    assert f"1 images of covid1920 are those of tcia-covid19: Train/{image.name} = {twin.name}." in answer.out
-    assert "1 images of tcia-covid19 are those of covid1920" in check("mim-1k", data).out
+    assert f"1 image of covid1920 is in tcia-covid19 too: Train/{image.name} = {twin.name}." in answer.out
+    assert "1 image of tcia-covid19 is in covid1920 too" in check("mim-1k", data).out
 
 
 def test_one_file_under_two_keys_is_no_twin(data: Path) -> None:
@@ -232,5 +232,5 @@ def test_one_file_under_two_keys_is_no_twin(data: Path) -> None:
     for mark in data.rglob("PHANTOM.json"):
         mark.unlink()
     for task in ("ctrate_prompts", "ctrate_retrieval"):
-        assert "are those of" not in check(task, data).out
+        assert " too: " not in check(task, data).out
     assert len(lock()) == 2

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import Json
+from bench.contracts.counts import how_many
 
 if TYPE_CHECKING:
     from bench.published.findings import Finding
@@ -60,7 +61,7 @@ def audit(
         print(f"Written to {out}")
     else:
         heads, rows = as_rows(found, notes=notes)
-        print_table(f"{title}: {len(found)} findings", heads, rows)
+        print_table(f"{title}: {how_many(len(found), 'finding')}", heads, rows)
         if found and not notes:
             print("Why each may be innocent: --notes.  What was asked, and how strictly: --explain.")
 

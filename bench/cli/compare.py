@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import RESULTS, Json, Results
+from bench.contracts.counts import how_many
 
 if TYPE_CHECKING:
     from bench.compare import Board, Line
@@ -119,12 +120,13 @@ def _notes(sides: Sequence[Side], lines: Sequence[Line]) -> list[str]:
     common, every = len(common_cases(sides, metric)), len({case for side in sides for case in side.cases(metric)})
     notes = [f"* {FEW}."] if any(line.few for line in lines) else []
     if common < every:
-        notes.append(f"{common} of {every} cases are in both results; only those are compared.")
+        notes.append(f"In both results: {common} of {how_many(every, 'case')}; nothing else is compared.")
     undefined = sum(line.paired.undefined for line in lines)
     if undefined:
-        notes.append(f"{undefined} pairs are undefined in one of the two and left out.")
-    count = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
-    notes.append(f"Holm p: p corrected for {count}. Intervals: BCa over cases, DeLong for an AUC.")
+        notes.append(f"Left out, for one of the two is undefined: {how_many(undefined, 'pair')}.")
+    notes.append(
+        f"Holm p: p corrected for {how_many(len(lines), 'line')}. Intervals: BCa over cases, DeLong for an AUC."
+    )
     for word, side in zip("AB", sides, strict=True):
         notes += _spread_words(word, side, metric)
     return notes
@@ -152,7 +154,7 @@ def _show_board(ranking: Board) -> None:
         ("rank", "result", "n", "mean", "95 % interval", "letters"),
         rows,
     )
-    print(f"Results that share a letter are not told apart (Holm over {len(ranking.lines)} pairs).")
+    print(f"Results that share a letter are not told apart (Holm over {how_many(len(ranking.lines), 'pair')}).")
     if any(place.interval.few for place in ranking.places):
         print(f"* {FEW}.")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import Json, Partial, ProtocolName, Root
+from bench.contracts.counts import how_many
 
 if TYPE_CHECKING:
     from bench.data_status import Place, Pool, Runnable
@@ -57,7 +58,7 @@ def add(
         print_json(asdict(added) | {"folder": str(added.folder)})
         return
     made_up = " of phantoms" if added.phantom else ""
-    print(f"{key}: {added.cases:,} cases{made_up} below {added.folder}, read by {', '.join(added.readers)}.")
+    print(f"{key}: {how_many(added.cases, 'case')}{made_up} below {added.folder}, read by {', '.join(added.readers)}.")
     print(f"Next: bench data check {added.readers[0]}")
 
 

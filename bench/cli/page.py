@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import RESULTS, Json, Results
+from bench.contracts.counts import how_many
 
 
 def attach(app: typer.Typer) -> None:
@@ -34,7 +35,8 @@ def page(
     if json:
         print_json({**dataclasses.asdict(made), "path": str(made.path)})
         return
-    print(f"{made.results} results of {made.cells} runs, {made.case_rows} case rows, {made.printed} printed rows.")
+    results_of = f"{how_many(made.results, 'result')} of {how_many(made.cells, 'run')}"
+    print(f"{results_of}, {how_many(made.case_rows, 'case row')}, {how_many(made.printed, 'printed row')}.")
     if made.unreadable:
-        print(f"{made.unreadable} files cannot be read; the page names them.")
-    print(f"Written to {made.path} ({made.files} {'file' if made.files == 1 else 'files'}). Open it in any browser.")
+        print(f"{how_many(made.unreadable, 'file')} cannot be read; the page tells which.")
+    print(f"Written to {made.path} ({how_many(made.files, 'file')}). Open it in any browser.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli import options as o
+from bench.contracts.counts import how_many
 
 if TYPE_CHECKING:
     from bench.spec import RunSpec
@@ -91,7 +92,7 @@ def plan(
         print_json([job.as_json() for job in jobs])
         return
     print_table(
-        f"{len(jobs)} jobs for {len(specs)} cells",
+        f"{how_many(len(jobs), 'job')} for {how_many(len(specs), 'cell')}",
         ("room", "what", "state", "hours", "GiB", "disk GiB", "basis"),
         [job.line() for job in jobs],
     )
@@ -273,7 +274,7 @@ def predict(
         from bench.submission import submit
 
         found = submit(cell, Path(root) if root else None, out, place)
-    print_json(found) if json else print(f"{len(found)} {'files' if official else 'predictions'} in {out}")
+    print_json(found) if json else print(f"{how_many(len(found), 'file' if official else 'prediction')} in {out}")
 
 
 def quickstart(
@@ -314,7 +315,8 @@ def _hand_in(specs: list[RunSpec], place: Any, options: list[str], devices: int,
     if json:
         print_json({"folder": str(handed.folder), "ids": list(handed.ids), **counts})
         return
-    print(f"{counts['pretrainings']} pre-trainings and {counts['cells']} cells to run, {jobs.finished} cells finished.")
+    ahead = f"{how_many(len(jobs.pretrainings), 'pre-training')} and {how_many(len(jobs.cells), 'cell')} to run"
+    print(f"{ahead}, {how_many(jobs.finished, 'cell')} finished.")
     if not jobs.cells:
         print(f"Next:  bench table all --results {place.results}")
     elif handed.ids:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import options as o
+from bench.contracts.counts import how_many
 
 if TYPE_CHECKING:
     from bench.run import Place
@@ -78,7 +79,7 @@ def _agreed(kept: Sequence[Arm], refused: Sequence[str], place: Place, forecast:
 
     jobs, hours = forecast_of(kept, place)
     print_table(
-        f"{len(kept)} runs, {len(jobs)} jobs to do",
+        f"{how_many(len(kept), 'run')}, {how_many(len(jobs), 'job')} to do",
         ("room", "what", "hours"),
         [(j.room, j.what, j.line()[3]) for j in jobs],
     )

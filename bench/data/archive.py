@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contracts.counts import how_many
 from bench.data.axes import plain_affine
 from bench.data.place import FETCH_AGAIN, Grid, Place, scaled, told_spacing
 
@@ -28,7 +29,9 @@ def grid(place: Place) -> Grid:
     """The grid of one image, from the array's header; its voxel size is what the record tells."""
     shape, dtype = _form(place)
     if place.index is None or not 0 <= place.index < shape[0]:
-        raise place.unsound(f"holds {shape[0]} images in '{place.key}'; asked for number {place.index}.", FETCH_AGAIN)
+        raise place.unsound(
+            f"holds {how_many(shape[0], 'image')} in '{place.key}'; asked for number {place.index}.", FETCH_AGAIN
+        )
     return Grid(_shape_of_one(shape[1:], place), plain_affine(told_spacing(place)), dtype.name)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts.cards import Protocol, TaskCard
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record, Source
 from bench.data.labels import classes_of
@@ -274,7 +275,7 @@ def _label_alone(card: TaskCard, folder: Path, record: Record) -> _Seen | Unsoun
 
 def _image_problem(card: TaskCard, record: Record, image: NDArray[Any]) -> str:
     if len(image) != card.channels:
-        return f"has {len(image)} channels, expected are {card.channels}."
+        return f"has {how_many(len(image), 'channel')}, expected are {card.channels}."
     if image.min() == image.max():
         return f"is {image.min():g} everywhere."
     return intensity_problem(image, card.hu, cut_to_organ=card.cut_to_organ) if record.intensity == "hu" else ""
@@ -325,7 +326,7 @@ def _twins_told(twins: Sequence[Unsound]) -> list[str]:
     if not twins:
         return []
     return [
-        f"{len(twins)} images of the owners' split are those of another case; first {twins[0].case}: {twins[0].problem}"
+        f"The owners' split holds images twice: {how_many(len(twins), 'case')}; first {twins[0].case}: {twins[0].problem}"
     ]
 
 
@@ -346,9 +347,12 @@ def _notes(records: Sequence[Record], seen: Mapping[str, _Seen]) -> list[str]:
     for case, what in seen.items():
         for remark in what.remarks:
             remarks.setdefault(remark, []).append(case)
-    notes = [f"{remark}: {len(cases)} of {len(seen)} cases ({', '.join(cases)})" for remark, cases in remarks.items()]
+    notes = [
+        f"{remark}: {len(cases)} of {how_many(len(seen), 'case')} ({', '.join(cases)})"
+        for remark, cases in remarks.items()
+    ]
     withheld = sum(record.label.kind == "none" for record in records)
-    return [*notes, *([f"{withheld} cases without a label are not used."] if withheld else [])]
+    return [*notes, *([f"Without a label, and not used: {how_many(withheld, 'case')}."] if withheld else [])]
 
 
 def archives_beside(card: TaskCard, folder: Path) -> dict[Path, str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench.contracts.cards import Protocol, TaskCard
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import ManifestHeader, Record
 from bench.data.atomic import json_text, publish, stage_bytes
@@ -90,7 +91,7 @@ def build(
         for case in part
     ]
     if not records:
-        raise DataMissing(f"None of the {len(listed.everything())} listed cases is in {folder}.", case=key)
+        raise DataMissing(f"None of {how_many(len(listed.everything()), 'listed case')} is in {folder}.", case=key)
     header = ManifestHeader(
         task=key,
         protocol=protocol_name,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts.cards import Intensity, Shape3
+from bench.contracts.counts import how_many
 from bench.contracts.record import Record
 from bench.data.archive import array
 from bench.data.atomic import publish, stage_bytes
@@ -62,7 +63,9 @@ class Packs:
         path, shape = self._made[name]
         if image.index is None or not 0 <= image.index < shape[0]:
             place = self._place(record)
-            raise place.unsound(f"holds {shape[0]} images in '{place.key}'; asked for number {image.index}.")
+            raise place.unsound(
+                f"holds {how_many(shape[0], 'image')} in '{place.key}'; asked for number {image.index}."
+            )
         return Row(path, image.index, (shape[2], shape[3], shape[4]), shape[1])
 
     def _place(self, record: Record) -> Place:

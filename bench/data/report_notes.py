@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
+from bench.contracts.counts import how_many
 from bench.contracts.record import Record
 
 SHOWN = 5
@@ -24,12 +25,12 @@ def report_notes(records: Mapping[str, Record], parts: Mapping[str, Sequence[str
         return []
     lengths = [len(records[case].text.split()) for case in of_part]
     notes = [
-        f"{len(lengths)} reports of {min(lengths)} to {max(lengths)} words, median {statistics.median(lengths):g}, "
+        f"{how_many(len(lengths), 'report')} of {min(lengths)} to {max(lengths)} words, median {statistics.median(lengths):g}, "
         f"{sum(length > 150 for length in lengths)} of them longer than 150."
     ]
     foreign = [case for case in of_part if _latin_share(records[case].text) < LEAST_LATIN_SHARE]
     if foreign:
-        notes.append(f"{len(foreign)} reports are not written in Latin letters: {_some(foreign)}.")
+        notes.append(f"Not written in Latin letters: {how_many(len(foreign), 'report')} ({_some(foreign)}).")
     return [*notes, *_shared(records, of_part)]
 
 
@@ -46,7 +47,7 @@ def _shared(records: Mapping[str, Record], of_part: Mapping[str, str]) -> list[s
         for text in [_plain(records[case].text)]
         if text in trained and records[trained[text]].group != records[case].group
     ]
-    return [f"{len(same)} reports outside train stand in train word for word: {_some(same)}."] if same else []
+    return [f"In train, word for word: {how_many(len(same), 'report')} of val or test ({_some(same)})."] if same else []
 
 
 def _plain(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contracts.counts import how_many
 from bench.data import dicom
 from bench.data.place import Grid, Place
 from bench.data.slices import by_number, pictures, read_picture
@@ -24,7 +25,8 @@ def grid(place: Place) -> Grid:
     series = dicom.grid(_series(place))
     files = pictures(place.path)
     if len(files) != series.shape[2]:
-        raise place.unsound(f"holds {len(files)} pictures for {series.shape[2]} slices; one each is due.", _FETCH)
+        slices = how_many(series.shape[2], "slice")
+        raise place.unsound(f"holds {how_many(len(files), 'picture')} for {slices}; one each is due.", _FETCH)
     rows, columns = read_picture(files[0], place).shape
     return Grid((columns, rows, len(files)), series.affine, "uint8")
 

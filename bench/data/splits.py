@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.contracts.cards import SplitRule
+from bench.contracts.counts import how_many
 from bench.contracts.errors import SpecError
 from bench.data.listings import Listing, fold_count, listed, read_list
 from bench.data.parts import (
@@ -113,8 +114,8 @@ def _divided(rule: SplitRule, found: Listing, roster: Roster, fold: int) -> Part
     unknown = [unit for unit in found.train if unit not in roster.class_of]
     if unknown:
         raise SpecError(
-            f"The rule of {rule.file} divides classes, and {len(unknown)} of {len(found.train)} units have none; first "
-            f"{unknown[0]}.",
+            f"The rule of {rule.file} divides classes; unknown is that of {len(unknown):,} of "
+            f"{how_many(len(found.train), 'unit')}, first {unknown[0]}.",
             case=task,
             remedy="The owners' table of labels must name every case, on disk or not: fetch it whole.",
         )

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from bench.contracts.cards import Shape3, Spacing
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.atomic import write_bytes
@@ -360,7 +361,7 @@ def _whole_numbers(array: NDArray[Any], place: Place) -> NDArray[Any]:
     if not near.all():
         found = array[~near]
         raise place.unsound(
-            f"is a mask with {found.size} voxels such as {found[0]!s}; labels are whole numbers to {CODE_TOLERANCE:g}.",
+            f"is a mask with {how_many(found.size, 'voxel')} such as {found[0]!s}; labels are whole numbers to {CODE_TOLERANCE:g}.",
             "Was it resampled with interpolation? Fetch the owner's file.",
         )
     return nearest.astype(np.int64)
@@ -386,7 +387,8 @@ def _mapped(codes: NDArray[Any], values: Mapping[int, int], place: Place) -> NDA
 def _unknown_codes(found: NDArray[Any], values: Iterable[int], place: Place) -> DataUnsound:
     first = np.unique(found)[:5].tolist()
     return place.unsound(
-        f"is a mask with {found.size} voxels of unknown values {first}; possible are {sorted(values)}.",
+        f"is a mask with {how_many(found.size, 'voxel')} of unknown value, such as {', '.join(map(str, first))}; "
+        f"possible are {sorted(values)}.",
         "Check that the file is this task's mask, or give the card's `label_values` the missing ones.",
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.contracts.counts import how_many
 from bench.contracts.errors import SpecError
 from bench.figures.canvas import BLUE, FAINT, INK, new_figure, save
 from bench.published.layout import paper_table
@@ -94,7 +95,8 @@ def rank_methods(scores: Scores) -> tuple[Ranking, int, int]:
     _, names, full = best
     if not names:
         raise SpecError(
-            f"A ranking needs three methods on two boards in common, found {len(methods)} methods on {len(scores)} boards.",
+            f"A ranking needs three methods on two boards in common, found "
+            f"{how_many(len(methods), 'method')} on {how_many(len(scores), 'board')}.",
             case="ranks",
             remedy="Run more (bench plan), or rank a paper's table: bench figure ranks --table mim:IV",
         )

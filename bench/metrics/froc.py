@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataUnsound
 
 RATES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)  # false positives per scan
@@ -85,5 +86,5 @@ def _checked(scores: Scores, findings: NDArray[np.integer[Any]], n_findings: int
         raise DataUnsound(f"{int((~np.isfinite(scores)).sum())} of {scores.size} scores are not finite numbers.")
     hit = len(set(findings.tolist()) - {NONE})
     if hit > n_findings:
-        raise DataUnsound(f"Candidates belong to {hit} findings, and there are {n_findings}.")
+        raise DataUnsound(f"Candidates belong to {how_many(hit, 'finding')}; {n_findings} are annotated.")
     return scores, findings

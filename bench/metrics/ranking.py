@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataUnsound
 
 Scores = NDArray[np.floating[Any]]
@@ -29,7 +30,7 @@ def auc(scores: Scores, truth: Classes, *, average: Literal["macro", "micro"] = 
     missing = sorted(set(range(n_classes)) - set(np.unique(truth).tolist()))
     if missing and (average == "macro" or n_classes - len(missing) < 2):
         raise DataUnsound(
-            f"AUC is undefined: no case of class {', '.join(map(str, missing))} among {len(truth)} cases.",
+            f"AUC is undefined: no case of class {', '.join(map(str, missing))} among {how_many(len(truth), 'case')}.",
             remedy="Score a test set in which every class occurs.",
         )
     from sklearn.metrics import roc_auc_score
@@ -37,7 +38,7 @@ def auc(scores: Scores, truth: Classes, *, average: Literal["macro", "micro"] = 
     if average == "micro":
         if scores.ndim == 1:
             raise DataUnsound(
-                f"Micro AUC needs one score per class, found one score for each of {len(scores)} cases.",
+                f"Micro AUC needs one score per class, found one score for each of {how_many(len(scores), 'case')}.",
                 remedy="Give (n, C) scores, or ask for auc.",
             )
         return float(roc_auc_score(_one_hot(truth, n_classes).ravel(), scores.ravel()))
@@ -63,7 +64,7 @@ def ap(scores: Scores, truth: Classes) -> float:
     missing = sorted(set(asked) - set(np.unique(truth).tolist()))
     if missing:
         raise DataUnsound(
-            f"AP is undefined: no case of class {', '.join(map(str, missing))} among {len(truth)} cases.",
+            f"AP is undefined: no case of class {', '.join(map(str, missing))} among {how_many(len(truth), 'case')}.",
             remedy="Score a test set in which every class occurs.",
         )
     from sklearn.metrics import average_precision_score

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataUnsound, SpecError, nearest
 
 Tokens = Sequence[str]
@@ -114,8 +115,8 @@ def bleu(predictions: Sequence[Tokens], references: Sequence[Sequence[Tokens]], 
         raise SpecError(f"No metric 'bleu-{order}'. Possible: bleu-1, bleu-2, bleu-3, bleu-4.")
     if not len(predictions) or len(predictions) != len(references):
         raise DataUnsound(
-            f"BLEU needs references for every prediction, found {len(predictions)} predictions and {len(references)} "
-            "lists of references.",
+            f"BLEU needs references for every prediction, found {how_many(len(predictions), 'prediction')} "
+            f"and {how_many(len(references), 'list')} of references.",
         )
     for case, texts in enumerate(references):
         if isinstance(texts, str) or not len(texts) or not all(len(tokens) for tokens in texts):

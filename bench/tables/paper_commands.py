@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from bench import registry
+from bench.contracts.counts import how_many
 from bench.tables.paper_cells import Asked
 
 
@@ -39,7 +40,7 @@ def lacking(missing: Iterable[Asked]) -> tuple[str, ...]:
     for asked in missing:
         if lack := lacks(asked):
             found.setdefault(lack[0], Counter())[lack[1]] += 1
-    return tuple(f"{sort} {', '.join(words)} ({words.total()} cells)" for sort, words in found.items())
+    return tuple(f"{sort} {', '.join(words)} ({how_many(words.total(), 'cell')})" for sort, words in found.items())
 
 
 def lacks(asked: Asked) -> tuple[str, str] | None:

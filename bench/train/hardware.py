@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision, Precision
 
+from bench.contracts.counts import how_many
 from bench.contracts.errors import SpecError, nearest
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -102,7 +103,7 @@ def _device(asked: str) -> tuple[str, int | None]:
 def _devices(hardware: Hardware, kind: str, number: int | None) -> int | list[int]:
     if hardware.devices < 1 or (number is not None and hardware.devices > 1):
         raise SpecError(
-            f"{hardware.devices} devices asked for on '{hardware.device}'.",
+            f"{how_many(hardware.devices, 'device')} asked for on '{hardware.device}'.",
             remedy="Ask for one device by number, or for N >= 1 of `--device cuda`.",
         )
     if kind == "cuda" and hardware.devices > torch.cuda.device_count():

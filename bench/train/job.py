@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bench.contracts.cards import PhaseConfig
+from bench.contracts.counts import how_many
 from bench.contracts.errors import PluginBroken, SpecError
 from bench.contracts.method import Batch, Corpus, Phase, Turn
 from bench.train import schedule
@@ -121,7 +122,8 @@ def demand_possible(job: Job, hardware: Hardware) -> None:
     schedule.learning_rate(config, 0)
     if config.steps < 1 or config.batch_size < max(hardware.devices, 1):
         raise SpecError(
-            f"phase '{name}': {config.steps} steps of {config.batch_size} samples on {hardware.devices} devices.",
+            f"phase '{name}': {how_many(config.steps, 'step')} of {how_many(config.batch_size, 'sample')} on "
+            f"{how_many(hardware.devices, 'device')}.",
             remedy="Ask for at least one step, and one sample per device: `--set steps=N`, `--set batch_size=N`.",
         )
     apart = hardware.devices > 1 and not job.phase.gathers

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.contracts.counts import how_many
 from bench.contracts.errors import BenchError, PluginBroken
 from bench.contracts.method import Arrays, Corpus, Phase, Sample
 from bench.train import seeds
@@ -42,7 +43,7 @@ class Steps:
         drawn = self.phase.draw(self.corpus, size, step, seeds.derive(self.key, "draw"))
         if len(drawn) != size:
             raise PluginBroken(
-                f"phase '{self.phase.name}' drew {len(drawn)} samples for step {step}, asked for {size}.",
+                f"phase '{self.phase.name}' drew {how_many(len(drawn), 'sample')} for step {step}, asked for {size}.",
                 remedy="Its `draw` must return as many samples as the batch size says.",
             )
         return list(enumerate(drawn))[self.rank :: self.world]

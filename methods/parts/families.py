@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.method import Corpus, Sample
 from methods.parts.slabs import crop_count
@@ -114,7 +115,7 @@ class SequenceDraw:
         told = [f"the corpus offers no {' and no '.join(lacking)}: pre-trained without them"] if lacking else []
         if offer.partial_groups:
             told.append(
-                f"{offer.partial_groups} groups lack one of {', '.join(CONTRASTS)} and give no contrast sequence"
+                f"no contrast sequence from {how_many(offer.partial_groups, 'group')} in want of one of {', '.join(CONTRASTS)}"
             )
         if offer.small_categories:
             names = ", ".join(map(str, offer.small_categories))
@@ -184,7 +185,7 @@ class SequenceDraw:
     def _nothing(self, corpus: Corpus) -> DataMissing:
         wanted = "; ".join(f"{name}: {NEEDS[name]}" for name in self.families)
         return DataMissing(
-            f"The corpus has {len(corpus.cases)} cases and offers none of the sequences asked for ({wanted}).",
+            f"The corpus has {how_many(len(corpus.cases), 'case')} and offers none of the sequences asked for ({wanted}).",
             remedy="Take a corpus that has them, or other families: --corpus, --set families=spatial.",
         )
 

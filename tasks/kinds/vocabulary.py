@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, SpecError
 
 PADDING, START, END, UNKNOWN = range(4)
@@ -40,8 +41,8 @@ def fitted(reports: Iterable[Sequence[str]], *, least_count: int, room: int) -> 
         )
     if len(kept) > room - len(SPECIALS):
         raise SpecError(
-            f"{len(kept)} words stand {least_count} times in the training reports; the generator has room for "
-            f"{room - len(SPECIALS)}.",
+            f"{how_many(len(kept), 'word stands', 'words stand')} {least_count} times in the training reports; "
+            f"the generator has room for {room - len(SPECIALS)}.",
             remedy=f"--set finetune.vocabulary={len(kept) + len(SPECIALS)}",
         )
     buffer = empty(room)

@@ -119,7 +119,7 @@ def test_our_rule_inside_strata_is_the_rule_of_each_stratum_joined() -> None:
 
 def test_strata_must_be_told_for_every_unit_and_repeats_differ_by_their_salt() -> None:
     asked = rule("stoic_ids.txt", "", divides="strata", by_fold=True)
-    with pytest.raises(SpecError, match="2000 of 2000 units have none"):
+    with pytest.raises(SpecError, match="unknown is that of 2,000 of 2,000 units"):
         lists(asked, SPLITS)
     ids = (SPLITS / "stoic_ids.txt").read_text().split()
     roster = Roster(class_of={unit: "no" if int(unit) % 3 else "yes" for unit in ids})

@@ -33,7 +33,7 @@ def test_reports_are_counted_and_measured_and_never_repeated() -> None:
 def test_a_text_that_train_and_test_share_is_told_unless_one_patient_has_both() -> None:
     same = (record("a", "No mass."), record("b", "no  mass."), record("c", "Mass."))
     assert told(*same, train=("a", "c"), test=("b",))[1:] == [
-        "1 reports outside train stand in train word for word: b (test) and a (train)."
+        "In train, word for word: 1 report of val or test (b (test) and a (train))."
     ]
     siblings = (record("a", "No mass.", "p"), record("b", "No mass.", "p"))
     assert len(told(*siblings, train=("a",), test=("b",))) == 1
@@ -42,4 +42,4 @@ def test_a_text_that_train_and_test_share_is_told_unless_one_patient_has_both() 
 
 def test_a_foreign_script_is_told() -> None:
     notes = told(record("a", "心影不大。"), record("b", "Ödem, kein Erguss."), train=("a", "b"))
-    assert notes[1:] == ["1 reports are not written in Latin letters: a."]
+    assert notes[1:] == ["Not written in Latin letters: 1 report (a)."]

@@ -360,7 +360,7 @@ def test_what_a_corpus_lacks_is_told_for_the_record() -> None:
     shelf = three_families()
     del shelf.volumes["g2-t1c"]  # type: ignore[attr-defined]
     method.fit(Shelf(shelf.volumes, shelf._told))
-    assert method.told[0] == "1 groups lack one of t1n, t1c, t2w, t2f and give no contrast sequence"
+    assert method.told[0] == "no contrast sequence from 1 group in want of one of t1n, t1c, t2w, t2f"
 
 
 def test_a_corpus_that_offers_nothing_asked_for_is_refused() -> None:

@@ -80,7 +80,7 @@ def test_corpora_that_cannot_be_scored_are_refused() -> None:
         bleu([["a"]], [[["a"]]], order=5)
     with pytest.raises(DataUnsound, match="0 predictions"):
         bleu([], [], order=1)
-    with pytest.raises(DataUnsound, match="1 predictions and 2"):
+    with pytest.raises(DataUnsound, match="1 prediction and 2"):
         bleu([["a"]], [[["a"]], [["a"]]], order=1)
     with pytest.raises(DataUnsound, match="no reference with tokens"):
         bleu([["a"]], [[[]]], order=1)

@@ -349,7 +349,7 @@ def test_a_patient_without_a_row_stops_the_division(copied: dict[str, Path], tmp
     error = bench(*words, *TINY, "--json").error
     assert (
         error["error"] == "SpecError"
-        and "1 of 2000 units have none" in error["message"]
+        and "unknown is that of 1 of 2,000 units" in error["message"]
         and "fetch it whole" in error["remedy"]
     )
 
