@@ -28,8 +28,8 @@ TOGETHER = 2_000  # volumes that are held against the lock, and recorded in it, 
 class MemberReport:
     """One set of a pool: volumes on disk, by the paper's count, listed by name (0 where there is no list) and not there.
 
-    `cut_short` says of which of its owners' tables only a part is there, `notes` what bench.lock got to know. `content` is the hash
-    of the set's files.
+    `cut_short` says of which of its owners' tables only a part is there, `notes` what bench.lock got to know, `drifted` which files
+    it knows otherwise. `content` is the hash of the set's files.
     """
 
     key: str
@@ -41,6 +41,7 @@ class MemberReport:
     cut_short: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     content: str = ""
+    drifted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def _member(member: CorpusMember, root: Path | None, environ: Mapping[str, str],
         cut_short(member.files, folder, records[0].source),
         tuple(settled.notes()),
         _content(folder, records),
+        tuple(sorted(settled.drifted)),
     )
 
 
@@ -202,4 +204,4 @@ def _volume(folder: Path, record: Record, hounsfield: bool, images: dict[str, st
 def _twins(members: Sequence[MemberReport], trust: Trust | None) -> list[str]:
     if trust is None:
         return []
-    return [note for member in members if member.found for note in twin_notes(member.key, within=True)]
+    return [note for member in members if member.found for note in twin_notes(member.key, member.drifted, within=True)]

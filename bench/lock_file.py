@@ -10,14 +10,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.contracts.errors import SpecError
 from bench.data.atomic import write_json
 from bench.data.drift import Print
+from bench.data.lock import only_one
 
 FILE = "bench.lock"
 SCHEMA = "bench-lock/1"
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,26 @@ def read_lock() -> dict[str, Locked]:
         ) from error
 
 
-def write_lock(key: str, locked: Locked) -> None:
-    """Put one dataset into the file, whole or not at all; the others stay as they are by now. Raises as `read_lock`, and
-    StoreError where the disk refuses."""
-    told = read_lock() | {key: locked}
-    write_json(Path(FILE).resolve(), {"schema": SCHEMA, "datasets": {k: _plain(one) for k, one in told.items()}})
+def write_lock(key: str, before: Locked, after: Locked) -> None:
+    """Put what changed of one dataset, from `before` to `after`, into the file, whole or not at all.
+
+    All else stays as it is by now: of two checks that end at one instant the second one waits, and adds to what the first one
+    wrote. Raises as `read_lock`, and StoreError where the disk refuses.
+    """
+    path = Path(FILE).resolve()
+    with only_one(path.with_name(".bench")):  # the kernel's lock is `.bench.lock`, out of sight
+        told = read_lock()
+        now = told.get(key, Locked())
+        told[key] = Locked(
+            _changed(now.files, before.files, after.files), _changed(now.images, before.images, after.images)
+        )
+        write_json(path, {"schema": SCHEMA, "datasets": {k: _plain(one) for k, one in told.items()}})
+
+
+def _changed(now: Mapping[str, Told], before: Mapping[str, Told], after: Mapping[str, Told]) -> dict[str, Told]:
+    """`now` with what came and went between `before` and `after`."""
+    kept = {name: told for name, told in now.items() if name in after or name not in before}
+    return kept | {name: told for name, told in after.items() if before.get(name) != told}
 
 
 def _dataset(told: Mapping[str, Any]) -> Locked:

@@ -46,10 +46,11 @@ class Held:
 
 @dataclass(frozen=True)
 class Settled:
-    """What came of it: files that drifted, how many were new to the lock, how many changes were accepted, and why nothing could
-    be written ('' where all was)."""
+    """What came of it: files that drifted and were not accepted (told, and by path), how many were new to the lock, how many
+    changes were accepted, and why nothing could be written ('' where all was)."""
 
     unsound: tuple[Unsound, ...] = ()
+    drifted: frozenset[str] = frozenset()
     new: int = 0
     accepted: int = 0
     note: str = ""
@@ -57,6 +58,7 @@ class Settled:
     def __add__(self, other: Settled) -> Settled:
         return Settled(
             (*self.unsound, *other.unsound),
+            self.drifted | other.drifted,
             self.new + other.new,
             self.accepted + other.accepted,
             self.note or other.note,
@@ -97,6 +99,7 @@ def settle(
     note = _put(held.key, held.before, Locked({**before.files, **taken}, {**before.images, **marks}))
     return Settled(
         tuple(_told(drift, held.case_of[drift.path], trust) for drift in held.drifts if drift.path not in taken),
+        frozenset(changed - set(taken)),
         new=sum(path not in held.before.files for path in taken),
         accepted=len(changed & set(taken)),
         note=note,
@@ -108,15 +111,18 @@ def lost(key: str, folder: Path, trust: Trust) -> Settled:
     before = read_lock().get(key, Locked())
     missing = gone(folder, before.files)
     if not (missing and trust.accept):
-        return Settled(tuple(_told(drift, "", trust) for drift in missing))
+        return Settled(tuple(_told(drift, "", trust) for drift in missing), frozenset(one.path for one in missing))
     note = _put(key, before, _without(before, {drift.path for drift in missing}))
-    return Settled((), accepted=len(missing), note=note)
+    return Settled(accepted=len(missing), note=note)
 
 
-def twin_notes(key: str, *, within: bool) -> list[str]:
-    """Images of a dataset that are those of another dataset in the lock, and, if `within`, those that it holds twice."""
+def twin_notes(key: str, drifted: Collection[str], *, within: bool) -> list[str]:
+    """Images of a dataset that are those of another dataset in the lock, and, if `within`, those that it holds twice.
+
+    Files that `drifted` are left out: the lock tells what they were, not what they are.
+    """
     datasets = read_lock()
-    own = datasets.pop(key, Locked())
+    own = _without(datasets.pop(key, Locked()), drifted)
     notes = []
     if within and (pairs := _doubled(own)):
         there = how_many(len(pairs), f"image of {key} stands", f"images of {key} stand")
@@ -144,7 +150,7 @@ def trusted(
         report,
         unsound=unsound,
         checks={**report.checks, "checksums": f"{failed} unsound" if failed else "ok"},
-        notes=(*report.notes, *settled.notes(), *twin_notes(key, within=False)),
+        notes=(*report.notes, *settled.notes(), *twin_notes(key, settled.drifted, within=False)),
     )
 
 
@@ -193,7 +199,7 @@ def _put(key: str, before: Locked, after: Locked) -> str:
     if before == after:
         return ""
     try:
-        write_lock(key, after)
+        write_lock(key, before, after)
     except StoreError as error:
         return f"{FILE} was not written, so a later change will go unseen: {error.message}"
     return ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 
 from bench import lock_file
 from bench.contracts.errors import SpecError, StoreError
+from bench.data.drift import Print
+from bench.lock_file import Locked
 from bench.phantom_data import write_corpus, write_task
 from bench.trust import Trust
 from tests.command_line import Answer, bench
@@ -234,3 +238,51 @@ def test_one_file_under_two_keys_is_no_twin(data: Path) -> None:
     for task in ("ctrate_prompts", "ctrate_retrieval"):
         assert " too: " not in check(task, data).out
     assert len(lock()) == 2
+
+
+def test_a_file_that_drifted_is_no_twin_for_the_lock_tells_what_it_was(data: Path) -> None:
+    image = next(data.rglob("volume-covid19-A-*_ct.nii.gz"))
+    twin, other = pooled(data)[:2]
+    shutil.copy(image, twin)
+    check("mim-1k", data)
+    assert "in tcia-covid19 too" in check("covid1920", data).out
+    shutil.copy(other, image)
+    told = check("covid1920", data).out
+    assert "has changed" in told and "in tcia-covid19 too" not in told
+    shutil.copy(other, twin)
+    told = check("mim-1k", data).out
+    assert "has changed" in told and "in covid1920 too" not in told
+
+
+# Two at once --------------------------------------------------------------------------------------------------
+
+A, B, C = (Print(1, 2, f"sha256:{letter}") for letter in "abc")
+
+
+def test_checks_that_end_at_one_instant_keep_each_others_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    read = lock_file.read_lock
+
+    def slowly() -> dict[str, Locked]:
+        told = read()
+        time.sleep(0.02)
+        return told
+
+    monkeypatch.setattr(lock_file, "read_lock", slowly)
+    keys = [f"set{k}" for k in range(6)]
+    with ThreadPoolExecutor(len(keys)) as pool:
+        list(pool.map(lambda key: lock_file.write_lock(key, Locked(), Locked({"a": A})), keys))
+    assert sorted(read()) == keys
+
+
+def test_two_checks_of_one_dataset_add_up_and_what_one_forgot_stays_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = Locked({"a": A, "b": B}, {"a": "1"})
+    lock_file.write_lock("one", Locked(), first)
+    lock_file.write_lock("one", first, Locked({"a": A, "c": C}, {"a": "1", "c": "3"}))
+    lock_file.write_lock("one", first, Locked({"a": C, "b": B}, {"a": "4"}))
+    assert lock_file.read_lock()["one"] == Locked({"a": C, "c": C}, {"a": "4", "c": "3"})
