@@ -17,6 +17,7 @@ from bench.data.cache import CachedCases, prepare
 from bench.data.checks import CheckReport, check, check_intensity
 from bench.data.labels import check_told
 from bench.data.official import cut_short
+from bench.data.parts import units
 from bench.data.preparation import CacheRecipe
 from bench.data.roster import roster_of
 from bench.data.splits import SALTS, Parts, check_hygiene, every_fold, lists, nested, order_of, present
@@ -59,9 +60,13 @@ class TaskCases:
 
     @property
     def counted(self) -> str:
-        """How many of the split's cases are there, `n of N`."""
-        everything = len(self.listed.everything())
-        return f"{everything - len(self.missing)} of {everything}"
+        """How many of the split's cases are there, `n of N`; where it lists groups, `n of N groups`."""
+        everything = self.listed.everything()
+        if self.listed.grouped:
+            group_of, lost = _groups(self.records), set(self.missing)
+            here = units((case for case in everything if case not in lost), group_of)
+            return f"{len(here)} of {_total(self.listed, self.records)}"
+        return f"{len(everything) - len(self.missing)} of {len(everything)}"
 
     @property
     def partial(self) -> str:
@@ -126,7 +131,7 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
     source: Source = next(iter(records.values())).source if records else "real"
     short = cut_short(card.files, folder, source)
     if (missing or short) and not (spec.partial or source == "phantom"):
-        raise _half_download(spec, folder, missing, listed, short)
+        raise _half_download(spec, folder, missing, _total(listed, records), short)
     order = order_of(protocol.split, here if source == "phantom" else listed, spec.ratio, spec.seed)
     if order:
         listed = lists(protocol.split, registry.splits_folder(), spec.fold, roster, order)
@@ -215,14 +220,25 @@ def _report(record: Record) -> list[str]:
     return [hashlib.sha256(record.text.encode()).hexdigest()] if record.text else []
 
 
+def _groups(records: Mapping[str, Record]) -> dict[str, str]:
+    return {case: record.group for case, record in records.items()}
+
+
+def _total(listed: Parts, records: Mapping[str, Record]) -> str:
+    """What a split lists, counted: `260 cases`, or `888 groups` of them."""
+    everything = listed.everything()
+    if listed.grouped:
+        return how_many(len(units(everything, _groups(records))), "group")
+    return how_many(len(everything), "case")
+
+
 def _half_download(
-    spec: RunSpec, folder: Path, missing: Sequence[str], listed: Parts, short: Sequence[str]
+    spec: RunSpec, folder: Path, missing: Sequence[str], total: str, short: Sequence[str]
 ) -> DataMissing:
-    total = len(listed.everything())
     shown = ", ".join(missing[:SHOWN]) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else "")
     told = [f"{folder} holds {' and '.join(short)}."] if short else []
     if missing:
-        told.insert(0, f"{folder} lacks {len(missing)} of the {how_many(total, 'case')} that the split names: {shown}.")
+        told.insert(0, f"{folder} lacks {len(missing):,} of the {total} that the split names: {shown}.")
     return DataMissing(
         " ".join(told),
         case=spec.task,

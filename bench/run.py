@@ -18,6 +18,7 @@ from bench import registry
 from bench.cases import cached
 from bench.chain import Chain, check_words, find, resolve
 from bench.checked import checked
+from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import SCHEMA_CELL, Cell
 from bench.corpora import cached_corpus
@@ -356,7 +357,9 @@ def _departures(chain: Chain, training: Mapping[str, Mapping[str, Any]]) -> tupl
     cases = chain.words.cases
     told = list(chain.blueprint.differs)
     if cases.missing:
-        told.append(f"{cases.counted} cases of the split; {len(cases.train)} of {cases.n_train_listed} training cases")
+        train = f"{len(cases.train)} of {cases.n_train_listed} training cases"
+        grouped = f"{cases.counted} of the split; {how_many(len(cases.train), 'training case')}"
+        told.append(grouped if cases.listed.grouped else f"{cases.counted} cases of the split; {train}")
     told += cases.cut_short
     if cases.source == "phantom":
         told.append("phantom data")

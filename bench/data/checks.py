@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record, Source
 from bench.data.labels import classes_of
 from bench.data.official import beyond, cut_short
+from bench.data.parts import units
 from bench.data.report_notes import report_notes
 from bench.data.splits import Parts, check_hygiene
 from bench.data.twins import fingerprints
@@ -56,6 +57,9 @@ class Unsound:
 class CheckReport:
     """What was found. `counts` maps a part to (listed, on disk); `missing` lists ids that a part names and the disk lacks.
 
+    Where the split lists groups of cases, `counts` counts groups, which `unit` names (scans, patients), and `cases` says how many
+    cases those on disk hold; nobody knows how many the others would.
+
     `extra` are labelled cases on disk that no part names, `ignored` AppleDouble files. `checks` maps each check to `ok`,
     `n/a` or what failed, and belongs in a manifest. `partial` True means that missing cases are accepted, and what is
     `cut_short`: tables and the like of which the owners ship more (`1,000 of 754,975 rows of candidates_V2.csv`). `images` maps
@@ -75,6 +79,8 @@ class CheckReport:
     checks: Mapping[str, str]
     cut_short: tuple[str, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict, repr=False)
+    unit: str = ""
+    cases: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exit_ok(self) -> bool:
@@ -98,7 +104,7 @@ class CheckReport:
 
     def lines(self) -> list[str]:
         """The report for a person: counts, every unsound case with its remedy, ids that are missing or unlisted, notes."""
-        parts = ", ".join(f"{name} {found} of {listed}" for name, (listed, found) in self.counts.items())
+        parts = ", ".join(self._counted(name, *counts) for name, counts in self.counts.items())
         told = [f"{self.title} ({self.source}): {parts}"]
         told += [f"  {u.case or 'the dataset'}: {u.problem} {u.remedy}".rstrip() for u in self.unsound]
         told += [f"  the dataset holds {what}. Fetch them again." for what in self.cut_short]
@@ -106,6 +112,28 @@ class CheckReport:
         told += [f"  not listed anywhere, {len(self.extra)}: {_some(self.extra)}"] if self.extra else []
         told += [f"  {note}" for note in self.notes]
         return [*told, PART_WILL_DO] if self._lacking else told
+
+    def _counted(self, part: str, listed: int, found: int) -> str:
+        """Examples: `train 20 of 26`; `train 5 of 534 scans (20 cases)`."""
+        return f"{part} {found} of {listed}" + (
+            f" {self.unit} ({how_many(self.cases[part], 'case')})" if self.unit else ""
+        )
+
+
+def _counts(
+    parts: Parts, named: Mapping[str, Sequence[str]], found: Set[str], by_case: Mapping[str, Record]
+) -> _Counts:
+    """Of every part that names something (listed, on disk): cases, or the groups that its list names."""
+    group_of = {case: record.group for case, record in by_case.items()} if parts.grouped else {}
+    here = {name: [case for case in part if case in found] for name, part in named.items()}
+    return {
+        name: (len(units(part, group_of)), len(units(here[name], group_of))) for name, part in named.items() if part
+    }
+
+
+def _unit(card: TaskCard) -> str:
+    """What the groups of a split are called, as the card counts them."""
+    return next((name for name in card.counts if name in ("scans", "patients")), "groups")
 
 
 def _some(ids: Sequence[str]) -> str:
@@ -122,6 +150,9 @@ class _Seen:
     digest: str
     remarks: tuple[str, ...]
     images: Mapping[str, str] = field(default_factory=dict)
+
+
+_Counts = dict[str, tuple[int, int]]
 
 
 def check(
@@ -172,7 +203,7 @@ def check(
         source=source,
         partial=partial,
         full=full,
-        counts={name: (len(part), len(part) - len(missing[name])) for name, part in named.items() if part},
+        counts=_counts(parts, named, found, by_case),
         missing={name: ids for name, ids in missing.items() if ids},
         extra=extra,
         ignored=_apple_double(folder),
@@ -186,6 +217,8 @@ def check(
         checks=_summary(unsound, "" if partial or source == "phantom" else lacking, full, archives=bool(archives)),
         cut_short=short,
         images={image: mark for what in seen.values() for image, mark in what.images.items()},
+        unit=_unit(card) if parts.grouped else "",
+        cases={name: len(part) - len(missing[name]) for name, part in named.items() if part} if parts.grouped else {},
     )
 
 

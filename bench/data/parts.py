@@ -19,7 +19,8 @@ class Parts:
     Where a paper selects its checkpoint on the cases it reports, `val` and `test` are the same list. `subsets` holds the
     authors' own training subsets by label ratio, where they published some. `unit_of` names the patient or scan of training
     cases that a label ratio takes only together, `class_of` the class of cases where the list or the data tell it.
-    `straddles`: the authors' list puts groups on both sides, knowingly told.
+    `straddles`: the authors' list puts groups on both sides, knowingly told. `grouped`: the list names groups (scans,
+    patients), and one of which nothing is on disk stands here for its cases, which nobody has counted.
     """
 
     train: tuple[str, ...]
@@ -29,6 +30,7 @@ class Parts:
     unit_of: Mapping[str, str] = field(default_factory=dict, hash=False)
     class_of: Mapping[str, str] = field(default_factory=dict, hash=False)
     straddles: bool = False
+    grouped: bool = False
 
     @property
     def selects_on_test(self) -> bool:
@@ -38,6 +40,11 @@ class Parts:
     def everything(self) -> tuple[str, ...]:
         """Every case once: train, then val, then test."""
         return tuple(dict.fromkeys((*self.train, *self.val, *self.test)))
+
+
+def units(part: Iterable[str], group_of: Mapping[str, str]) -> set[str]:
+    """The groups that cases of a part belong to; an id without an entry is a group that is not on disk, and stands for itself."""
+    return {group_of.get(case, case) for case in part}
 
 
 def rank(task: str, units: Iterable[str], salt: str = SALT) -> tuple[str, ...]:

@@ -144,7 +144,7 @@ def _expanded(parts: Parts, roster: Roster) -> Parts:
         return tuple(case for unit in units for case in roster.cases_of.get(unit, (unit,)))
 
     unit_of = {case: unit for unit in parts.train for case in roster.cases_of.get(unit, (unit,))}
-    return Parts(cases(parts.train), cases(parts.val), cases(parts.test), unit_of=unit_of)
+    return Parts(cases(parts.train), cases(parts.val), cases(parts.test), unit_of=unit_of, grouped=True)
 
 
 def nested(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,22 @@ def test_a_scan_without_a_candidate_is_not_missing_and_one_that_is_not_there_is(
     next(folder.glob(f"subset*/{first}.mhd")).unlink()
     parts = lists(LUNA.protocols["bench"].split, SPLITS, 0, roster_of(LUNA.files, folder, LUNA.files.records(folder)))
     assert first in parts.everything()
+
+
+def test_scans_and_their_candidates_are_counted_apart(copied: dict[str, Path]) -> None:
+    folder = copied["luna16"]
+    parts = lists(LUNA.protocols["bench"].split, SPLITS, 0, roster_of(LUNA.files, folder, LUNA.files.records(folder)))
+    report = check(LUNA, folder, parts)
+    assert report.counts == {"train": (534, 5), "val": (89, 3), "test": (265, 4)} and report.unit == "scans"
+    assert report.cases == {"train": 20, "val": 12, "test": 16}
+    assert report.lines()[0].endswith(
+        "train 5 of 534 scans (20 cases), val 3 of 89 scans (12 cases), test 4 of 265 scans (16 cases)"
+    )
+    (folder / "PHANTOM.json").unlink()
+    spec = make_spec(method="unet3d_scratch", task="luna16", root=str(folder), partial=True)
+    assert find_cases(spec, LUNA, folder, {}).counted == "12 of 888 groups"
+    with pytest.raises(DataMissing, match="lacks 876 of the 888 groups that the split names"):
+        find_cases(replace(spec, partial=False), LUNA, folder, {})
 
 
 def test_a_truncated_scan_is_told_once_for_all_its_candidates(copied: dict[str, Path]) -> None:
