@@ -185,7 +185,7 @@ def test_a_ratio_of_which_no_case_is_there_is_refused_with_a_remedy(folder: Path
     for path in folder.glob(f"*/{last}.nii.gz"):
         path.rename(path.with_name(f"{part('train', 100)}.nii.gz"))
     error = run(folder, tmp_path / "results", "--partial", "--ratio", "0.1").error
-    assert error["error"] == "DataMissing" and "None of the 19 training cases" in error["message"]
+    assert error["error"] == "DataMissing" and "None of 19 training cases" in error["message"]
     assert "--ratio" in error["remedy"]
     whole = find(make_spec(method="unet3d_scratch", task="msd04", root=str(folder), partial=True), {})
     assert whole.cases.train == (part("train", 100),)
@@ -195,7 +195,7 @@ def test_a_download_without_test_cases_is_refused(folder: Path, tmp_path: Path) 
     for k in range(3):
         for path in folder.glob(f"*/{part('test', k)}.nii.gz"):
             path.unlink()
-    assert "None of the 52 test cases" in run(folder, tmp_path / "results", "--partial").error["message"]
+    assert "None of 52 test cases" in run(folder, tmp_path / "results", "--partial").error["message"]
 
 
 # Where data are found --------------------------------------------------------------------------------------

@@ -387,8 +387,7 @@ def _mapped(codes: NDArray[Any], values: Mapping[int, int], place: Place) -> NDA
 def _unknown_codes(found: NDArray[Any], values: Iterable[int], place: Place) -> DataUnsound:
     first = np.unique(found)[:5].tolist()
     return place.unsound(
-        f"is a mask with {how_many(found.size, 'voxel')} of unknown value, such as {', '.join(map(str, first))}; "
-        f"possible are {sorted(values)}.",
+        f"is a mask with {how_many(found.size, 'voxel')} of unknown values {first}; possible are {sorted(values)}.",
         "Check that the file is this task's mask, or give the card's `label_values` the missing ones.",
     )
 

@@ -154,7 +154,7 @@ def test_an_unknown_protocol_and_an_empty_folder_are_refused(folder: Path, split
     with pytest.raises(SpecError, match="Did you mean 'bench'"):
         build("tiny", tiny.card(), "benhc", folder=folder, splits_folder=splits)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataMissing, match="None of the 8"):
+    with pytest.raises(DataMissing, match="None of 8 listed cases"):
         make(tmp_path / "empty", splits)
 
 

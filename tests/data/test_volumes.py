@@ -295,7 +295,7 @@ def test_codes_beyond_a_byte_are_mapped_too(written: Path) -> None:
 
 def test_unknown_codes_are_refused_with_what_is_possible(written: Path) -> None:
     refusal(written, a_mask(written, [1, 4, 4, 9], np.uint8), "3 voxels", "[4, 9]", "[0, 1, 2]", label=label_map(2, {}))
-    refusal(written, a_mask(written, [3, 5], np.uint8), "1 voxel", "such as 3;", "[0, 1, 5]", label={1: 1, 5: 2})
+    refusal(written, a_mask(written, [3, 5], np.uint8), "1 voxel ", "[3]", "[0, 1, 5]", label={1: 1, 5: 2})
     refusal(written, a_mask(written, [-1], np.int16), "[-1]", label={1: 1})
 
 
