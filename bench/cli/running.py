@@ -326,9 +326,8 @@ def _hand_in(specs: list[RunSpec], place: Any, options: list[str], devices: int,
 
 
 def _one_process_per_device(devices: int) -> None:
-    """Start this very command once per device under torch's own launcher, in place of this process."""
+    """Start this very command once per device, in place of this process."""
     import os
     import sys
 
-    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
-    os.execv(sys.executable, [sys.executable, "-m", *launcher, "-m", "bench.cli", *sys.argv[1:]])
+    os.execv(sys.executable, [sys.executable, "-m", "bench.engines.devices", str(devices), *sys.argv[1:]])
