@@ -19,6 +19,7 @@ from bench.tables.leaderboard_printed import printed_results
 from bench.tables.model import MARKS, Column, Entry, Row, Section, TableModel, select, table
 from bench.tables.paper_forms import render_paper
 from bench.tables.paper_model import VIEWS, PaperTableModel, paper_model
+from bench.tables.words import clean
 
 __all__ = [
     "FORMS", "MARKS", "VIEWS", "Column", "Entry", "PaperTableModel", "Row", "Section", "TableModel",
@@ -44,7 +45,9 @@ def render_table(
     if is_paper(name):
         return render_paper(_paper(results, name, metric, view), form, width=width)
     cells = _cells(results, name, view)
-    return render(table(cells, name, metric or _headline(cells, name)), form, width=width)
+    shown = metric or _headline(cells, name)
+    text = render(table(cells, name, shown), form, width=width)
+    return text + _left_out(select(cells, name), name, shown) if form == "rich" else text
 
 
 def table_as_json(results: Path, name: str = "all", metric: str = "", view: str = "") -> dict[str, Any]:
@@ -83,6 +86,17 @@ def _headline(cells: list[Cell], name: str) -> str:
     """The metric that a table shows unasked: Dice where one of its cells has it, else the first of the first cell's protocol."""
     chosen = select(cells, name)
     return DEFAULT_METRIC if any(DEFAULT_METRIC in cell.scores for cell in chosen) else chosen[0].metrics[0]
+
+
+def _left_out(cells: list[Cell], name: str, metric: str) -> str:
+    """For a person at a terminal: which cells have no such metric, and how to see them; empty where all have it."""
+    lacking = [cell for cell in cells if metric not in cell.scores]
+    if not lacking:
+        return ""
+    tasks = ", ".join(sorted({clean(cell.task) for cell in lacking}))
+    other = clean(next((m for m in lacking[0].metrics if m in lacking[0].scores), ""))
+    next_ = f"bench table {clean(name)} --metric {other}, or " if other else ""
+    return f"Not shown, without {clean(metric)}: {len(lacking)} cells of {tasks}.\nNext:  {next_}bench table {LEADERBOARD}\n"
 
 
 def _paper(results: Path, name: str, metric: str, view: str) -> PaperTableModel:

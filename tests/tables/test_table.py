@@ -365,6 +365,20 @@ def poisoned(word: str) -> TableModel:
 
 
 PLAIN = tags_of(render(table([*seeds([0.1, 0.2]), make_cell(seed=7, config={}, counts={"n_x": 1})]), "html"))
+
+
+def test_a_person_is_told_which_cells_the_shown_metric_leaves_out_and_a_file_is_not(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(make_cell(), make_rows())
+    assert "Not shown" not in render_table(tmp_path)
+    auc = make_cell(task="stoic", metrics=("acc", "auc"), scores={"auc": 0.7}, classes=("yes",), class_scores={})
+    store.write(auc, [])
+    told = render_table(tmp_path)
+    assert "Not shown, without dice: 1 cells of stoic." in told
+    assert "bench table all --metric auc, or bench table leaderboard" in told
+    assert "Not shown" not in render_table(tmp_path, form="md")
+
+
 COMMANDS = tex_commands(render(table(seeds([0.1, 0.2])), "latex"))
 
 
