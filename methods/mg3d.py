@@ -7,9 +7,11 @@ Changes  Without `text_folder` the frozen text encoder is not RadBERT but word v
          @eq11_gate and @released_views are the two other readings. Contrasts and similarities are means. CML and DFA gather
          the features of all devices, as the code does, weighed so that together they have the gradient of one process. SSM
          pairs the patients of one device and MLM averages over its words: all 16 samples on one device, as ours run, 4 on
-         each of the code's four. Masks are drawn per sample; padding is masked. `ref_code` is what the released code would
-         do if it ran, without its stale text cache; its weight decay of 1e-8 is decoupled here. CTRG-Chest is resized
-         trilinearly as CT-RATE is, where the code resizes its slices bicubically and depth to the nearest slice
+         each of the code's four. Masks are drawn per sample; padding is masked. A report that is cut keeps its last mark.
+         `ref_code` is what the released code would do if it ran, without its stale text cache; its weight decay of 1e-8 is
+         decoupled here, its heads start Xavier-uniform (there: normal, 0.02), and the second query of H_S and their pool have
+         a Linear each (there: one). CTRG-Chest is resized trilinearly as CT-RATE is, where the code resizes its slices
+         bicubically and depth to the nearest slice
 Shapes   B volumes, N tokens each (48 at full size), L words, S sentences, W the width, E features of the text encoder
 
 Longer than 250 lines because Tables III and IV and the released code are switches of one loss.
@@ -32,21 +34,22 @@ from bench.nets.intensity import to_network_range
 from bench.nets.swin3d import Merging, Swin3D
 from bench.nets.text_encoder import build_text_encoder, places
 from bench.nets.unet3d import UNet3D
+from bench.nets.visible import rows_at
 from bench.nets.vit3d import init_transformer_
-from methods.parts.alignment import batch_contrast
 from methods.parts.draws import epochs
 from methods.parts.fusion import CrossAttention, FusionStack, all_shown
-from methods.parts.gathered import over_devices
-from methods.parts.heads import AttentionPool, ContrastHead, MeanPool, TokenPool, VolumeDecoder
+from methods.parts.gathered import BatchContrast
+from methods.parts.heads import AttentionPool, ContrastHead, MeanPool, TokenPool, VolumeDecoder, sentence_projection
 from methods.parts.informed import InformedVolume
-from methods.parts.language import ReportTokens, VolumeAndReport, fragment_means, membership, report_of
+from methods.parts.language import ReportTokens, VolumeAndReport, fragment_means, report_of
 from methods.parts.losses import hidden_voxel_error, reconstruction_gap, token_mean
-from methods.parts.masks import random_hidden
+from methods.parts.masks import random_blocks
 from methods.parts.sentence_views import WATCHED, Form, SentenceViews, similarity_gap, watched_similarities
 from methods.parts.views import WholeVolume
 from methods.parts.vision_language import STRIDE, Report, VisionLanguageEncoder
 
 TERMS = ("mim", "mlm", "sfr", "cml", "ssm", "dfa")
+STARTED = ("encoder", "volume_stack", "word_stack", "sentence_views")  # by rules of their own
 LENT = {
     "volume_stack.": "encoder.informed_volume.stack.",
     "informed_image_pool.": "encoder.informed_volume.pool.",
@@ -82,8 +85,8 @@ class MG3DConfig(MethodConfig):
     word_attention: CrossAttention = "proposed"  # Tab. III, in the stack of MLM
     width: int = 768  # released code
     fusion_depth: int = 2  # released code, layers
-    fusion_heads: int = 12  # released code, of self-attention
-    fusion_dropout: float = 0.1  # released code
+    fusion_heads: int = 12  # released config, of self-attention, which its code builds and never calls
+    fusion_dropout: float = 0.1  # released config, as fusion_heads
     mask_padding: bool = True  # ours; released code lets padded words guide
     pool: Literal["mean", "learned"] = "mean"  # Sec. III; released code learns weights for the 48 tokens
     sentence_pool: Literal["attention", "mean"] = "attention"  # Sec. III; released code means the sentences of H_S
@@ -143,16 +146,12 @@ class MG3D(Method):
         check(config)
         self.config, self.intensity, self.wanted = config, sight.intensity, frozenset(config.terms)
         self.encoder = build_towers(config, sight)
+        self._contrast = BatchContrast(config.temperature)
         self._add_fusion()
         self._add_intra()
         self._add_inter()
         for name, part in self.named_children():
-            if name not in (
-                "encoder",
-                "volume_stack",
-                "word_stack",
-                "sentence_views",
-            ):  # these start by rules of their own
+            if name not in STARTED:
                 init_transformer_(part)
         if fuses(config):  # the encoder's file holds it too: retrieval may fuse
             self.encoder.informed_volume = InformedVolume(
@@ -219,10 +218,8 @@ class MG3D(Method):
 
     def hide(self, batch: int, device: torch.device) -> Tensor:
         """(B, 1, D, H, W) bool, True = hidden: whole blocks, the same number in every volume."""
-        blocks, rows = self.config.blocks(), 1 if self.config.shared_mask else batch
-        hidden = random_hidden(rows, math.prod(blocks), self.config.block_ratio, device).view(rows, 1, *blocks)
-        for axis, length in enumerate(self.config.block, start=2):
-            hidden = hidden.repeat_interleave(length, axis)
+        config, rows = self.config, 1 if self.config.shared_mask else batch
+        hidden = random_blocks(rows, config.blocks(), config.block, config.block_ratio, device)
         return hidden.expand(batch, -1, -1, -1, -1)
 
     def restore_words(self, image: Tensor, report: Report, batch: Batch) -> Losses:
@@ -232,21 +229,22 @@ class MG3D(Method):
         transformed = self.mlm_transform(restored)  # (B, L, E)
         losses: Losses = {}
         if "mlm" in self.wanted:
-            place = batch["hidden_place"][..., None].expand(-1, -1, transformed.shape[-1])
-            logits = self.mlm_decoder(transformed.gather(1, place))  # (B, M, vocabulary)
+            logits = self.mlm_decoder(rows_at(transformed, batch["hidden_place"]))  # (B, M, vocabulary)
             losses["mlm"] = token_mean(logits, batch["hidden_word"])
         if "sfr" in self.wanted:
-            found = fragment_means(transformed, report.members)
-            with torch.no_grad():
-                embedded = self.config.sfr_space == "projected"
-                words = batch["words"]
-                original = self.encoder.text.embed(words, places(words)) if embedded else report.frozen
-                target = fragment_means(original, report.members)
-            if self.config.sfr_space == "projected":
-                found, target = self.sfr_project(found), self.sfr_target(target)
-            gap = reconstruction_gap(found, target, report.sentence_shown, self.config.sfr_reduction)
-            losses["sfr"] = self.config.intra_weight * gap
+            losses["sfr"] = self.config.intra_weight * self.rebuild_sentences(transformed, report, batch["words"])
         return losses
+
+    def rebuild_sentences(self, transformed: Tensor, report: Report, words: Tensor) -> Tensor:
+        """L_SFR (Eq. 5 and 6): each sentence's mean of restored features (B, L, E) against that of the whole report."""
+        projected = self.config.sfr_space == "projected"
+        found = fragment_means(transformed, report.members)
+        with torch.no_grad():
+            original = self.encoder.text.embed(words, places(words)) if projected else report.frozen
+            target = fragment_means(original, report.members)
+        if projected:
+            found, target = self.sfr_project(found), self.sfr_target(target)
+        return reconstruction_gap(found, target, report.sentence_shown, self.config.sfr_reduction)
 
     def align(self, image: Tensor, report: Report, batch: Batch) -> Losses:
         """L_CML (Eq. 7 and 8) between a patient's plain and informed features; L_SSM and L_DFA between patients."""
@@ -255,36 +253,41 @@ class MG3D(Method):
             image = self.encoder.as_image(image)
         volume_feature = self.encoder.image_pool(image)  # F_I: (B, W)
         losses: Losses = {}
-        informed_feature = volume_feature
+        side = volume_feature
         if self._informs:
             informed, said = self.volume_stack(image, report.sentences, all_shown(image), report.sentence_shown)
             informed_feature = self.informed_image_pool(informed)
+            side = volume_feature if config.dfa_image == "volume" else informed_feature
             if "cml" in self.wanted:
                 plain = (volume_feature, self.encoder.text_pool(report.sentences, report.sentence_shown))
                 fused = (informed_feature, self.informed_text_pool(said, report.sentence_shown))
                 losses["cml"] = config.intra_weight * self.contrast_modalities(plain, fused)
         if self.wanted & {"ssm", "dfa"}:
             views = self.sentence_views(report.sentences, report.sentence_shown, image, volume_feature)  # H_S
-            if "ssm" in self.wanted:
-                seen, said = self.ssm_project(views), self.separate_sentences(batch)
-                losses["ssm"] = config.inter_weight * self.match_similarities(seen, said, report.sentence_shown)
-                losses |= watched_similarities(seen, said, report.sentence_shown)
-            if "dfa" in self.wanted:
-                side = volume_feature if config.dfa_image == "volume" else informed_feature
-                gathered = self.views_pool(views, report.sentence_shown)
-                losses["dfa"] = config.inter_weight * self.agree(gathered, side)
+            losses |= self.compare_patients(views, side, report.sentence_shown, batch)
+        return losses
+
+    def compare_patients(self, views: Tensor, side: Tensor, shown: Tensor, batch: Batch) -> Losses:
+        """L_SSM and L_DFA of sentence-specific features (B, S, W), the latter with one feature of each volume (B, W)."""
+        losses: Losses = {}
+        if "ssm" in self.wanted:
+            seen, said = self.ssm_project(views), self.separate_sentences(batch)
+            losses["ssm"] = self.config.inter_weight * self.match_similarities(seen, said, shown)
+            losses |= watched_similarities(seen, said, shown)
+        if "dfa" in self.wanted:
+            losses["dfa"] = self.config.inter_weight * self.agree(self.views_pool(views, shown), side)
         return losses
 
     def contrast_modalities(self, plain: tuple[Tensor, Tensor], fused: tuple[Tensor, Tensor]) -> Tensor:
         """L_CML: F_I against every patient's informed volume (Eq. 7), F_T against every informed report (Eq. 8)."""
         if self.config.cml == "joined":
             left, right = (head(torch.cat(pair, -1)) for head, pair in zip(self.cml_heads, (plain, fused), strict=True))
-            return self._both_ways(left, right)
+            return self._contrast.both_ways(left, right)
         anchors = [self.encoder.image_head(plain[0]), self.encoder.text_head(plain[1])]
         candidates = [head(x) for head, x in zip(self.cml_heads, fused, strict=True)]
-        contrast = self._both_ways if self.config.cml_symmetric else self._one_way
+        contrast = self._contrast.both_ways if self.config.cml_symmetric else self._contrast.one_way
         total = contrast(anchors[0], candidates[0]) + contrast(anchors[1], candidates[1])
-        return total + self._both_ways(*anchors) if self.config.cml_direct else total
+        return total + self._contrast.both_ways(*anchors) if self.config.cml_direct else total
 
     def match_similarities(self, seen: Tensor, said: Tensor, shown: Tensor) -> Tensor:
         """L_SSM (Eq. 12): cosines between two patients' sentences, as seen in their volumes and as the text encoder has them."""
@@ -296,30 +299,14 @@ class MG3D(Method):
             reduction=self.config.ssm_reduction,
         )
 
-    @torch.no_grad()
     def separate_sentences(self, batch: Batch) -> Tensor:
         """Frozen features of every sentence encoded alone, (B, S, E)."""
-        text, words, group = self.encoder.text, batch["apart_words"], batch["apart_group"]
-        if self.config.ssm_text == "embedding":
-            features = text.embed(words, batch["apart_position"])
-        else:
-            features = text(words, group, batch["apart_position"])
-            framing = (words == text.tokeniser.start) | (words == text.tokeniser.end)
-            group = group.masked_fill(framing, 0)
-        return fragment_means(features, membership(group, self.config.text_sentences))
+        words, group, position = (batch[f"apart_{name}"] for name in ("words", "group", "position"))
+        return self.encoder.alone(words, group, position, embedded=self.config.ssm_text == "embedding")
 
     def agree(self, views: Tensor, side: Tensor) -> Tensor:
         """L_DFA (Eq. 13): what a patient's sentences see in the volume against every patient's volume, both ways."""
-        return self._both_ways(self.dfa_heads[0](views), self.dfa_heads[1](side))
-
-    def _one_way(self, anchors: Tensor, candidates: Tensor) -> Tensor:
-        return over_devices(self._contrast, anchors, candidates)
-
-    def _both_ways(self, left: Tensor, right: Tensor) -> Tensor:
-        return over_devices(lambda x, y: (self._contrast(x, y) + self._contrast(y, x)) / 2, left, right)
-
-    def _contrast(self, anchors: Tensor, candidates: Tensor) -> Tensor:
-        return batch_contrast(anchors, candidates, temperature=self.config.temperature)
+        return self._contrast.both_ways(self.dfa_heads[0](views), self.dfa_heads[1](side))
 
     @property
     def _informs(self) -> bool:
@@ -361,8 +348,7 @@ class MG3D(Method):
         if "mlm" in self.wanted:
             self.mlm_decoder = nn.Linear(text.width, text.vocabulary)
         if "sfr" in self.wanted and config.sfr_space == "projected":
-            normed = nn.LayerNorm(128, elementwise_affine=False)
-            self.sfr_project = nn.Sequential(nn.Linear(text.width, 128), normed, nn.GELU(), nn.Linear(128, 8))
+            self.sfr_project = sentence_projection(text.width, 128, 8)
             self.sfr_target = nn.Sequential(nn.Linear(text.width, 384), nn.ReLU(), nn.Linear(384, 8))
         if self._informs:
             self.informed_image_pool = TokenPool(width, learned_tokens(config))
@@ -376,20 +362,18 @@ class MG3D(Method):
         if self.wanted & {"ssm", "dfa"}:
             self.sentence_views = SentenceViews(width, config.sentence_views, centred=config.centred)
         if "ssm" in self.wanted:
-            self.ssm_project = _ssm_head(config.ssm_head, width)
+            self.ssm_project = ssm_head(config.ssm_head, width)
         if "dfa" in self.wanted:
             pool = AttentionPool if config.sentence_pool == "attention" else MeanPool
             self.views_pool = pool(width)
             self.dfa_heads = nn.ModuleList(ContrastHead(width, width) for _ in range(2))
 
 
-def _ssm_head(kind: str, width: int) -> nn.Module:
+def ssm_head(kind: str, width: int) -> nn.Module:
+    """What H_S passes before its cosines are taken (Eq. 12: nothing); `released` is the code's, `linear` its last width alone."""
     if kind == "none":
         return nn.Identity()
-    if kind == "linear":
-        return nn.Linear(width, 128)
-    normed = nn.LayerNorm(384, elementwise_affine=False)
-    return nn.Sequential(nn.Linear(width, 384), normed, nn.GELU(), nn.Linear(384, 128), nn.Tanh())
+    return nn.Linear(width, 128) if kind == "linear" else sentence_projection(width, 384, 128).append(nn.Tanh())
 
 
 def check(config: MG3DConfig) -> None:

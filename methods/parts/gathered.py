@@ -8,11 +8,32 @@ Shapes   b samples here, B on all devices, F features
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from methods.parts.alignment import batch_contrast
+
 Contrast = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class BatchContrast:
+    """`batch_contrast` over the samples of all devices, from one's own (b, F) of each side; cosines over `temperature`."""
+
+    temperature: float
+
+    def one_way(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+        """Each anchor is to find its own among all candidates."""
+        return over_devices(self._whole, anchors, candidates)
+
+    def both_ways(self, left: Tensor, right: Tensor) -> Tensor:
+        """The mean of each side among the other's."""
+        return over_devices(lambda x, y: (self._whole(x, y) + self._whole(y, x)) / 2, left, right)
+
+    def _whole(self, anchors: Tensor, candidates: Tensor) -> Tensor:
+        return batch_contrast(anchors, candidates, temperature=self.temperature)
 
 
 def over_devices(contrast: Contrast, left: Tensor, right: Tensor) -> Tensor:

@@ -80,6 +80,15 @@ class ContrastHead(nn.Module):
         return self.project(self.norm(x))
 
 
+def sentence_projection(width: int, inner: int, out: int) -> nn.Sequential:
+    """(B, S, W) -> (B, S, out): Linear, a norm of each sentence without weights, GELU, Linear.
+
+    MG-3D's released code norms by a BatchNorm1d that it feeds (1, S, inner), which norms every sentence by itself.
+    """
+    normed = nn.LayerNorm(inner, elementwise_affine=False)
+    return nn.Sequential(nn.Linear(width, inner), normed, nn.GELU(), nn.Linear(inner, out))
+
+
 class VolumeDecoder(nn.Module):
     """Tokens of a coarse grid (B, T, W), row-major, back to voxels (B, C, 32 D, 32 H, 32 W).
 

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from bench.contracts.cards import Shape3
+
 
 def kept_count(tokens: int, hidden_ratio: float) -> int:
     """Patches left visible: floor(tokens * (1 - hidden_ratio)), the rule of He et al.'s and MiM's released code.
@@ -24,3 +26,14 @@ def random_hidden(batch: int, tokens: int, hidden_ratio: float, device: torch.de
     """
     rank = torch.rand(batch, tokens, device=device).argsort(1).argsort(1)
     return rank >= kept_count(tokens, hidden_ratio)
+
+
+def random_blocks(batch: int, blocks: Shape3, block: Shape3, hidden_ratio: float, device: torch.device | str) -> Tensor:
+    """Uniformly random hidden blocks of `block` voxels, as voxels (B, 1, D, H, W) bool; `blocks` counts them per axis.
+
+    The same count in every volume and the same draws as `random_hidden`, row-major.
+    """
+    hidden = random_hidden(batch, math.prod(blocks), hidden_ratio, device).view(batch, 1, *blocks)
+    for axis, length in enumerate(block, start=2):
+        hidden = hidden.repeat_interleave(length, axis)
+    return hidden

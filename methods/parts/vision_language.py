@@ -103,6 +103,20 @@ class VisionLanguageEncoder(Encoder):
         sentences = fragment_means(projected, members)
         return Report(frozen, projected, sentences, self.shown(words), members.sum(-1) > 0, members)
 
+    @torch.no_grad()
+    def alone(self, words: Tensor, group: Tensor, position: Tensor, *, embedded: bool = False) -> Tensor:
+        """Frozen features of fragments that are packed behind each other, each as if encoded alone: (B, S, E).
+
+        Ids, fragment numbers (0: padding) and places (B, L + 2 S) as `ReportTokens` packs them. A fragment is the mean of
+        its tokens without start and end; `embedded` stops at the embedding layer and counts these two as well, as MG-3D's
+        released code does.
+        """
+        if embedded:
+            return fragment_means(self.text.embed(words, position), membership(group, self.sentences))
+        framing = (words == self.text.tokeniser.start) | (words == self.text.tokeniser.end)
+        features = self.text(words, group, position)
+        return fragment_means(features, membership(group.masked_fill(framing, 0), self.sentences))
+
     def image_vector(self, volume: Tensor) -> Tensor:
         return self.image_head(self.image_pool(self.look(volume)))
 

@@ -16,8 +16,10 @@ from bench.contracts.cards import Intensity, Shape3, Sight
 from bench.contracts.errors import DataMissing
 from methods.parts.decoders import TokenDecoder
 from methods.parts.draws import epochs
+from methods.parts.gathered import BatchContrast
+from methods.parts.heads import sentence_projection
 from methods.parts.losses import mean_over_hidden, normalise_tokens
-from methods.parts.masks import kept_count, random_hidden
+from methods.parts.masks import kept_count, random_blocks, random_hidden
 from methods.parts.views import OneCrop
 
 
@@ -75,6 +77,34 @@ def test_every_patch_is_hidden_equally_often() -> None:
     torch.manual_seed(0)
     share = random_hidden(4000, 12, 0.75, "cpu").float().mean(0)
     torch.testing.assert_close(share, torch.full((12,), 0.75), atol=0.04, rtol=0)
+
+
+def test_hidden_blocks_are_hidden_tokens_grown_to_their_voxels() -> None:
+    torch.manual_seed(1)
+    hidden = random_blocks(2, (2, 3, 1), (4, 2, 3), 0.5, "cpu")
+    assert hidden.shape == (2, 1, 8, 6, 3)
+    torch.manual_seed(1)
+    tokens = random_hidden(2, 6, 0.5, "cpu").view(2, 2, 3, 1)
+    for b, i, j, k in np.ndindex(2, 8, 6, 3):
+        assert hidden[b, 0, i, j, k] == tokens[b, i // 4, j // 2, k // 3]
+
+
+def test_a_contrast_both_ways_is_the_mean_of_one_way_and_the_other() -> None:
+    torch.manual_seed(0)
+    left, right, contrast = torch.randn(4, 6), torch.randn(4, 6), BatchContrast(0.1)
+    scores = nn.functional.cosine_similarity(left[:, None], right[None], dim=-1) / 0.1
+    ways = [float((s.logsumexp(1) - s.diagonal()).mean()) for s in (scores, scores.T)]
+    assert float(contrast.one_way(left, right)) == pytest.approx(ways[0], rel=1e-5)
+    assert float(contrast.both_ways(left, right)) == pytest.approx(sum(ways) / 2, rel=1e-5)
+
+
+def test_a_sentence_is_normed_by_itself_before_it_is_projected() -> None:
+    torch.manual_seed(0)
+    project = sentence_projection(6, 5, 3)
+    sentences = torch.randn(1, 7, 6)
+    inner = project[0](sentences)
+    released = nn.functional.batch_norm(inner, None, None, training=True)  # a BatchNorm1d fed (1, S, inner)
+    torch.testing.assert_close(project(sentences), project[3](nn.functional.gelu(released)))
 
 
 def test_normalised_tokens_have_mean_zero_and_unit_unbiased_variance() -> None:
