@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, INK, "#8C564B", "#6A51A3", "#5A7D2A")
+MARKERS = "osD^vP"  # for curves of one method, which share a colour
 LONGEST_LABEL = 64
 TICK_PT, ROW_PT = 18, 9  # from the axis to the first line of counts, and from line to line
 CORE = ("ar", "spad", "mim", "mg3d")
@@ -111,9 +112,9 @@ def draw_ratios(found: RatioCurves, out: Path) -> Path:
         panel = figure.add_subplot()
         for at, curve in enumerate(measured):
             shift = 1 + 0.018 * (at - (len(measured) - 1) / 2)
-            _draw_measured(panel, curve, shades[curve.key], shift, told=not crowded)
-        for curve in named:
-            _draw_printed(panel, curve, shades[curve.key])
+            _draw_measured(panel, curve, shades[curve.key], shift, _marker(measured, at), told=not crowded)
+        for at, curve in enumerate(named):
+            _draw_printed(panel, curve, shades[curve.key], _marker(named, at))
         for at, curve in enumerate(others):
             line = [point.mean for point in curve.points]
             label = f"{len(others)} other printed rows" if at == 0 else None
@@ -126,6 +127,11 @@ def draw_ratios(found: RatioCurves, out: Path) -> Path:
         figure.legend(loc="outside right upper", fontsize=8)
         save(figure, out)
     return out
+
+
+def _marker(curves: Sequence[Curve], at: int) -> str:
+    """A marker that no earlier curve of the same method has."""
+    return MARKERS[sum(curve.key == curves[at].key for curve in curves[:at]) % len(MARKERS)]
 
 
 def _measured(boards: Sequence[Board], metric: str, columns: CaseColumns) -> list[Curve]:
@@ -194,12 +200,12 @@ def _one_task(asked: str, known: Sequence[str]) -> str:
     raise SpecError(f"No result on '{asked}'. {nearest(asked, possible)}{told}", case=asked)
 
 
-def _draw_measured(panel: Axes, curve: Curve, colour: str, shift: float, *, told: bool) -> None:
+def _draw_measured(panel: Axes, curve: Curve, colour: str, shift: float, marker: str, *, told: bool) -> None:
     """`told` True leaves runs and n to the axis, else they stand in the legend."""
     ratios = [point.ratio * shift for point in curve.points]
     means = [point.mean for point in curve.points]
     label = curve.label if told else f"{curve.label}: {_counts(curve.points)}"
-    panel.plot(ratios, means, color=colour, linewidth=1.8, marker="o", markersize=5.5, label=label, zorder=4)
+    panel.plot(ratios, means, color=colour, linewidth=1.8, marker=marker, markersize=5.5, label=label, zorder=4)
     for x, point in zip(ratios, curve.points, strict=True):
         if not math.isnan(point.low):
             panel.vlines(x, point.low, point.high, color=colour, linewidth=1.3, zorder=3)
@@ -226,10 +232,10 @@ def _counts(points: Sequence[Point]) -> str:
     return f"{words[0]} run{'' if words[0] == '1' else 's'}, n = {words[1]}"
 
 
-def _draw_printed(panel: Axes, curve: Curve, colour: str) -> None:
+def _draw_printed(panel: Axes, curve: Curve, colour: str, marker: str) -> None:
     panel.plot(
         [point.ratio for point in curve.points], [point.mean for point in curve.points], color=colour, linewidth=1.1,
-        linestyle=(0, (4, 2)), marker="o", markersize=5, markerfacecolor="white", label=curve.label, zorder=2,
+        linestyle=(0, (4, 2)), marker=marker, markersize=5, markerfacecolor="white", label=curve.label, zorder=2,
     )  # fmt: skip
 
 

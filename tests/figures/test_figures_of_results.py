@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from bench.case_columns import CaseColumns, read_columns
@@ -178,6 +179,21 @@ def test_hostile_words_are_drawn_as_they_are(tmp_path: Path) -> None:
     svg = draw_ratios(found, tmp_path / "ratios.svg").read_text()
     assert "<script" not in svg and "&lt;script&gt;" in svg
     ElementTree.fromstring(svg)
+
+
+def test_two_curves_of_one_method_share_a_colour_and_no_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: dict[str, tuple[str, str]] = {}
+
+    def keep(figure: Figure, out: Path) -> None:
+        looks.update({str(one.get_label()): (one.get_color(), one.get_marker()) for one in figure.axes[0].get_lines()})
+
+    monkeypatch.setattr("bench.figures.ratios.save", keep)
+    draw_ratios(ratio_curves(*read(small_store(tmp_path / "results")), PRINTED, "btcv", "dice"), tmp_path / "btcv.png")
+    (small,) = [look for label, look in looks.items() if "mim-1k, printed, mim:IV" in label and label.startswith("MiM")]
+    (large,) = [
+        look for label, look in looks.items() if "mim-10k, printed, mim:IV" in label and label.startswith("MiM")
+    ]
+    assert small[0] == large[0] and small[1] != large[1]
 
 
 def test_a_figure_in_no_known_format_is_refused(tmp_path: Path) -> None:
