@@ -120,7 +120,6 @@ SMALL = MAE3DConfig(
     decoder_width=96,  # ours
     decoder_depth=2,  # ours
     decoder_heads=3,  # ours
-    precision="bf16",  # ours
     workers=0,  # ours
     checkpoint_every=100,  # ours
 )
