@@ -11,8 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.contracts.cards import PRESETS, CorpusCard, Intensity, MethodCard, Sight, TaskCard, phases
+from bench.contracts.cards import (
+    PRESETS,
+    CorpusCard,
+    Intensity,
+    MethodCard,
+    Protocol,
+    Sight,
+    SplitRule,
+    TaskCard,
+    phases,
+)
 from bench.contracts.errors import SpecError, nearest
+from bench.data.splits import lists
 from bench.keys import plain
 
 SORTS = {"methods": registry.METHODS, "tasks": registry.TASKS, "corpora": registry.CORPORA}
@@ -109,8 +120,37 @@ def show_task(name: str, card: TaskCard) -> dict[str, Any]:
         "page": card.page,
         "citation": card.citation,
         "tree": card.files.tree(),
-        "protocols": {key: plain(dataclasses.asdict(protocol)) for key, protocol in card.protocols.items()},
+        "protocols": {key: _protocol(protocol) for key, protocol in card.protocols.items()},
     }
+
+
+def _protocol(protocol: Protocol) -> dict[str, Any]:
+    """A protocol's values, what a reader asks for first at the top: how many cases each part has, sight, metrics, recipe."""
+    values = plain(dataclasses.asdict(protocol))
+    values["listed"] = _listed(protocol.split)
+    values["files"] = protocol.files.tree() if protocol.files else ""
+    first = (
+        "listed",
+        "label_ratios",
+        "spacing_mm",
+        "patch_voxels",
+        "intensity",
+        "metrics",
+        "recipe",
+        "inference",
+        "split",
+    )
+    return {key: values[key] for key in (*first, *(key for key in values if key not in first))}
+
+
+def _listed(rule: SplitRule) -> dict[str, int | str]:
+    """Cases, or groups of them, in each part of fold 0, as far as lists of ours tell; a dataset's own tables are not asked."""
+    try:
+        parts = lists(rule, registry.splits_folder())
+    except SpecError:
+        return {"train": "told by the owners' tables"}
+    val = "chosen on test" if parts.selects_on_test else len(parts.val)
+    return {"train": len(parts.train), "val": val, "test": len(parts.test), "of": f"{rule.unit}s"}
 
 
 def show_corpus(name: str, card: CorpusCard) -> dict[str, Any]:

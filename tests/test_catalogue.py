@@ -83,6 +83,28 @@ def test_a_person_sees_the_sets_of_a_corpus_line_by_line() -> None:
     assert ["btcv", "24", "RawData, BTCV"] in lines and "\nnotes\n- " in told
 
 
+def test_a_protocol_begins_with_its_cases_sight_and_metrics() -> None:
+    protocols = bench("show", "luna16", "--json").value["protocols"]
+    assert list(protocols["bench"])[:4] == ["listed", "label_ratios", "spacing_mm", "patch_voxels"]
+    assert protocols["bench"]["listed"] == {"train": 534, "val": 89, "test": 265, "of": "groups"}
+    assert bench("show", "btcv", "--json").value["protocols"]["mim"]["listed"]["val"] == "chosen on test"
+    assert "candidates.csv" in protocols["mg3d"]["files"] and protocols["bench"]["files"] == ""
+    lists = [p["listed"] for name in TASKS for p in bench("show", name, "--json").value["protocols"].values()]
+    assert all(one["train"] == "told by the owners' tables" or one["test"] > 0 for one in lists)
+
+
+def test_settings_of_what_no_protocol_does_are_not_shown_to_a_person() -> None:
+    shown = bench("show", "msd04").out
+    assert "recipe.rotate_degrees" in shown and "recipe.elastic" not in shown and "recipe.gamma" not in shown
+    assert "recipe.gamma" in bench("show", "btcv").out  # SPAD's protocol does it
+
+
+def test_a_methods_variants_and_counts_are_a_line_each() -> None:
+    lines = bench("show", "mim").out.splitlines()
+    assert any("variants.lora_r4.lora_rank" in line for line in lines)
+    assert any("parameters.encoder" in line and "33,891,600" in line for line in lines)
+
+
 def test_what_is_not_there_is_told_with_the_nearest_name(tmp_path: Path) -> None:
     assert "Did you mean 'btcv'" in bench("show", "btvc", "--json").error["message"]
     assert "Did you mean 'small'" in bench("show", "mim", "--preset", "smal", "--json").error["message"]

@@ -47,7 +47,7 @@ def show(
         print_json(found)
         return
     plain = {key: value for key, value in found.items() if key not in APART}
-    shown = _lines_of(plain) if "schema" in found else plain
+    shown = _lines_of(plain) if "schema" in found or found["kind"] == "method" else plain
     print_table(str(found.get("title", name)), ("", ""), [(key, _shown(value)) for key, value in shown.items()])
     _show_protocols(name, found.get("protocols", {}))
     _show_members(found.get("members", ()))
@@ -85,7 +85,7 @@ def _show_protocols(name: str, protocols: Mapping[str, Mapping[str, Any]]) -> No
     values = {key: _lines_of(protocol) for key, protocol in protocols.items()}
     lines = list(dict.fromkeys(line for of_one in values.values() for line in of_one if line != "notes"))
     rows = [(line, *(of_one.get(line) for of_one in values.values())) for line in lines]
-    set_somewhere = [row for row in rows if any(value not in NOTHING for value in row[1:])]
+    set_somewhere = [row for row in _without_unused(rows) if any(value not in NOTHING for value in row[1:])]
     print_table(
         f"\nprotocols (what is 0, no or empty in all of them is left out: bench show {name} --json)",
         ("", *protocols),
@@ -93,6 +93,13 @@ def _show_protocols(name: str, protocols: Mapping[str, Mapping[str, Any]]) -> No
     )
     for key, protocol in protocols.items():
         _show_notes(f"notes on {key}", protocol["notes"])
+
+
+def _without_unused(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The lines of a table without the settings of a change that every protocol makes with probability 0."""
+    odds = [(str(row[0]), any(row[1:])) for row in rows if str(row[0]).endswith("_probability")]
+    unused = tuple(name.removesuffix("probability") for name, ever in odds if not ever)
+    return [row for row in rows if not f"{row[0]}_".startswith(unused)]
 
 
 def _lines_of(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
