@@ -36,12 +36,15 @@ class JobLine:
         return {**dataclasses.asdict(self), "forecast": dataclasses.asdict(self.forecast)}
 
 
-def make_plan(specs: Sequence[RunSpec], place: Any) -> list[JobLine]:
-    """The jobs of some specs in the order they would run; nothing is trained, phantoms are written where asked for."""
+def make_plan(specs: Sequence[RunSpec], place: Any, told: Sequence[str] = ()) -> list[JobLine]:
+    """The jobs of some specs in the order they would run; nothing is trained, phantoms are written where asked for.
+
+    `told` says of each spec what its own jobs are called by besides, where their words do not tell them apart.
+    """
     from bench.run import resolve_at
 
     jobs: dict[str, JobLine] = {}
-    for spec in specs:
+    for spec, more in zip(specs, told or [""] * len(specs), strict=True):
         chain = resolve_at(spec, place)
         for room, key in chain.keys.items():
             if room in ("predict", "score") or key in jobs:
@@ -49,8 +52,8 @@ def make_plan(specs: Sequence[RunSpec], place: Any) -> list[JobLine]:
             folder = place.folder(room.partition(":")[0], key)
             begun = (folder / "log.jsonl").exists()
             state = "done" if (folder / "trained.json").exists() else "started" if begun else "to do"
-            jobs[key] = JobLine(room, _what(chain, room), key, state, forecast(chain, room, state, place))
-        jobs[chain.key] = _cell_line(chain, place)
+            jobs[key] = JobLine(room, _what(chain, room, more), key, state, forecast(chain, room, state, place))
+        jobs[chain.key] = _cell_line(chain, place, more)
     return list(jobs.values())
 
 
@@ -89,21 +92,25 @@ def _at(name: str, part: str) -> str:
     return f"{name}@{part}" if part else name
 
 
-def _cell_line(chain: Chain, place: Any) -> JobLine:
+def _cell_line(chain: Chain, place: Any, more: str) -> JobLine:
     from bench.store import Store
 
     state = "done" if Store(place.results).find(chain.key) else "to do"
     return JobLine(
-        "predict, score", _what(chain, "score"), chain.key, state, Forecast(None, None, None, "after fine-tuning")
+        "predict, score", _what(chain, "score", more), chain.key, state, Forecast(None, None, None, "after fine-tuning")
     )
 
 
-def _what(chain: Chain, room: str) -> str:
+def _what(chain: Chain, room: str, more: str) -> str:
+    """A pre-training is many cells', so of it its controls are told alone."""
     spec = chain.words.spec
     method = _at(spec.method, spec.variant)
     if room.startswith("pretrain"):
-        return f"{method} {spec.preset} on {_pool(chain)}"
-    return f"{method} {spec.preset} {_at(spec.task, spec.target)} {spec.protocol} r{spec.ratio:g} s{spec.seed}"
+        config = chain.blueprint.phases[room.partition(":")[2]]
+        controls = [name.replace("_", " ") for name in ("shuffled_voxels", "white_noise") if getattr(config, name)]
+        return ", ".join([f"{method} {spec.preset} on {_pool(chain)}", *controls])
+    words = f"{method} {spec.preset} {_at(spec.task, spec.target)} {spec.protocol} r{spec.ratio:g} s{spec.seed}"
+    return f"{words}, {more}" if more else words
 
 
 def _pool(chain: Chain) -> str:

@@ -179,8 +179,9 @@ def possible(everything: Sequence[Arm], place: Place) -> tuple[list[Arm], list[s
 
 
 def forecast_of(kept: Sequence[Arm], place: Place) -> tuple[list[JobLine], float]:
-    """The jobs that are left to do and the hours they are forecast to take together."""
-    jobs = [job for job in make_plan([arm.spec for arm in kept], place) if job.state != "done"]
+    """The jobs that are left to do, each with how its run starts and learns, and the hours they may take together."""
+    plan = make_plan([arm.spec for arm in kept], place, [f"{arm.start}, {arm.way}" for arm in kept])
+    jobs = [job for job in plan if job.state != "done"]
     return jobs, math.fsum(job.forecast.hours or 0.0 for job in jobs)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
@@ -17,7 +18,19 @@ from bench.contracts.errors import SpecError
 from bench.figures.courses import draw_courses
 from bench.run import Place
 from bench.store import Store
-from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, courses, possible, report, rows_of, write_report
+from bench.study import (
+    HIPPOCAMPUS,
+    SIZES,
+    STARTS,
+    WAYS,
+    arms,
+    courses,
+    forecast_of,
+    possible,
+    report,
+    rows_of,
+    write_report,
+)
 from bench.train.hardware import Hardware
 from tests.cells import make_cell
 from tests.command_line import bench
@@ -148,6 +161,26 @@ def test_the_course_of_each_run_is_read_from_its_log_and_drawn(tmp_path: Path, m
         assert draw_courses(found, tmp_path / f"short{suffix}").stat().st_size > 1_000
     drawn = (tmp_path / "short.svg").read_text()
     assert all(word in drawn for word in ("mae3d", "shuffled voxels", "linear probe", "10% of labels"))
+
+
+def test_no_two_lines_of_a_forecast_are_alike(tmp_path: Path) -> None:
+    kept = [
+        replace(arm, spec=replace(arm.spec, preset="tiny", phantom=True, partial=False))
+        for arm in arms("short", ["mae3d"])
+        if arm.pool.name == HIPPOCAMPUS.name
+    ]
+    lines = [(job.room, job.what) for job in forecast_of(kept, place(tmp_path))[0]]
+    assert len(set(lines)) == len(lines) == 2 * 6 + 2  # six runs, and volumes as they are or shuffled
+    assert ("finetune", "mae3d tiny msd04 bench r0.1 s0, pre-trained, linear probe") in lines
+    assert ("pretrain:pretrain", "mae3d tiny on own (msd04), shuffled voxels") in lines
+
+
+def test_a_study_says_that_phantoms_are_drawn_before_its_forecast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(study, "possible", lambda asked, _: ([], []))
+    told = bench("study", "--method", "mae3d", "--forecast", "--results", tmp_path)
+    assert told.out.startswith("Finding the data of 12 runs; phantoms that are not there yet are drawn first.\n")
 
 
 @pytest.mark.slow

@@ -53,7 +53,13 @@ def study(
     methods = (
         s.trainable_methods() if method == "all" else [registry.known(registry.METHODS, m) for m in method.split(",")]
     )
-    kept, refused = s.possible(s.arms(size, methods, root=root), place)
+    asked = s.arms(size, methods, root=root)
+    if not report:
+        print(
+            f"Finding the data of {how_many(len(asked), 'run')}; phantoms that are not there yet are drawn first.",
+            flush=True,
+        )
+    kept, refused = s.possible(asked, place)
     if not report:
         if not _agreed(kept, refused, place, forecast, yes):
             return
