@@ -49,6 +49,7 @@ def draw_courses(courses: Sequence[Course], out: Path) -> Path:
             line[0].set_ylabel(shows, fontsize=8)
         for panel, method in zip(panels[0], methods, strict=True):
             panel.set_title(method, loc="left", fontweight="bold")
+        figure.align_ylabels(panels[:, 0])
         for panel in panels[-1]:
             panel.set_xlabel("updates of fine-tuning")
         handles = [Line2D([], [], label=start, **_look(start)) for start in COLOURS if start in starts]
