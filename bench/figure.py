@@ -98,7 +98,9 @@ def _draw_losses(panel: Axes, name: str, lines: Sequence[dict[str, Any]]) -> Non
         panel.yaxis.set_minor_formatter(lambda value, _: "")
     panel.set_title(name or "training", loc="left", fontweight="bold")
     panel.set_ylabel("loss")
-    panel.legend(loc="best", fontsize=8)
+    panel.legend(
+        loc="best", fontsize=8, frameon=True, framealpha=0.85, edgecolor="none"
+    )  # readable where it lies on a line
 
 
 def _draw_evaluations(panel: Axes, lines: Sequence[dict[str, Any]]) -> None:
