@@ -13,6 +13,8 @@ Changes  `full` walks the tokens of image 1, then those of image 2, as the paper
          are 213k to 281k, by how many volumes are shallow. `no_patch_sequences` (of which no code exists) shows one crop of
          any image as it is
 Shapes   B sequences of four slabs, N image tokens of V voxels, P of them the prefix, C the width
+
+Longer than 250 lines because the rows of Table 4 and the released code's order and mean are settings of one loss.
 """
 
 from __future__ import annotations

@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.contracts.cards import Shape3, Sight
-from bench.contracts.errors import EncoderMismatch, SpecError
+from bench.contracts.errors import SpecError
 from bench.contracts.method import Adopted, Encoder, Features
-from bench.nets.eva02 import Eva02Block, is_eva02, renamed_eva02
+from bench.nets.eva02 import Eva02Block, is_eva02
+from bench.nets.inflated_eva02 import inflated_eva02
 from bench.nets.patches import as_map, as_tokens
 from bench.nets.rope import rotary_tables
 from bench.nets.spad import (
@@ -29,7 +30,6 @@ from bench.nets.spad import (
     along_first,
     depth_back,
     depth_first,
-    inflate,
     pool_depth,
     resample_grid,
     spread_channels,
@@ -98,39 +98,16 @@ class SpadViT(Encoder):
     def adopt_eva02(self, weights: Mapping[str, Tensor], *, cls_row: int = 0) -> dict[str, Tensor]:
         """Take over EVA-02-B's released weights (App. B); returns those that have no place here, by our names.
 
-        The 2-D patch kernel goes bicubically to this patch and is spread along depth; the position table is repeated over
-        depth and brought to ours by area; the class token takes the row of its own position (`cls_row` 0; the released
-        code takes the first patch's, 1). Raises EncoderMismatch for other sizes.
+        The class token takes the row of its own position (`cls_row` 0; the released code takes the first patch's, 1).
+        Raises EncoderMismatch for other sizes.
         """
-        converted, rest = converted_eva02(weights, self, cls_row)
+        converted, rest = self._from_eva02(weights, cls_row)
         Encoder.adopt(self, converted)
         return rest
 
-
-def converted_eva02(
-    weights: Mapping[str, Tensor], encoder: SpadViT, cls_row: int
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """EVA-02 weights in the shapes of a SPAD-ViT that sees three channels, and what is left over."""
-    found = {name: value.float() for name, value in renamed_eva02(weights).items()}
-    missing = [name for name in ("pos_embed", "cls_token", "patch_embed.proj.weight") if name not in found]
-    if missing or found["cls_token"].numel() != encoder.width:
-        raise EncoderMismatch(
-            f"EVA-02 weights of width {encoder.width} are asked for; found {'no ' + missing[0] if missing else 'another width'}.",
-            remedy="Give EVA-02-B (eva02_B_pt_in21k_p14, or timm's eva02_base_patch14_224.mim_in22k).",
-        )
-    kernel = F.interpolate(
-        found.pop("patch_embed.proj.weight"), (encoder.patch,) * 2, mode="bicubic", align_corners=False
-    )
-    rows = found.pop("pos_embed")[0]  # (1 + 16 * 16, W), the class token's first
-    side = round((len(rows) - 1) ** 0.5)
-    plane = rows[1:].T.reshape(-1, 1, side, side).expand(-1, encoder.positions.shape[1], -1, -1)
-    d, h, w = encoder.positions.shape[1:]
-    found["positions"] = resample_grid(plane, (d, h, w))
-    found["cls_token"] = found["cls_token"].flatten() + rows[cls_row]
-    found["embed.weight"] = inflate(kernel, encoder.patch)
-    found["embed.bias"] = found.pop("patch_embed.proj.bias")
-    rest = {"mask_token": found.pop("mask_token").flatten()} if "mask_token" in found else {}
-    return found, rest
+    def _from_eva02(self, weights: Mapping[str, Tensor], cls_row: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        d, h, w = self.positions.shape[1:]
+        return inflated_eva02(weights, width=self.width, patch=self.patch, table=(d, h, w), cls_row=cls_row)
 
 
 class AdaptedSpadViT(SpadViT):
@@ -247,7 +224,7 @@ class AdaptedSpadViT(SpadViT):
         """As every encoder; a file of EVA-02-B is brought to our names and shapes first, and brings the epsilon of its norms."""
         if not is_eva02(weights):
             return super().adopt(weights, declared=declared)
-        adopted = super().adopt(converted_eva02(weights, self, self.eva02_class_row)[0], declared=True)
+        adopted = super().adopt(self._from_eva02(weights, self.eva02_class_row)[0], declared=True)
         self.keep_eps(torch.tensor(self.eva02_eps, device=self.cls_token.device))
         return adopted
 

@@ -6,13 +6,15 @@ training killed anywhere and started again ends, on a CPU, with the same bits as
 
 Undefined losses or gradients leave an update out, as if the step had not been: weights, momenta, buffers and average
 stay, only the step number goes on. The fourth such step in a row stops the training.
+
+Longer than 250 lines because what happens to a step, from its batch to its checkpoint, is to be read in one place.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -86,7 +88,7 @@ class _Sitting:
             self.watcher.finish()
         return self._ended(resumed_from)
 
-    def _batches(self) -> Any:
+    def _batches(self) -> Iterator[Drawn]:
         return batches(
             self.job.phase,
             self.job.corpus,
@@ -134,7 +136,7 @@ class _Sitting:
             self.machine.scaler.load_state_dict(state["scaler"])
         standing.restore_random(state["random"])
         found = standing.unpacked(state["standing"])
-        return found if self.is_first_rank else _without_sums(found)
+        return found if self.is_first_rank else found.without_sums()
 
     def _step(self, drawn: Drawn, asked_s: float) -> float:
         """All turns of one step; returns the total loss, NaN for a step left out."""
@@ -219,7 +221,7 @@ class _Sitting:
             peak_bytes=max(self.now.peak_bytes, peak_bytes(self.machine.device)),
         )
         if not self.is_first_rank:  # rank 0 holds the sum over all ranks from here on
-            self.now = _without_sums(self.now)
+            self.now = self.now.without_sums()
             return
         state = {
             "format": standing.FORMAT,
@@ -253,7 +255,3 @@ class _Sitting:
 
 def _every(interval: int, step: int) -> bool:
     return interval > 0 and step % interval == 0
-
-
-def _without_sums(now: Standing) -> Standing:
-    return replace(now, window=replace(now.window, named={}))

@@ -46,6 +46,10 @@ class Standing:
     notes: tuple[str, ...] = ()
     window: Window = field(default_factory=Window)
 
+    def without_sums(self) -> Standing:
+        """This standing where another rank holds the sums of all since the last line."""
+        return dataclasses.replace(self, window=dataclasses.replace(self.window, named={}))
+
     def advanced(self, samples: int, wait_s: float, busy_s: float) -> Standing:
         """The standing one step later."""
         return dataclasses.replace(
