@@ -38,8 +38,8 @@ def build_decoder(name: str, *, encoder: Encoder, in_channels: int, classes: int
         norm = encoder.norm if isinstance(encoder, UNet3D) else "instance"
         return UNetDecoder(channels, strides, in_channels=in_channels, classes=classes, norm=norm)
     if name == "spad":
+        from bench.nets.adapted_spad_vit import AdaptedSpadViT
         from bench.nets.spad_decoder import SpadDecoder
-        from bench.nets.spad_vit import AdaptedSpadViT
 
         if not isinstance(encoder, AdaptedSpadViT):
             raise SpecError("The decoder 'spad' reads the maps of SPAD's encoder only.", remedy="Choose decoder unet.")

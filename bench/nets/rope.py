@@ -19,7 +19,7 @@ BASE = 10000.0
 DEPTH_BASE = 2333.0
 
 
-def frequencies(head: int, base: float = BASE, depth_base: float = DEPTH_BASE) -> tuple[Tensor, Tensor]:
+def frequencies(head: int, depth_base: float = DEPTH_BASE) -> tuple[Tensor, Tensor]:
     """omega_i and omega_i^z for i = 0 .. head / 4 - 1, float64. Example (head 64): omega^z runs from .784789 to 5.46e-4."""
     if head % 4:
         raise SpecError(
@@ -27,12 +27,12 @@ def frequencies(head: int, base: float = BASE, depth_base: float = DEPTH_BASE) -
         )
     half = head // 2
     i = torch.arange(half // 2, dtype=torch.float64)
-    return base ** (-2 * i / half), depth_base ** (-(2 * i + 1) / half)
+    return BASE ** (-2 * i / half), depth_base ** (-(2 * i + 1) / half)
 
 
-def rotary_angles(grid: Shape3, head: int, base: float = BASE, depth_base: float = DEPTH_BASE) -> Tensor:
+def rotary_angles(grid: Shape3, head: int, depth_base: float = DEPTH_BASE) -> Tensor:
     """The angle by which each pair of each token turns, (N, head / 2) float64; coordinates are raw token indices."""
-    plane, depth = frequencies(head, base, depth_base)
+    plane, depth = frequencies(head, depth_base)
     t_z, t_y, t_x = (t.reshape(-1, 1) for t in torch.meshgrid(*(torch.arange(n) for n in grid), indexing="ij"))
     return torch.cat([plane * t_y + depth * t_z, plane * t_x + depth * t_z], dim=1)
 

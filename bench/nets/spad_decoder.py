@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.contracts.cards import Shape3
+from bench.nets.adapted_spad_vit import AdaptedSpadViT, depth_step
 from bench.nets.spad import depth_back, depth_first
-from bench.nets.spad_vit import AdaptedSpadViT, depth_step
 
 SUPERVISED = (8 / 15, 4 / 15, 2 / 15, 1 / 15)  # weight of the logits at 1/1, 1/2, 1/4, 1/8
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bench.contracts.cards import Intensity, Sight
 from bench.contracts.errors import DataMissing, EncoderMismatch, SpecError
 from bench.contracts.pictures import Histogram, ImageRows
-from bench.nets.spad_vit import AdaptedSpadViT
+from bench.nets.adapted_spad_vit import AdaptedSpadViT
 from bench.train.schedule import even_groups, learning_rate
 from methods.parts.adversary import Gate, Rebuilt, hinge
 from methods.parts.foreign import read_foreign

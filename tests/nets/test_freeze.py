@@ -10,10 +10,10 @@ from torch import nn
 
 from bench.contracts.cards import FineTuneConfig, Intensity, Sight
 from bench.contracts.method import Encoder, Features
+from bench.nets.adapted_spad_vit import AdaptedSpadViT
 from bench.nets.conv3d import HybridEncoder
 from bench.nets.freeze import freeze, in_words, still, unbrought
 from bench.nets.lora import adapt
-from bench.nets.spad_vit import AdaptedSpadViT
 from bench.train.schedule import layer_groups
 
 SIGHT = Sight(1, (64, 32, 32), None, Intensity("asis"))

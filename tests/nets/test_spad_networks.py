@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from bench.contracts.cards import Intensity, Shape3, Sight
 from bench.contracts.errors import EncoderMismatch, SpecError
+from bench.nets.adapted_spad_vit import AdaptedSpadViT
 from bench.nets.decoders import build_decoder
 from bench.nets.eva02 import Eva02Block, SwiGLU
 from bench.nets.rope import rotary_tables
 from bench.nets.spad import Grid, depth_back
 from bench.nets.spad_decoder import SpadDecoder
-from bench.nets.spad_vit import AdaptedSpadViT, SpadViT
+from bench.nets.spad_vit import SpadViT
 from bench.nets.spad_vt import SpadDiscriminator, SpadTokenizer
 
 SIZE = {"width": 48, "depth": 4, "heads": 4, "patch": 8}
