@@ -103,8 +103,19 @@ def target_of(card: TaskCard, task: str, asked: str, protocol: Protocol) -> str:
             f"The task '{task}' has no target '{target}'. {nearest(target, card.targets)}"
             f"Possible: {', '.join(card.targets) or 'none'}.",
             case=task,
+            remedy=f"What each is: bench show {task}",
         )
     return target
+
+
+def demand_fold(spec: RunSpec, protocol: Protocol) -> None:
+    """SpecError for a fold of a protocol that has one split."""
+    if spec.fold and not protocol.split.by_fold:
+        raise SpecError(
+            f"The protocol '{spec.protocol}' of '{spec.task}' has one split and no fold {spec.fold}.",
+            case=spec.task,
+            remedy=f"Leave --fold out; what each protocol is: bench show {spec.task}",
+        )
 
 
 def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mapping[str, str]) -> TaskCases:
@@ -115,10 +126,7 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
     """
     protocol = protocol_of(card, spec.task, spec.protocol)
     card = card.under(protocol)
-    if spec.fold and not protocol.split.by_fold:
-        raise SpecError(
-            f"The protocol '{spec.protocol}' of '{spec.task}' has one split and no fold {spec.fold}.", case=spec.task
-        )
+    demand_fold(spec, protocol)
     folder = find_task_folder(spec.task, card, root, environ, checked_by=_checked_by(spec.task, spec.protocol))
     records = _by_case(card.files.records(folder))
     roster = roster_of(card.files, folder, list(records.values()))

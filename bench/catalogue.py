@@ -43,6 +43,7 @@ def listing(sort: str) -> list[dict[str, Any]]:
         raise SpecError(
             f"Nothing called '{sort}' to list. {nearest(sort, [*SORTS, 'tables'])}Possible: {', '.join(SORTS)}, tables.",
             case=sort,
+            remedy="For example: bench list tasks",
         )
     cards = registry.describe(SORTS[sort])
     return [{key: card[key] for key in SHOWN[sort] if key in card} for card in cards]
@@ -51,7 +52,10 @@ def listing(sort: str) -> list[dict[str, Any]]:
 def show_name(name: str, preset: str, results: Path) -> dict[str, Any]:
     """All that is known of a method, task, corpus or stored cell."""
     if preset not in PRESETS:
-        raise SpecError(f"No preset '{preset}'. {nearest(preset, PRESETS)}Possible: {', '.join(PRESETS)}.")
+        raise SpecError(
+            f"No preset '{preset}'. {nearest(preset, PRESETS)}Possible: {', '.join(PRESETS)}.",
+            remedy=f"Those that a method has: bench show {name}",
+        )
     key, _, variant = name.partition("@")
     if key in registry.names(registry.METHODS):
         return show_method(key, variant, preset)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.cases import TaskCases, content_hash, find_cases, protocol_of, target_of, told_answers
+from bench.cases import TaskCases, content_hash, demand_fold, find_cases, protocol_of, target_of, told_answers
 from bench.contracts.cards import (
     PRESETS,
     FineTuneConfig,
@@ -85,6 +85,7 @@ def check_words(spec: RunSpec) -> None:
     task = registry.task(spec.task)
     protocol = protocol_of(task, spec.task, spec.protocol)
     target = target_of(task, spec.task, spec.target, protocol)
+    demand_fold(spec, protocol)
     slice_mm_of(spec, protocol)
     _check_pair(spec, task, target)
     if spec.phantom and spec.root:
@@ -298,6 +299,7 @@ def _no_variant(spec: RunSpec, offered: tuple[str, ...]) -> SpecError:
         f"The method '{spec.method}' has no variant '{spec.variant}'. {nearest(spec.variant, offered)}"
         f"Possible: {', '.join(offered) or 'none'}.",
         case=spec.method,
+        remedy=f"What each changes: bench show {spec.method}",
     )
 
 

@@ -31,7 +31,9 @@ def look(cell: str, case: str, place: Place, *, root: str = "") -> CaseImages:
     kind: Any = registry.kind(chain.words.task.kind)
     if not hasattr(kind, "case_images"):
         raise SpecError(
-            f"The answers of '{found.task}' are no label maps, so there is nothing to draw.", case=found.name
+            f"The answers of '{found.task}' are no label maps, so there is nothing to draw.",
+            case=found.name,
+            remedy="Name a cell of a segmentation task: bench table all",
         )
     prediction = predictions_folder(chain, place) / f"{case}{kind.suffix}"
     if not prediction.exists():

@@ -126,7 +126,9 @@ def _encoder(found: Cell, chain: Chain, place: Place) -> Path | None:
     """The pre-trained weights that the cell began with; DataMissing where they are not here."""
     if found.corpus == "file":
         raise DataMissing(
-            "It began with weights from a file, and a record does not keep where that lay.", case=found.name
+            "It began with weights from a file, and a record does not keep where that lay.",
+            case=found.name,
+            remedy="Replay a cell that was pre-trained here: bench table all",
         )
     if chain.words.corpus is None or chain.sight is None:
         return None

@@ -43,6 +43,7 @@ from bench.train.ranks import is_first
 from bench.verify import VerifyReport, verify
 
 PREDICTED = "predicted.json"
+TRAINABLE = "Those with a corpus of their own do: bench list methods"
 
 
 def pretrain_alone(*, method: str, task: str, folder: str, place: Place, **words: Any) -> dict[str, Any]:
@@ -55,12 +56,12 @@ def pretrain_alone(*, method: str, task: str, folder: str, place: Place, **words
         chain = resolve_at(spec, place)
         encoder = pretrain_for(chain, place)
         if encoder is None:
-            raise SpecError(f"The method '{spec.method}' does not pre-train.", case=spec.method)
+            raise SpecError(f"The method '{spec.method}' does not pre-train.", case=spec.method, remedy=TRAINABLE)
         return _told(encoder, chain.keys[f"pretrain:{list(chain.blueprint.phases)[-1]}"], chain.words.corpus)
     spec = make_spec(method=method, task="", preset=words["preset"], settings=words["settings"])
     name, card = spec.method, registry.method(spec.method)
     if card.build is None:
-        raise SpecError(f"The method '{name}' does not pre-train.", case=name)
+        raise SpecError(f"The method '{name}' does not pre-train.", case=name, remedy=TRAINABLE)
     configs = apply_settings(phases(chosen_preset(card, spec)), spec.settings)
     corpus = _corpus_alone(card.corpus, words["corpus"], folder, words, place)
     demand_offered(name, corpus.key, corpus.offers)

@@ -16,7 +16,7 @@ from bench import finetune as finetune_room
 from bench import pretrain as pretrain_room
 from bench import registry
 from bench.cases import cached
-from bench.chain import Chain, check_words, find, resolve
+from bench.chain import Chain, blueprint, check_words, find, resolve
 from bench.checked import checked
 from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, SpecError
@@ -68,6 +68,8 @@ class Place:
 def resolve_at(spec: RunSpec, place: Place) -> Chain:
     """Find data (phantoms are written where asked for), then resolve; nothing is trained."""
     check_words(spec)
+    if spec.phantom:
+        blueprint(spec)  # settings too are refused before minutes of drawing
     phantoms = phantoms_for(spec, place.results, place.progress) if spec.phantom else None
     chain = resolve(find(spec, place.environ, phantoms))
     return without_exposed(chain, place) if spec.exclude_exposed else chain

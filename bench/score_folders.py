@@ -33,7 +33,8 @@ def score_folders(
     """
     if spacing_from not in SPACINGS:
         raise SpecError(
-            f"No spacing '{spacing_from}'. {nearest(spacing_from, SPACINGS)}Possible: {', '.join(SPACINGS)}."
+            f"No spacing '{spacing_from}'. {nearest(spacing_from, SPACINGS)}Possible: {', '.join(SPACINGS)}.",
+            remedy="Name one of them with --spacing-from.",
         )
     guesses, truths = _label_maps(predictions), _label_maps(truth)
     lost = sorted(set(truths) - set(guesses))
@@ -86,7 +87,11 @@ def _classes_asked(typed: str) -> dict[int, str]:
     words = [word.strip() for word in typed.split(",") if word.strip()]
     wrong = next((word for word in words if not (word.isdecimal() and 0 < int(word) < 256)), None)
     if wrong is not None:
-        raise SpecError(f"--classes takes labels from 1 to 255 joined by commas, found '{wrong}'.", case=wrong)
+        raise SpecError(
+            f"--classes takes labels from 1 to 255 joined by commas, found '{wrong}'.",
+            case=wrong,
+            remedy="For example: --classes 1,2",
+        )
     return {int(word): word for word in words}
 
 

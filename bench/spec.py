@@ -76,10 +76,13 @@ def make_spec(*, method: str, task: str, settings: tuple[str, ...] = (), **words
         )
     preset = words.get("preset", "full")
     if preset not in PRESETS:
-        raise SpecError(f"No preset '{preset}'. {nearest(preset, PRESETS)}Possible: {', '.join(PRESETS)}.")
+        raise SpecError(
+            f"No preset '{preset}'. {nearest(preset, PRESETS)}Possible: {', '.join(PRESETS)}.",
+            remedy="What a preset of a method holds: bench show METHOD --preset small",
+        )
     for word in ("seed", "fold"):
         if words.get(word, 0) < 0:
-            raise SpecError(f"--{word} must be 0 or more, found {words[word]}.")
+            raise SpecError(f"--{word} must be 0 or more, found {words[word]}.", remedy=f"For example: --{word} 0")
     method_name, _, variant = method.partition("@")
     task_name, _, target = task.partition("@")
     parsed = tuple(parse_setting(text) for text in settings)
@@ -117,10 +120,16 @@ def apply_settings(
     for phase, key, text in settings:
         if phase and phase not in configs:
             raise SpecError(
-                f"No phase '{phase}' here. {nearest(phase, configs)}Possible: {', '.join(configs)}.", case=phase
+                f"No phase '{phase}' here. {nearest(phase, configs)}Possible: {', '.join(configs)}.",
+                case=phase,
+                remedy=f"For example: --set {next(iter(configs))}.{key}={text}",
             )
         if key in lent.get(phase, frozenset()):
-            raise SpecError(f"Nothing is trained in the phase '{phase}' here, so it has no '{key}'.", case=key)
+            raise SpecError(
+                f"Nothing is trained in the phase '{phase}' here, so it has no '{key}'.",
+                case=key,
+                remedy=f"Of fine-tuning: --set finetune.{key}={text}",
+            )
         reach = [phase] if phase else [name for name in configs if key not in lent.get(name, frozenset())]
         hit = [name for name in reach if key in _fields(configs[name])]
         if not hit:
@@ -136,6 +145,7 @@ def apply_settings(
     return configs
 
 
+BY_ITSELF = "What it is by itself: bench show METHOD, bench show TASK"
 _EXPECTED = {bool: "true or false", int: "a whole number", float: "a finite number"}
 
 
@@ -159,23 +169,29 @@ def read_value(text: str, kind: Any, key: str) -> Any:
         raise SpecError(
             f"--set {key}: expected {_EXPECTED.get(kind, str(kind))}, found '{text}'.",
             case=key,
-            remedy="What it is by itself: bench show METHOD, bench show TASK",
+            remedy=BY_ITSELF,
         ) from error
-    raise SpecError(f"--set {key}: a value of type {kind} cannot be typed on the command line.", case=key)
+    raise SpecError(
+        f"--set {key}: a value of type {kind} cannot be typed on the command line.", case=key, remedy="Leave it out."
+    )
 
 
 def _read_tuple(text: str, kinds: tuple[Any, ...], key: str) -> tuple[Any, ...]:
     words = [word for word in text.strip("()").split(",") if word.strip()]
     kinds = (kinds[0],) * len(words) if kinds[-1] is Ellipsis else kinds
     if len(words) != len(kinds):
-        raise SpecError(f"--set {key}: expected {len(kinds)} values joined by commas, found '{text}'.", case=key)
+        raise SpecError(
+            f"--set {key}: expected {len(kinds)} values joined by commas, found '{text}'.", case=key, remedy=BY_ITSELF
+        )
     return tuple(read_value(word.strip(), kind, key) for word, kind in zip(words, kinds, strict=True))
 
 
 def _one_of(text: str, possible: tuple[str, ...], key: str) -> str:
     if text not in possible:
         raise SpecError(
-            f"--set {key}: no '{text}'. {nearest(text, possible)}Possible: {', '.join(possible)}.", case=key
+            f"--set {key}: no '{text}'. {nearest(text, possible)}Possible: {', '.join(possible)}.",
+            case=key,
+            remedy=BY_ITSELF,
         )
     return text
 

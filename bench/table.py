@@ -68,7 +68,11 @@ def is_paper(name: str) -> bool:
 
 def _sheets(results: Path, metric: str, view: str) -> tuple[Sheet, ...]:
     if view and view not in VIEWS:
-        raise SpecError(f"No view '{view}'. {nearest(view, VIEWS)}Possible: {', '.join(VIEWS)}.", case=view)
+        raise SpecError(
+            f"No view '{view}'. {nearest(view, VIEWS)}Possible: {', '.join(VIEWS)}.",
+            case=view,
+            remedy="Name one of them with --view.",
+        )
     store = Store(results)
     cells = store.cells() if view != "published" else []
     found = boards(cells, read_columns(store, [cell.name for cell in cells]))

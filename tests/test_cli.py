@@ -1,5 +1,6 @@
 """The command line as a program sees it: exit codes, JSON, and what a command may import."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -8,8 +9,11 @@ from typing import Any
 
 import pytest
 
+import bench as package
 from bench.cli import run_words
+from tests.command_line import bench
 
+ROOT = Path(package.__file__).parent
 HEAVY = ("torch", "monai", "pandas", "scipy.ndimage")
 COMMANDS = (
     "list",
@@ -139,6 +143,25 @@ def test_a_users_mistake_is_one_json_object_and_exit_code_two(
     found = error_of(words, capsys)
     assert found["error"] == error
     assert told in f"{found['message']} {found['remedy']}"
+
+
+def test_what_the_upper_floors_refuse_ends_in_what_to_do_next() -> None:
+    files = [path for folder in (".", "cli", "tables", "figures", "published") for path in (ROOT / folder).glob("*.py")]
+    bare = [
+        f"{path.name}:{call.lineno}"
+        for path in files
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and getattr(call.func, "id", "") in ("SpecError", "DataMissing")
+        and "remedy" not in [keyword.arg for keyword in call.keywords]
+    ]
+    assert len(files) > 60 and bare == []
+
+
+@pytest.mark.parametrize("words", [("--fold", "9"), ("--set", "nonsense=1"), ("--preset", "tiny", "--corpus", "none1")])
+def test_words_are_refused_before_phantoms_are_drawn(words: tuple[str, ...], tmp_path: Path) -> None:
+    answer = bench("run", "--method", "mae3d", "--task", "btcv", "--phantom", "--results", tmp_path, *words, "--json")
+    assert answer.error["remedy"] and not (tmp_path / "runs").exists()
 
 
 def test_a_mistake_without_json_is_two_short_lines(capsys: pytest.CaptureFixture[str]) -> None:

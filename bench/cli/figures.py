@@ -158,7 +158,11 @@ def _drawn(name: str, results: Path, out: Path | None, forms: str, draw: Callabl
     asked = [word.strip() for word in forms.split(",") if word.strip()]
     for form in asked or [""]:
         if form not in FORMS:
-            raise SpecError(f"No format '{form}'. {nearest(form, FORMS)}Possible: {', '.join(FORMS)}.", case=form)
+            raise SpecError(
+                f"No format '{form}'. {nearest(form, FORMS)}Possible: {', '.join(FORMS)}.",
+                case=form,
+                remedy="For example: --format svg",
+            )
     if out is not None and out.suffix.removeprefix(".") in FORMS and not out.is_dir():
         return [draw(out)]
     folder = out or results / "figures"

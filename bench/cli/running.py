@@ -264,7 +264,11 @@ def predict(
     from bench.contracts.errors import SpecError
 
     if official == (images is not None):
-        raise SpecError("Say --images DIR for any volumes, or --official for the task's hidden test part.", case=cell)
+        raise SpecError(
+            "Say --images DIR for any volumes, or --official for the task's hidden test part.",
+            case=cell,
+            remedy="For example: bench predict --cell CELL --images DIR --out DIR",
+        )
     place = place_of(results, device, json)
     if images is not None:
         from bench.rooms import predict_folder

@@ -60,7 +60,9 @@ def radar_of(
     for key in methods:
         if key not in values:
             raise SpecError(
-                f"{', '.join(tables)} hold no '{key}'. {nearest(key, values)}Possible: {', '.join(values)}.", case=key
+                f"{', '.join(tables)} hold no '{key}'. {nearest(key, values)}Possible: {', '.join(values)}.",
+                case=key,
+                remedy="What the papers print: bench list tables",
             )
     chosen = list(methods) or _foremost(values, axes)
     told = {titles[key]: _line(values[key], axes) for key in chosen}

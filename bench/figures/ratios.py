@@ -89,7 +89,9 @@ def ratio_curves(
     metric = metric or next(iter([*(board.metric for board in ours), *held]), "")
     if metric not in held:
         raise SpecError(
-            f"No result on {task} holds '{metric}'. {nearest(metric, held)}Found: {', '.join(held)}.", case=task
+            f"No result on {task} holds '{metric}'. {nearest(metric, held)}Found: {', '.join(held)}.",
+            case=task,
+            remedy="Name one of them with --metric.",
         )
     curves = (*_measured(ours, metric, columns), *_printed(papers, metric))
     unit = unit_of(metric, next((board.words.unit for board in ours), "mm"))
@@ -197,7 +199,9 @@ def _one_task(asked: str, known: Sequence[str]) -> str:
         raise SpecError(f"'{asked}' has several targets.", case=asked, remedy=f"Name one: {', '.join(found)}")
     possible = sorted(set(known))
     told = f"Known: {', '.join(map(clean, possible))}." if possible else "There are no results yet."
-    raise SpecError(f"No result on '{asked}'. {nearest(asked, possible)}{told}", case=asked)
+    raise SpecError(
+        f"No result on '{asked}'. {nearest(asked, possible)}{told}", case=asked, remedy="What is there: bench table all"
+    )
 
 
 def _draw_measured(panel: Axes, curve: Curve, colour: str, shift: float, marker: str, *, told: bool) -> None:

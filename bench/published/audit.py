@@ -66,10 +66,14 @@ def check_names(places: Sequence[Printed | Finding], paper: str, table: str) -> 
     """Raise SpecError when no cell or finding is of such a paper or table, with those there are."""
     papers = list(dict.fromkeys(place.paper for place in places))
     if paper and paper not in papers:
-        raise SpecError(f"No paper '{paper}'. Possible: {', '.join(papers)}.", case=paper)
+        raise SpecError(
+            f"No paper '{paper}'. Possible: {', '.join(papers)}.", case=paper, remedy="Their tables: bench list tables"
+        )
     tables = list(dict.fromkeys(place.table for place in places if paper in ("", place.paper)))
     if table and table not in tables:
-        raise SpecError(f"No table '{table}'. Possible: {', '.join(tables)}.", case=table)
+        raise SpecError(
+            f"No table '{table}'. Possible: {', '.join(tables)}.", case=table, remedy="All of them: bench list tables"
+        )
 
 
 def explain() -> str:

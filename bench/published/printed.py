@@ -97,7 +97,11 @@ COLUMNS = tuple(field.name for field in fields(Printed))
 def printed(paper: str) -> tuple[Printed, ...]:
     """What one of the four papers prints, in the order of its tables. Raises SpecError for a name not in `PAPERS`."""
     if paper not in PAPERS:
-        raise SpecError(f"No paper '{paper}'. {nearest(paper, PAPERS)}Possible: {', '.join(PAPERS)}.", case=paper)
+        raise SpecError(
+            f"No paper '{paper}'. {nearest(paper, PAPERS)}Possible: {', '.join(PAPERS)}.",
+            case=paper,
+            remedy="Their tables: bench list tables",
+        )
     return read_printed(NUMBERS / f"{paper}.csv")
 
 

@@ -102,7 +102,11 @@ def render_sheets(told: Sequence[Sheet], form: str, *, width: int = 120) -> str:
         "csv": lambda: _to_csv(told),
     }
     if form not in makers:
-        raise SpecError(f"No form '{form}'. {nearest(form, FORMS)}Possible: {', '.join(FORMS)}.", case=form)
+        raise SpecError(
+            f"No form '{form}'. {nearest(form, FORMS)}Possible: {', '.join(FORMS)}.",
+            case=form,
+            remedy="Name one of them with --format.",
+        )
     return makers[form]()
 
 

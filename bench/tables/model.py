@@ -140,7 +140,11 @@ def select(cells: Iterable[Cell], name: str) -> list[Cell]:
     if not chosen:
         possible = sorted({"all"} | {known for cell in every for known in _names(cell)})
         shown = ", ".join(clean(word) for word in possible)
-        raise SpecError(f"No table '{name}'. {nearest(name, possible)}There are results for: {shown}.", case=name)
+        raise SpecError(
+            f"No table '{name}'. {nearest(name, possible)}There are results for: {shown}.",
+            case=name,
+            remedy="All of them: bench table all",
+        )
     return chosen
 
 

@@ -28,7 +28,11 @@ def render_paper(model: PaperTableModel, form: str, *, width: int = 120) -> str:
         "csv": lambda: _to_csv(model),
     }
     if form not in makers:
-        raise SpecError(f"No form '{form}'. {nearest(form, FORMS)}Possible: {', '.join(FORMS)}.", case=form)
+        raise SpecError(
+            f"No form '{form}'. {nearest(form, FORMS)}Possible: {', '.join(FORMS)}.",
+            case=form,
+            remedy="Name one of them with --format.",
+        )
     return makers[form]()
 
 

@@ -120,7 +120,11 @@ def paper_model(name: str, cells: Sequence[Cell], rows_of: RowsOf, view: str = "
     SpecError for an unknown table or view.
     """
     if view not in VIEWS:
-        raise SpecError(f"No view '{view}'. {nearest(view, VIEWS)}Possible: {', '.join(VIEWS)}.", case=view)
+        raise SpecError(
+            f"No view '{view}'. {nearest(view, VIEWS)}Possible: {', '.join(VIEWS)}.",
+            case=view,
+            remedy="Name one of them with --view.",
+        )
     table = paper_table(name)
     rows = table.rows()
     pool = Pool(cells, rows_of)
