@@ -14,7 +14,9 @@ from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
-from bench.data.checks import CheckReport, check, check_intensity
+from bench.data.check_report import CheckReport
+from bench.data.checks import check
+from bench.data.intensity_check import check_intensity
 from bench.data.labels import check_told
 from bench.data.official import cut_short
 from bench.data.parts import units

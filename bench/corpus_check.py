@@ -13,7 +13,8 @@ from bench.contracts.cards import CorpusMember
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record
 from bench.corpora import corpus_id, member_records, pool_content
-from bench.data.checks import PART_WILL_DO, Unsound, intensity_problem
+from bench.data.check_report import PART_WILL_DO, Unsound
+from bench.data.intensity_check import intensity_problem
 from bench.data.official import cut_short
 from bench.data.splits import read_list
 from bench.data.twins import fingerprints

@@ -13,7 +13,7 @@ from bench.contracts.counts import how_many
 from bench.contracts.errors import StoreError
 from bench.contracts.record import Record
 from bench.data import twins
-from bench.data.checks import CheckReport, Unsound
+from bench.data.check_report import CheckReport, Unsound
 from bench.data.drift import Drift, Print, drifted, gone
 from bench.lock_file import FILE, Locked, read_lock, write_lock
 

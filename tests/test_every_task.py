@@ -19,7 +19,8 @@ from bench.contracts.errors import DataMissing
 from bench.contracts.record import Record
 from bench.data import manifest
 from bench.data.axes import orientation_name
-from bench.data.checks import CheckReport, check
+from bench.data.check_report import CheckReport
+from bench.data.checks import check
 from bench.data.find import find_dataset, locate
 from bench.data.listings import fold_count
 from bench.data.roster import roster_of

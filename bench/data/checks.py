@@ -1,24 +1,24 @@
 """Is what lies on disk the dataset it claims to be? Names the cases that are not, and says what to do about each.
 
-Source   the project's plan of checks, section C.3. Sound cases are counted, never listed
+Source   ours. Sound cases are counted, never listed
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Protocol, TaskCard
+from bench.contracts.cards import TaskCard
 from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record, Source
+from bench.data.check_report import CheckReport, Unsound
+from bench.data.checksums import archive_problem, archives_beside
+from bench.data.intensity_check import intensity_problem
 from bench.data.labels import classes_of
 from bench.data.official import beyond, cut_short
 from bench.data.parts import units
@@ -32,114 +32,7 @@ from bench.data.volumes import (
     read_image,
 )
 
-AIR_HU, AIR_TOLERANCE_HU = -1000.0, 60.0
-AIR_RANGE_HU = (-1200.0, -700.0)
-TISSUE_RANGE_HU = (-200.0, 300.0)
-TISSUE_MODE_HU = (-150.0, 120.0)  # soft tissue from -50, and fat below it, which is the mode of some abdomens
-LEAST_AIR_RATIO, LEAST_TISSUE_RATIO = 0.001, 0.02
-BIN_HU = 10.0
 FORM_TOLERANCE = 1e-3
-MOST_IDS = 100  # that a line for a person names: a half downloaded LA lacks 80
-PART_WILL_DO = "Next: complete the download, or add --partial, here and to runs, to take what is there."
-
-
-@dataclass(frozen=True)
-class Unsound:
-    """One case that cannot be trusted (or '' for the dataset as a whole): the check it failed, why, and the remedy."""
-
-    case: str
-    check: str
-    problem: str
-    remedy: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckReport:
-    """What was found. `counts` maps a part to (listed, on disk); `missing` lists ids that a part names and the disk lacks.
-
-    Where the split lists groups of cases, `counts` counts groups, which `unit` names (scans, patients), and `cases` says how many
-    cases those on disk hold; nobody knows how many the others would.
-
-    `extra` are labelled cases on disk that no part names, `ignored` AppleDouble files. `checks` maps each check to `ok`,
-    `n/a` or what failed, and belongs in a manifest. `partial` True means that missing cases are accepted, and what is
-    `cut_short`: tables and the like of which the owners ship more (`1,000 of 754,975 rows of candidates_V2.csv`). `images` maps
-    every image that was read to the fingerprint of its voxels; a reader of the report is not shown them.
-    """
-
-    title: str
-    source: Source
-    partial: bool
-    full: bool
-    counts: Mapping[str, tuple[int, int]]
-    missing: Mapping[str, tuple[str, ...]]
-    extra: tuple[str, ...]
-    ignored: tuple[str, ...]
-    unsound: tuple[Unsound, ...]
-    notes: tuple[str, ...]
-    checks: Mapping[str, str]
-    cut_short: tuple[str, ...] = ()
-    images: Mapping[str, str] = field(default_factory=dict, repr=False)
-    unit: str = ""
-    cases: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def exit_ok(self) -> bool:
-        """True when everything that is asked for is there and sound; a phantom and `partial` may lack cases, not all."""
-        return not self._lacking and not self.unsound and any(found for _, found in self.counts.values())
-
-    @property
-    def _lacking(self) -> bool:
-        """True when something lacks that was asked for."""
-        asked = not (self.partial or self.source == "phantom")
-        return asked and bool(any(self.missing.values()) or self.cut_short)
-
-    def as_json(self) -> dict[str, Any]:
-        """The report as plain values, `exit_ok` with them."""
-        told = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "images"}
-        return {**told, "unsound": [dataclasses.asdict(one) for one in self.unsound], "exit_ok": self.exit_ok}
-
-    def quarantine(self) -> str:
-        """The unsound cases, one `case<tab>check<tab>problem` a line, for a script that sets them aside."""
-        return "".join(f"{u.case}\t{u.check}\t{u.problem}\n" for u in self.unsound if u.case)
-
-    def lines(self) -> list[str]:
-        """The report for a person: counts, every unsound case with its remedy, ids that are missing or unlisted, notes."""
-        parts = ", ".join(self._counted(name, *counts) for name, counts in self.counts.items())
-        told = [f"{self.title} ({self.source}): {parts}"]
-        told += [f"  {u.case or 'the dataset'}: {u.problem} {u.remedy}".rstrip() for u in self.unsound]
-        told += [f"  the dataset holds {what}. Fetch them again." for what in self.cut_short]
-        told += [f"  missing in {name}, {len(ids)}: {_some(ids)}" for name, ids in self.missing.items() if ids]
-        told += [f"  not listed anywhere, {len(self.extra)}: {_some(self.extra)}"] if self.extra else []
-        told += [f"  {note}" for note in self.notes]
-        return [*told, PART_WILL_DO] if self._lacking else told
-
-    def _counted(self, part: str, listed: int, found: int) -> str:
-        """Examples: `train 20 of 26`; `train 5 of 534 scans (20 cases)`."""
-        return f"{part} {found} of {listed}" + (
-            f" {self.unit} ({how_many(self.cases[part], 'case')})" if self.unit else ""
-        )
-
-
-def _counts(
-    parts: Parts, named: Mapping[str, Sequence[str]], found: Set[str], by_case: Mapping[str, Record]
-) -> _Counts:
-    """Of every part that names something (listed, on disk): cases, or the groups that its list names."""
-    group_of = {case: record.group for case, record in by_case.items()} if parts.grouped else {}
-    here = {name: [case for case in part if case in found] for name, part in named.items()}
-    return {
-        name: (len(units(part, group_of)), len(units(here[name], group_of))) for name, part in named.items() if part
-    }
-
-
-def _unit(card: TaskCard) -> str:
-    """What the groups of a split are called, as the card counts them."""
-    return next((name for name in card.counts if name in ("scans", "patients")), "groups")
-
-
-def _some(ids: Sequence[str]) -> str:
-    """The ids, as many as a terminal can bear; the whole list stands in --json."""
-    rest = len(ids) - MOST_IDS
-    return ", ".join(ids) if rest <= 0 else f"{', '.join(ids[:MOST_IDS])} and {rest:,} more (all in --json)"
 
 
 @dataclass(frozen=True)
@@ -150,9 +43,6 @@ class _Seen:
     digest: str
     remarks: tuple[str, ...]
     images: Mapping[str, str] = field(default_factory=dict)
-
-
-_Counts = dict[str, tuple[int, int]]
 
 
 def check(
@@ -193,7 +83,7 @@ def check(
     twins = _twins(seen, named)
     unsound += [] if card.twins_told else twins
     archives = archives_beside(card, folder)
-    unsound += [wrong for path, md5 in archives.items() if (wrong := _archive_problem(path, md5))]
+    unsound += [wrong for path, md5 in archives.items() if (wrong := archive_problem(path, md5))]
     unsound += _absent_classes(card, seen) if full and len(seen) == len(parts.everything()) else []
     extra = tuple(sorted(found - set(parts.everything())))
     short = cut_short(card.files, folder, source)
@@ -222,52 +112,20 @@ def check(
     )
 
 
-def check_intensity(task: str, protocol: Protocol, records: Iterable[Record]) -> None:
-    """Refuse a protocol that takes voxels as they are (`asis`) on files that their owner did not normalise.
-
-    LA's `ar` protocol needs the h5 package; the challenge's own NRRD files hold raw intensities. Raises DataUnsound.
-    """
-    if protocol.intensity.kind != "asis":
-        return
-    raw = next((record for record in records if record.intensity != "zscore"), None)
-    if raw is not None:
-        raise DataUnsound(
-            f"this protocol of '{task}' takes voxels as their owner normalised them; '{raw.images[0].path}' holds raw ones.",
-            case=raw.case_id,
-            remedy="Use the normalised package that the task's page names, or --protocol bench.",
-        )
+def _counts(
+    parts: Parts, named: Mapping[str, Sequence[str]], found: Set[str], by_case: Mapping[str, Record]
+) -> dict[str, tuple[int, int]]:
+    """Of every part that names something (listed, on disk): cases, or the groups that its list names."""
+    group_of = {case: record.group for case, record in by_case.items()} if parts.grouped else {}
+    here = {name: [case for case in part if case in found] for name, part in named.items()}
+    return {
+        name: (len(units(part, group_of)), len(units(here[name], group_of))) for name, part in named.items() if part
+    }
 
 
-def intensity_problem(
-    image: NDArray[Any], plausible_hu: tuple[float, float] | None, *, cut_to_organ: bool = False
-) -> str:
-    """Why a CT cannot be in HU, or '' where it can: no air, air elsewhere than -1000, no soft tissue, values out of range.
-
-    Finds DICOM values stored without rescale, a rescale done twice, and 8-bit data. Source: ours. Air is the
-    fullest bin of 10 HU in [-1200, -700], soft tissue the fullest in [-200, 300] (fat counts as such). `cut_to_organ`
-    asks neither for air nor for a mode of soft tissue: around a heart lie lungs, and its blood is full of contrast agent.
-    """
-    if plausible_hu and (image.min() < plausible_hu[0] or image.max() > plausible_hu[1]):
-        low, high = plausible_hu
-        return f"holds values from {image.min():g} to {image.max():g}; in HU they lie in [{low:g}, {high:g}]."
-    tissue_ratio, tissue = _mode(image, TISSUE_RANGE_HU)
-    if cut_to_organ and tissue_ratio >= LEAST_TISSUE_RATIO:
-        return ""
-    air_ratio, air = _mode(image, AIR_RANGE_HU)
-    if air_ratio < LEAST_AIR_RATIO:
-        return f"holds no air: {air_ratio:.2%} of voxels lie in {AIR_RANGE_HU}; values run from {image.min():g} to {image.max():g}."
-    if abs(air - AIR_HU) > AIR_TOLERANCE_HU:
-        return f"has its air at {air:g}, in HU it lies at {AIR_HU:g} +- {AIR_TOLERANCE_HU:g}."
-    if tissue_ratio < LEAST_TISSUE_RATIO or not TISSUE_MODE_HU[0] <= tissue <= TISSUE_MODE_HU[1]:
-        found = f"has {tissue_ratio:.1%} of its voxels in {TISSUE_RANGE_HU} with their mode at {tissue:g}"
-        return f"{found}; soft tissue lies in {TISSUE_MODE_HU}."
-    return ""
-
-
-def _mode(image: NDArray[Any], between: tuple[float, float]) -> tuple[float, float]:
-    """(share of all voxels in the range, centre of the fullest bin there)."""
-    counts, edges = np.histogram(image, bins=round((between[1] - between[0]) / BIN_HU), range=between)
-    return float(counts.sum()) / image.size, float(edges[int(counts.argmax())]) + BIN_HU / 2
+def _unit(card: TaskCard) -> str:
+    """What the groups of a split are called, as the card counts them."""
+    return next((name for name in card.counts if name in ("scans", "patients")), "groups")
 
 
 def _look(card: TaskCard, folder: Path, record: Record, full: bool) -> _Seen | Unsound:
@@ -386,22 +244,6 @@ def _notes(records: Sequence[Record], seen: Mapping[str, _Seen]) -> list[str]:
     ]
     withheld = sum(record.label.kind == "none" for record in records)
     return [*notes, *([f"Without a label, and not used: {how_many(withheld, 'case')}."] if withheld else [])]
-
-
-def archives_beside(card: TaskCard, folder: Path) -> dict[Path, str]:
-    """The owners' archives that still lie in a dataset's folder or beside it, with the md5 that each must have."""
-    places = {folder / name: md5 for name, md5 in card.archives.items()}
-    places |= {folder.parent / name: md5 for name, md5 in card.archives.items()}
-    return {path: md5 for path, md5 in places.items() if path.is_file()}
-
-
-def _archive_problem(path: Path, md5: str) -> Unsound | None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "md5").hexdigest()
-    if found == md5:
-        return None
-    told = f"the archive '{path.name}' has md5 {found}, the owners' has {md5}."
-    return Unsound("", "checksums", told, "Fetch it again, and unpack it again.")
 
 
 def _summary(unsound: Iterable[Unsound], lacking: str, full: bool, *, archives: bool) -> dict[str, str]:

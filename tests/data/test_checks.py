@@ -16,8 +16,10 @@ import pytest
 from bench import registry
 from bench.contracts.cards import Intensity
 from bench.contracts.errors import DataUnsound
-from bench.data.checks import CheckReport, check, check_intensity, intensity_problem
+from bench.data.check_report import CheckReport
+from bench.data.checks import check
 from bench.data.find import find_dataset
+from bench.data.intensity_check import check_intensity, intensity_problem
 from bench.data.splits import Parts, lists
 from bench.data.volumes import write_nifti
 from tests import tiny_dataset as tiny

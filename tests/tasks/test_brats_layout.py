@@ -12,7 +12,8 @@ import pytest
 from bench import registry
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record
-from bench.data.checks import CheckReport, check
+from bench.data.check_report import CheckReport
+from bench.data.checks import check
 from bench.data.splits import lists
 from bench.data.volumes import label_map, read_header, read_image, read_label, write_nifti
 

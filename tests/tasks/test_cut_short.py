@@ -17,7 +17,8 @@ from bench.contracts.cards import TaskCard
 from bench.contracts.errors import DataMissing
 from bench.corpora import named_corpus
 from bench.corpus_check import check_corpus
-from bench.data.checks import CheckReport, check
+from bench.data.check_report import CheckReport
+from bench.data.checks import check
 from bench.data.official import Shipped, beyond, cut_short
 from bench.data.roster import roster_of
 from bench.data.splits import lists

@@ -14,7 +14,7 @@ from pydicom import dcmread
 
 from bench import registry
 from bench.cases import cached, find_cases
-from bench.data.checks import intensity_problem
+from bench.data.intensity_check import intensity_problem
 from bench.data.splits import lists
 from bench.data.volumes import read_image
 from bench.phantom_data import task_ids
