@@ -80,7 +80,7 @@ def test_a_class_that_is_not_there_makes_no_dataset(copied: Path) -> None:
 
 @pytest.mark.parametrize(
     ("harm", "told"),
-    [("cut", "truncated or damaged"), ("size", "slices of several sizes"), ("empty", "of the 4178 cases")],
+    [("cut", "truncated or damaged"), ("size", "slices of several sizes"), ("empty", "of the 4,178 cases")],
 )
 def test_a_run_on_broken_slices_names_their_scan(harm: str, told: str, copied: Path, tmp_path: Path) -> None:
     (copied / "PHANTOM.json").unlink()
