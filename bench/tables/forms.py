@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -47,6 +47,11 @@ def render(model: TableModel, form: str, *, width: int = 120) -> str:
         "html": lambda: _to_html(model),
         "csv": lambda: _to_csv(model),
     }
+    return in_form(form, makers)
+
+
+def in_form(form: str, makers: Mapping[str, Callable[[], str]]) -> str:
+    """What the maker of a form writes. Raises SpecError for a form that is none of FORMS."""
     if form not in makers:
         raise SpecError(
             f"No form '{form}'. {nearest(form, FORMS)}Possible: {', '.join(FORMS)}.",

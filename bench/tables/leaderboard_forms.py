@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from bench.contracts.errors import SpecError, nearest
 from bench.tables.entries import DECIMALS, MARKS, is_distance, is_error, unit_of
-from bench.tables.forms import FORMS, html_template
+from bench.tables.forms import html_template, in_form
 from bench.tables.leaderboard import FEW_NOTE, TIES, Board, Result
 from bench.tables.leaderboard_printed import PrintedResult
 from bench.tables.words import clean, csv_word, md_word, tex_word
@@ -101,13 +101,7 @@ def render_sheets(told: Sequence[Sheet], form: str, *, width: int = 120) -> str:
         "html": lambda: html_template("leaderboard.html").render(sheets=told, heads=HEADS, notes=notes(told)),
         "csv": lambda: _to_csv(told),
     }
-    if form not in makers:
-        raise SpecError(
-            f"No form '{form}'. {nearest(form, FORMS)}Possible: {', '.join(FORMS)}.",
-            case=form,
-            remedy="Name one of them with --format.",
-        )
-    return makers[form]()
+    return in_form(form, makers)
 
 
 def notes(told: Sequence[Sheet]) -> list[str]:

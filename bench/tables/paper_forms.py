@@ -10,8 +10,7 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from bench.contracts.errors import SpecError, nearest
-from bench.tables.forms import FORMS, html_template
+from bench.tables.forms import html_template, in_form
 from bench.tables.paper_grid import Piece, blocks, caret, grid, told
 from bench.tables.paper_latex import to_latex
 from bench.tables.paper_model import Letters, Line, PaperTableModel, Place
@@ -27,13 +26,7 @@ def render_paper(model: PaperTableModel, form: str, *, width: int = 120) -> str:
         "html": lambda: html_template("paper_table.html").render(model=model, grid=grid(model), sup=_sup),
         "csv": lambda: _to_csv(model),
     }
-    if form not in makers:
-        raise SpecError(
-            f"No form '{form}'. {nearest(form, FORMS)}Possible: {', '.join(FORMS)}.",
-            case=form,
-            remedy="Name one of them with --format.",
-        )
-    return makers[form]()
+    return in_form(form, makers)
 
 
 def _sup(letters: Letters) -> Any:
