@@ -67,7 +67,7 @@ def study(
     lines = s.report(kept, place)
     if not lines:
         raise DataMissing(
-            f"None of the {len(kept)} runs of the study '{size}' is in {results}.",
+            f"None of the {len(kept)} runs of the study '{size}' is there.",
             case=str(results),
             remedy=f"Run them with `bench study --size {size}`, or name their folder with --results.",
         )

@@ -14,8 +14,9 @@ class LinearDecoder(nn.Module):
 
     `forward(volume (B, C, D, H, W), maps [(B, channels[i], ...)])` gives logits (B, classes, D, H, W); of the volume it takes
     the grid only. Each channel is first brought to mean 0 and variance 1 over the batch, later to those of the training batches,
-    so that no map is heard because of its scale. Maps are reduced to logits on their own grids and then enlarged: enlarging
-    is linear too, so the sum is what one 1x1x1 convolution over all enlarged maps gives, at a fraction of the memory.
+    so that no map is heard because of its scale. Maps are reduced to logits on their own grids and then enlarged, so that no map
+    is enlarged with all its channels: enlarging is linear too, and the sum is what one 1x1x1 convolution over all enlarged maps
+    gives.
 
     Source: linear evaluation on dense tasks as in DINOv2 (arXiv 2304.07193, Sec. 7.4), BatchNorm without weights before it as in
     MAE (arXiv 2111.06377, App. A.1); several maps and three axes are ours.
