@@ -175,12 +175,16 @@ def test_no_two_lines_of_a_forecast_are_alike(tmp_path: Path) -> None:
     assert ("pretrain:pretrain", "mae3d tiny on own (msd04), shuffled voxels") in lines
 
 
-def test_a_study_says_that_phantoms_are_drawn_before_its_forecast(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("way", ["--forecast", "--report"])
+def test_a_study_says_first_that_phantoms_are_drawn_and_what_is_left_out(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study, "possible", lambda asked, _: ([], []))
-    told = bench("study", "--method", "mae3d", "--forecast", "--results", tmp_path)
-    assert told.out.startswith("Finding the data of 12 runs; phantoms that are not there yet are drawn first.\n")
+    monkeypatch.setattr(study, "possible", lambda asked, _: ([], ["mae3d on real hippocampus: no data."]))
+    told = bench("study", "--method", "mae3d", way, "--results", tmp_path)
+    assert told.out.startswith(
+        "Finding the data of 12 runs; phantoms that are not there yet are drawn first.\n"
+        "left out: mae3d on real hippocampus: no data.\n"
+    )
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def study(
     device: o.Device = "auto",
     yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
     forecast: Annotated[bool, typer.Option("--forecast", help="Print the forecast and stop.")] = False,
-    report: Annotated[bool, typer.Option("--report", help="Run nothing; report what is there.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Train nothing; report what is there.")] = False,
 ) -> None:
     from bench import registry
     from bench import study as s
@@ -54,14 +54,14 @@ def study(
         s.trainable_methods() if method == "all" else [registry.known(registry.METHODS, m) for m in method.split(",")]
     )
     asked = s.arms(size, methods, root=root)
-    if not report:
-        print(
-            f"Finding the data of {how_many(len(asked), 'run')}; phantoms that are not there yet are drawn first.",
-            flush=True,
-        )
+    print(
+        f"Finding the data of {how_many(len(asked), 'run')}; phantoms that are not there yet are drawn first.",
+        flush=True,
+    )
     kept, refused = s.possible(asked, place)
+    print("".join(f"left out: {reason}\n" for reason in refused), end="", flush=True)
     if not report:
-        if not _agreed(kept, refused, place, forecast, yes):
+        if not _agreed(kept, place, forecast, yes):
             return
         s.run_arms(kept, place, lambda text: print(text, flush=True))
     lines = s.report(kept, place)
@@ -78,7 +78,7 @@ def study(
     print(f"Written to {path}" + (f"; how fine-tuning went: {picture}" if picture else ""))
 
 
-def _agreed(kept: Sequence[Arm], refused: Sequence[str], place: Place, forecast: bool, yes: bool) -> bool:
+def _agreed(kept: Sequence[Arm], place: Place, forecast: bool, yes: bool) -> bool:
     """Print what is left to do and how long it may take; whether to do it."""
     from bench.cli.console import print_table
     from bench.study import forecast_of
@@ -89,6 +89,5 @@ def _agreed(kept: Sequence[Arm], refused: Sequence[str], place: Place, forecast:
         ("room", "what", "hours"),
         [(j.room, j.what, j.line()[3]) for j in jobs],
     )
-    print("\n".join(f"left out: {reason}" for reason in refused))
     print(f"Forecast: about {hours:.1f} hours on this machine.", flush=True)
     return not forecast and (yes or typer.confirm("Start?"))

@@ -60,14 +60,8 @@ def printed_scores(name: str, printed: Sequence[PrintedResult]) -> Scores:
     found: dict[str, dict[str, float]] = {}
     regions: dict[str, dict[str, float]] = {}
     rows = [result for result in printed if result.table == table]
-    bare = {
-        (r.method, r.setting): {o.corpus for o in rows if (o.method, o.setting) == (r.method, r.setting)} for r in rows
-    }
-    by_network = {r.method: {o.setting for o in rows if o.method == r.method} for r in rows}
     for result in rows:
-        inside = [result.corpus] if len(bare[result.method, result.setting]) > 1 else []
-        inside += [result.setting] if len(by_network[result.method]) > 1 and result.setting else []
-        row = f"{result.method} ({', '.join(inside)})" if inside else result.method
+        row = _row_name(result, rows)
         for metric in result.scores:
             sign = -1 if is_error(metric) else 1
             found.setdefault(f"{result.task} r{result.ratio:g} {metric}", {})[row] = sign * float(
@@ -77,6 +71,16 @@ def printed_scores(name: str, printed: Sequence[PrintedResult]) -> Scores:
             for metric, cell in scores.items():
                 regions.setdefault(f"{region} {metric}", {})[row] = float(cell.value) * (-1 if is_error(metric) else 1)
     return regions if len(found) < 2 and len(regions) > 1 else found
+
+
+def _row_name(result: PrintedResult, rows: Sequence[PrintedResult]) -> str:
+    """A row's method, with its corpus and network only where they tell it from others of the method."""
+    alike = [other for other in rows if other.method == result.method]
+    corpora = {other.corpus for other in alike if other.setting == result.setting}
+    inside = [result.corpus] if len(corpora) > 1 else []
+    if len({other.setting for other in alike}) > 1 and result.setting not in ("", result.method):
+        inside.append(result.setting)
+    return f"{result.method} ({', '.join(inside)})" if inside else result.method
 
 
 def rank_methods(scores: Scores) -> tuple[Ranking, int, int]:

@@ -79,14 +79,13 @@ def _draw_growth(panel: Axes, rows: Sequence[Scaled]) -> None:
     panel.plot(
         [row.volumes for row in ordered], [row.number for row in ordered], color=VERMILION, marker="o", linewidth=1.6
     )
-    for row in ordered:
-        panel.annotate(
-            row.value, (row.volumes, row.number), (0, 8), textcoords="offset points", ha="center", fontsize=8, color=INK
-        )
+    for row in ordered:  # at the upper left, where a rising line does not run
+        place = (row.volumes, row.number)
+        panel.annotate(row.value, place, (-5, 4), textcoords="offset points", ha="right", fontsize=8, color=INK)
     panel.set_xscale("log")
     panel.set_xticks([row.volumes for row in ordered], [f"{row.volumes:,}" for row in ordered], fontsize=8)
     panel.set_xticks([], minor=True)
-    panel.margins(x=0.12, y=0.15)
+    panel.margins(x=0.22, y=0.12)
     panel.set_xlabel("pre-training volumes")
     panel.set_title("MG-3D Table V: AUC on CT-RATE prompts, %", loc="left", fontsize=9)
 

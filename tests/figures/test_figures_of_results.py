@@ -111,6 +111,7 @@ def test_ranks_of_a_printed_table_count_every_column_and_turn_distances_round() 
     scores = printed_scores("mim:IV", PRINTED)
     found, methods, left = rank_methods(scores)
     assert (found.n, methods, left) == (15, 0, 0) and found.names[0] == "MiM (mim-10k)" and found.p < 1e-9
+    assert {"Swin-UNETR", "Swin-UNETR (mim-1k)"} <= set(found.names)  # a network that is the method is not told twice
     organs = printed_scores("mim:III", PRINTED)
     assert len(organs) == 13 and "spleen dice" in organs
     spad = printed_scores("spad:4", PRINTED)
