@@ -22,7 +22,7 @@ from bench.data.official import cut_short
 from bench.data.parts import units
 from bench.data.preparation import CacheRecipe
 from bench.data.roster import roster_of
-from bench.data.splits import SALTS, Parts, check_hygiene, every_fold, lists, nested, order_of, present
+from bench.data.splits import SALTS, Parts, check_hygiene, every_fold, folds_of, lists, nested, order_of, present
 from bench.data.volumes import label_map, quick_fingerprint
 from bench.datasets_file import find_task_folder
 from bench.metrics.pooled import FINDING, FINDINGS
@@ -111,13 +111,18 @@ def target_of(card: TaskCard, task: str, asked: str, protocol: Protocol) -> str:
 
 
 def demand_fold(spec: RunSpec, protocol: Protocol) -> None:
-    """SpecError for a fold of a protocol that has one split."""
-    if spec.fold and not protocol.split.by_fold:
-        raise SpecError(
-            f"The protocol '{spec.protocol}' of '{spec.task}' has one split and no fold {spec.fold}.",
-            case=spec.task,
-            remedy=f"Leave --fold out; what each protocol is: bench show {spec.task}",
-        )
+    """SpecError for a fold that a protocol does not have."""
+    count = folds_of(protocol.split, registry.splits_folder())
+    if spec.fold < count:
+        return
+    offered, choose = (
+        ("one split", "Leave --fold out") if count == 1 else (f"{count} folds", f"Say --fold 0 to {count - 1}")
+    )
+    raise SpecError(
+        f"The protocol '{spec.protocol}' of '{spec.task}' has {offered} and no fold {spec.fold}.",
+        case=spec.task,
+        remedy=f"{choose}; what each protocol is: bench show {spec.task}",
+    )
 
 
 def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mapping[str, str]) -> TaskCases:

@@ -82,13 +82,18 @@ def pool_content(card: CorpusCard, parts: Iterable[str]) -> str:
     return " ".join([*parts, *weights])
 
 
+def own_corpus(method: str) -> str:
+    """The corpus that a method's card names; `none` where it does not pre-train."""
+    card = next((c for c in registry.describe(registry.METHODS) if c["name"] == method), {})
+    # a card from elsewhere is not read as text
+    return registry.method(method).corpus if "origin" in card else str(card.get("corpus", "none"))
+
+
 def corpus_word(spec: RunSpec) -> str:
     """The corpus a run uses: asked for, else the method's own; `none` without pre-training, `file` with --weights."""
     if spec.weights:
         return "file"
-    card = next((c for c in registry.describe(registry.METHODS) if c["name"] == spec.method), {})
-    # a card from elsewhere is not read as text
-    own = registry.method(spec.method).corpus if "origin" in card else card.get("corpus", "none")
+    own = own_corpus(spec.method)
     asked = spec.corpus or ("folder" if spec.corpus_root else "")
     if own == "none" and asked not in ("", "none"):
         raise SpecError(

@@ -11,6 +11,7 @@ import pytest
 
 import bench as package
 from bench.cli import run_words
+from bench.cli.options import specs_of
 from tests.command_line import bench
 
 ROOT = Path(package.__file__).parent
@@ -121,7 +122,12 @@ def test_missing_data_are_told_with_size_licence_page_tree_and_what_to_do(capsys
         (["run", "--method", "mim", "--task", "btcv", "--ratio", "1.5"], "SpecError", "(0, 1]"),
         (["run", "--method", "mim", "--task", "btcv", "--preset", "smal"], "SpecError", "Did you mean 'small'"),
         (["run", "--method", "mim", "--task", "btcv", "--protocol", "ar"], "SpecError", "bench"),
-        (["run", "--method", "mim", "--task", "btcv", "--fold", "3"], "SpecError", "fold"),
+        (["run", "--method", "mim", "--task", "btcv", "--fold", "3"], "SpecError", "one split and no fold 3"),
+        (
+            ["run", "--method", "mim", "--task", "stoic", "--fold", "3"],
+            "SpecError",
+            "3 folds and no fold 3. Say --fold 0 to 2",
+        ),
         (["run", "--method", "mim", "--task", "btcv", "--set", "steps"], "SpecError", "key=value"),
         (["run", "--method", "mim", "--task", "btcv", "--weights", "no.safetensors"], "DataMissing", "no.safetensors"),
         (["run", "--method", "unet3d_scratch", "--task", "btcv", "--corpus", "own"], "SpecError", "does not pre-train"),
@@ -158,7 +164,15 @@ def test_what_the_upper_floors_refuse_ends_in_what_to_do_next() -> None:
     assert len(files) > 60 and bare == []
 
 
-@pytest.mark.parametrize("words", [("--fold", "9"), ("--set", "nonsense=1"), ("--preset", "tiny", "--corpus", "none1")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--fold", "9"),
+        ("--protocol", "mim", "--fold", "9"),
+        ("--set", "nonsense=1"),
+        ("--preset", "tiny", "--corpus", "none1"),
+    ],
+)
 def test_words_are_refused_before_phantoms_are_drawn(words: tuple[str, ...], tmp_path: Path) -> None:
     answer = bench("run", "--method", "mae3d", "--task", "btcv", "--phantom", "--results", tmp_path, *words, "--json")
     assert answer.error["remedy"] and not (tmp_path / "runs").exists()
@@ -204,3 +218,13 @@ def test_text_in_a_table_is_shown_as_it_is(title: str, capsys: pytest.CaptureFix
     print_table(title, ("[x]",), [("[/y]",)])
     shown = capsys.readouterr().out
     assert title in shown and "[/y]" in shown and "[x]" in shown
+
+
+def test_of_several_methods_those_from_scratch_take_no_corpus() -> None:
+    words = {"task": "btcv", "ratio": "1", "settings": [], "seed": 0, "repeats": 1, "corpus": "own"}
+    together = specs_of(method="unet3d_scratch,mim@align_byol", **words)
+    assert [(spec.method, spec.corpus) for spec in together] == [("unet3d_scratch", ""), ("mim", "own")]
+    assert [spec.corpus for spec in specs_of(method="unet3d_scratch,unetr_scratch", **words)] == [
+        "own",
+        "own",
+    ]  # refused later

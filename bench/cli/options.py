@@ -37,7 +37,7 @@ Corpus = Annotated[
     str,
     typer.Option(
         help="Pre-training corpus (bench list corpora), `own` (the task's training volumes), `folder` (any volumes, with "
-        "--corpus-root) or `none` (from scratch). Default: the method's own."
+        "--corpus-root) or `none` (from scratch). Default: the method's own. Of several methods those from scratch take none."
     ),
 ]
 CorpusRoot = Annotated[
@@ -88,13 +88,31 @@ def specs_of(
     for option, typed in (("--method", method), ("--task", task), ("--ratio", ratio)):
         if not _list(typed):
             raise SpecError(f"{option} names nothing, found '{typed}'.", remedy="bench list methods, bench list tasks")
+    methods = _list(method)
     return [
-        make_spec(method=m, task=t, ratio=float(r), settings=tuple(settings), seed=seed + k, **words)
-        for m in _list(method)
+        make_spec(
+            method=m,
+            task=t,
+            ratio=float(r),
+            settings=tuple(settings),
+            seed=seed + k,
+            **_without_corpus(m, methods, words),
+        )
+        for m in methods
         for t in _list(task)
         for r in _numbers(ratio)
         for k in range(repeats)
     ]
+
+
+def _without_corpus(method: str, methods: list[str], words: dict[str, object]) -> dict[str, object]:
+    """The words without a corpus for a network from scratch that stands beside methods which pre-train on it."""
+    if not (words.get("corpus") or words.get("corpus_root")):
+        return words
+    from bench.corpora import own_corpus
+
+    trained = [m for m in methods if own_corpus(m.partition("@")[0]) != "none"]
+    return words if not trained or method in trained else {**words, "corpus": "", "corpus_root": ""}
 
 
 def _list(words: str) -> list[str]:

@@ -37,6 +37,7 @@ __all__ = [
     "check_hygiene",
     "divided",
     "every_fold",
+    "folds_of",
     "interleaved",
     "lists",
     "nested",
@@ -84,12 +85,16 @@ def lists(rule: SplitRule, splits_folder: Path, fold: int = 0, roster: Roster | 
     return parts
 
 
+def folds_of(rule: SplitRule, splits_folder: Path) -> int:
+    """How many folds a rule has; 1 where it has one split."""
+    if not rule.by_fold:
+        return 1
+    return len(SALTS) if rule.divides in ("all", "strata") else fold_count(rule, splits_folder)
+
+
 def every_fold(rule: SplitRule, splits_folder: Path, roster: Roster | None = None) -> list[Parts]:
     """The parts of each fold that the rule's list holds, fold 0 first; one entry where there are no folds."""
-    if not rule.by_fold:
-        return [lists(rule, splits_folder, 0, roster)]
-    count = len(SALTS) if rule.divides in ("all", "strata") else fold_count(rule, splits_folder)
-    return [lists(rule, splits_folder, fold, roster) for fold in range(count)]
+    return [lists(rule, splits_folder, fold, roster) for fold in range(folds_of(rule, splits_folder))]
 
 
 def _of_owners(rule: SplitRule, roster: Roster) -> Listing:
