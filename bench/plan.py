@@ -102,13 +102,14 @@ def _cell_line(chain: Chain, place: Any, more: str) -> JobLine:
 
 
 def _what(chain: Chain, room: str, more: str) -> str:
-    """A pre-training is many cells', so of it its controls are told alone."""
+    """A pre-training is many cells', so of it only its own settings are told."""
     spec = chain.words.spec
     method = _at(spec.method, spec.variant)
     if room.startswith("pretrain"):
-        config = chain.blueprint.phases[room.partition(":")[2]]
-        controls = [name.replace("_", " ") for name in ("shuffled_voxels", "white_noise") if getattr(config, name)]
-        return ", ".join([f"{method} {spec.preset} on {_pool(chain)}", *controls])
+        name = room.partition(":")[2]
+        here = [(key, value) for phase, key, value in spec.settings if phase in ("", name)]
+        told = [f"{key}={value}" for key, value in here if hasattr(chain.blueprint.phases[name], key)]
+        return ", ".join([f"{method} {spec.preset} on {_pool(chain)}", *told])
     words = f"{method} {spec.preset} {_at(spec.task, spec.target)} {spec.protocol} r{spec.ratio:g} s{spec.seed}"
     return f"{words}, {more}" if more else words
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from bench import registry
 from bench.compare import compare
 from bench.compare_sides import Side
+from bench.contracts.cards import phases
 from bench.contracts.errors import BenchError, DataMissing, SpecError, nearest
 from bench.contracts.record import Cell
 from bench.data.atomic import write_bytes, write_json
@@ -27,15 +28,18 @@ from bench.stats.paired import Paired
 from bench.store import Store
 from bench.train.log import evaluations
 
-Start = Literal["scratch", "pre-trained", "shuffled voxels", "permuted labels"]
+Start = Literal["scratch", "pre-trained", "pre-trained longer", "shuffled voxels", "permuted labels"]
 Way = Literal["fine-tuning", "linear probe"]
 STARTS: Mapping[Start, tuple[str, tuple[str, ...]]] = {
     "scratch": ("none", ()),
     "pre-trained": ("", ()),
+    "pre-trained longer": ("", ()),
     "shuffled voxels": ("", ("shuffled_voxels=true",)),
     "permuted labels": ("", ("finetune.permuted_labels=true",)),
 }
-"""How a run starts: the corpus ('' is the pool's own) and the settings. The last two are controls, which must not help."""
+"""How a run starts: the corpus ('' is the pool's own) and the settings. The last two are controls, which must not help; what
+is longer depends on the method."""
+LONGER = 10  # times the steps of preset `small`
 WAYS: tuple[Way, ...] = ("fine-tuning", "linear probe")
 
 
@@ -64,10 +68,11 @@ class Pool:
 
 PROBE = ("finetune.frozen_encoder=true", "finetune.linear_head=true", "finetune.lr=0.02")
 PROBE_UPDATES = 2  # times those of fine-tuning
+DOSES: tuple[Start, ...] = ("scratch", "pre-trained", "pre-trained longer")
 MASKS: tuple[Start, ...] = ("scratch", "pre-trained", "shuffled voxels")
 HIPPOCAMPUS = Pool("real hippocampus", "msd04", "own", "dice", False, MASKS, updates=100)
 ABDOMEN = Pool("phantom abdomen", "btcv", "", "dice", True, MASKS, updates=60, ratios=(0.25,))
-NODULES = Pool("phantom nodules", "nodulemnist3d", "", "auc", True, tuple(STARTS), updates=400)
+NODULES = Pool("phantom nodules", "nodulemnist3d", "", "auc", True, (*MASKS, "permuted labels"), updates=400)
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ SIZES: Mapping[str, Size] = {
     ),
     # a whole fine-tuning takes nine minutes on the hippocampus and twenty on the abdomen, and there are hundreds
     "full": Size((HIPPOCAMPUS, NODULES, ABDOMEN), (0, 1, 2)),
+    # is two minutes of pre-training too little? all but the longer ones are runs of the full study too
+    "long": Size((replace(HIPPOCAMPUS, starts=DOSES, ratios=(0.1,)),), (0, 1, 2)),
 }
 
 
@@ -150,11 +157,17 @@ def _spec(pool: Pool, method: str, start: Start, way: Way, ratio: float, seed: i
         seed=seed,
         preset="small",
         corpus=corpus or pool.corpus,
-        settings=(*pool.settings_of(way), *control),
+        settings=(*pool.settings_of(way), *control, *(_longer(method) if start == "pre-trained longer" else ())),
         phantom=pool.phantom,
         partial=not pool.phantom,
         root="" if pool.phantom else root,
     )
+
+
+def _longer(method: str) -> tuple[str, ...]:
+    """The settings that make each phase of preset `small` LONGER times as long."""
+    small = phases(registry.method(method).small)
+    return tuple(f"{name}.steps={LONGER * config.steps}" for name, config in small.items())
 
 
 def trainable_methods() -> tuple[str, ...]:

@@ -54,9 +54,19 @@ def test_a_study_that_is_interrupted_has_told_of_everything_once() -> None:
 
 
 def test_both_sizes_have_real_volumes_phantoms_and_both_controls() -> None:
-    for size in SIZES.values():
+    for size in (SIZES["short"], SIZES["full"]):
         assert {pool.phantom for pool in size.pools} == {True, False}
-        assert {start for pool in size.pools for start in pool.starts} == set(STARTS)
+        assert {start for pool in size.pools for start in pool.starts} == set(STARTS) - {"pre-trained longer"}
+
+
+@pytest.mark.parametrize("method", ["mim", "spad"])
+def test_the_long_study_is_part_of_the_full_one_but_for_ten_times_the_steps_of_every_phase(method: str) -> None:
+    long, full = arms("long", [method]), {arm.spec for arm in arms("full", [method])}
+    longer = [arm for arm in long if arm.start == "pre-trained longer"]
+    assert {arm.spec for arm in long} - full == {arm.spec for arm in longer} and len(long) == 3 * len(longer) == 18
+    usual = blueprint(next(arm.spec for arm in long if arm.start == "pre-trained")).phases
+    for name, config in blueprint(longer[0].spec).phases.items():
+        assert config == replace(usual[name], steps=10 * usual[name].steps)
 
 
 def test_labels_are_permuted_only_where_one_belongs_to_a_whole_case() -> None:
@@ -85,7 +95,7 @@ def test_a_probe_reads_frozen_features_by_one_linear_map_whatever_the_kind_of_ta
 
 
 def test_an_unknown_size_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"Did you mean 'full'\? Possible: short, full.*--size"):
+    with pytest.raises(SpecError, match=r"Did you mean 'full'\? Possible: short, full, long.*--size"):
         arms("ful", ["mim"])
 
 
@@ -138,7 +148,7 @@ def test_fine_tunings_are_validated_five_times_and_the_full_ones_are_longer(size
         assert recipe.steps == 5 * recipe.evaluate_every and recipe.warmup_steps < recipe.evaluate_every
         steps[arm.pool.name] = recipe.steps
     short = {arm.pool.name: blueprint(arm.spec).setup.recipe.steps for arm in arms("short", ["mae3d"])}
-    assert size == "short" or all(steps[pool] > updates for pool, updates in short.items())
+    assert size == "short" or all(updates > short[pool] for pool, updates in steps.items() if pool in short)
 
 
 def test_the_course_of_each_run_is_read_from_its_log_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +182,7 @@ def test_no_two_lines_of_a_forecast_are_alike(tmp_path: Path) -> None:
     lines = [(job.room, job.what) for job in forecast_of(kept, place(tmp_path))[0]]
     assert len(set(lines)) == len(lines) == 2 * 6 + 2  # six runs, and volumes as they are or shuffled
     assert ("finetune", "mae3d tiny msd04 bench r0.1 s0, pre-trained, linear probe") in lines
-    assert ("pretrain:pretrain", "mae3d tiny on own (msd04), shuffled voxels") in lines
+    assert ("pretrain:pretrain", "mae3d tiny on own (msd04), shuffled_voxels=true") in lines
 
 
 @pytest.mark.parametrize("way", ["--forecast", "--report"])

@@ -30,7 +30,11 @@ def attach(app: typer.Typer) -> None:
 
 def study(
     size: Annotated[
-        str, typer.Option(help="short (one seed, one ratio; an hour) or full (three seeds, two ratios; a night).")
+        str,
+        typer.Option(
+            help="short (one seed, one ratio; an hour), full (three seeds, two ratios; a night) or long (pre-training of "
+            "ten times the steps on the hippocampus, three seeds)."
+        ),
     ] = "short",
     method: Annotated[str, typer.Option(help="Methods joined by commas, or all that pre-train.")] = "all",
     root: o.Root = "",

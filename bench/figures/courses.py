@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.figures.canvas import BLUE, FAINT, ORANGE, VERMILION, new_figure, save
+from bench.figures.canvas import BLUE, FAINT, GREEN, ORANGE, VERMILION, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 COLOURS: Mapping[str, str] = {
     "scratch": FAINT,
     "pre-trained": BLUE,
+    "pre-trained longer": GREEN,
     "shuffled voxels": ORANGE,
     "permuted labels": VERMILION,
 }
