@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,11 +14,11 @@ from bench import finetune as finetune_room
 from bench import pretrain as pretrain_room
 from bench import registry
 from bench.cases import cached
+from bench.cell_of_run import make_cell
 from bench.chain import Chain, blueprint, check_words, find, resolve
 from bench.checked import checked
-from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, SpecError
-from bench.contracts.record import SCHEMA_CELL, Cell
+from bench.contracts.record import Cell
 from bench.corpora import cached_corpus
 from bench.data.cache import CachedCases
 from bench.data.digest import sha256_of_folder
@@ -30,14 +28,12 @@ from bench.exposed import check_twins, exposure_at
 from bench.figure import draw_curves
 from bench.figures.cases import CaseImages, best_median_worst, rank_cases
 from bench.figures.pictures import draw_pictures
-from bench.keys import plain, short
+from bench.keys import short
 from bench.phantom_data import phantoms_for
 from bench.predict import predict
-from bench.provenance import provenance
-from bench.recipe import inference_word
 from bench.score import Scores, score
 from bench.spec import RunSpec
-from bench.store import Store, cell_name
+from bench.store import Store
 from bench.train.checkpoint import load_weights
 from bench.train.loop import Hardware
 from bench.train.progress import Progress
@@ -129,7 +125,9 @@ def run(spec: RunSpec, place: Place) -> Cell | None:
         return None
     predict_tests(chain, place, cases)
     scores = score_tests(chain, place, cases)
-    cell = make_cell(chain, place, scores, manifest_of(chain, place), exposure(chain, place, cases))
+    hashed = sha256_of_folder(predictions_folder(chain, place)) or ""
+    seen = exposure(chain, place, cases)
+    cell = make_cell(chain, trainings(chain, place), scores, hashed, manifest_of(chain, place), seen)
     written = store.write(cell, scores.rows)
     draw(chain, place, cases, scores)
     return written
@@ -246,79 +244,11 @@ def manifest_of(chain: Chain, place: Place) -> Manifest:
     return found
 
 
-def make_cell(chain: Chain, place: Place, scores: Scores, manifest: Manifest, seen: Exposure) -> Cell:
-    """The record of a finished run."""
-    words, plan, setup = chain.words, chain.blueprint, chain.blueprint.setup
-    spec, cases = words.spec, words.cases
-    finished = finetune_room.trained(place.folder("finetune", chain.keys["finetune"]))
-    training = {"finetune": finished} | {
-        name: pretrain_room.trained(place.folder("pretrain", chain.keys[f"pretrain:{name}"]))
-        for name in plan.phases
-        if f"pretrain:{name}" in chain.keys
-    }
-    hashes = {f"{name}:{end}": t[f"{end}_sha256"] for name, t in training.items() for end in ("initial", "final")}
-    predictions = sha256_of_folder(predictions_folder(chain, place))
-    configs = {
-        **plan.phases,
-        "architecture": plan.architecture,
-        "finetune": setup.recipe,
-        inference_word(plan.phases): setup.inference,
-    }
-    corpus_notes = words.corpus.notes if words.corpus else ()
-    return Cell(
-        schema_=SCHEMA_CELL,
-        name=cell_name(
-            method=spec.method,
-            variant=spec.variant,
-            task=spec.task,
-            target=setup.target,
-            protocol=spec.protocol,
-            ratio=spec.ratio,
-            preset=spec.preset,
-            corpus=words.corpus_word,
-            seed=spec.seed,
-            fold=spec.fold,
-            key=chain.key,
-        ),
-        key=chain.key,
-        method=spec.method,
-        variant=spec.variant,
-        task=spec.task,
-        target=setup.target,
-        protocol=spec.protocol,
-        ratio=spec.ratio,
-        preset=spec.preset,
-        corpus=words.corpus_word,
-        corpus_id=words.corpus.id if words.corpus else "",
-        corpus_volumes=(words.corpus.found, words.corpus.printed) if words.corpus else None,
-        seed=spec.seed,
-        pretrain_seed=next((c.seed for c in plan.phases.values()), 0),
-        fold=spec.fold,
-        source=cases.source,
-        partial=cases.partial,
-        metrics=setup.protocol.metrics,
-        classes=setup.classes,
-        scores=_nullable(scores.means),
-        class_scores={name: _nullable(means) for name, means in scores.class_means.items()},
-        n=len(cases.here.test),
-        n_listed=len(cases.listed.test),
-        n_train=len(cases.train),
-        counts=dict(scores.counts),
-        average=setup.protocol.average,
-        distance_unit=setup.protocol.distance_unit,
-        config={name: plain(dataclasses.asdict(config)) for name, config in configs.items()},
-        keys=dict(chain.keys),
-        hashes={**hashes, "predictions": predictions or ""},
-        content_hash=manifest.header.content_hash,
-        command=spec.words(),
-        differs=_departures(chain, training),
-        notes=(*setup.protocol.notes, *words.cases.told, *corpus_notes),
-        exposure=seen.summary,
-        exposed=dict(seen.cases),
-        excluded=cases.excluded,
-        provenance={**provenance(), "spec": _without_paths(spec)},
-        training=json.loads(json.dumps(training)),
-    )
+def trainings(chain: Chain, place: Place) -> dict[str, dict[str, Any]]:
+    """What each training of a run says of itself: fine-tuning, then the phases of pre-training."""
+    told = {"finetune": finetune_room.trained(place.folder("finetune", chain.keys["finetune"]))}
+    keys = {name: chain.keys.get(f"pretrain:{name}") for name in chain.blueprint.phases}
+    return told | {name: pretrain_room.trained(place.folder("pretrain", key)) for name, key in keys.items() if key}
 
 
 def draw(chain: Chain, place: Place, cases: CachedCases, scores: Scores) -> None:
@@ -337,11 +267,6 @@ def case_images(chain: Chain, place: Place, cases: CachedCases, case: str) -> Ca
     return CaseImages(*kind.case_images(chain.blueprint.setup, here.folder, here.records[case], cases, prediction))
 
 
-def repeats(spec: RunSpec, count: int) -> Sequence[RunSpec]:
-    """The same run with `count` fine-tuning seeds in a row, sharing one pre-training."""
-    return [dataclasses.replace(spec, seed=spec.seed + k) for k in range(count)]
-
-
 def outcome(cell: Cell, results: Path) -> dict[str, Any]:
     """What `bench run --json` prints of a cell."""
     return {
@@ -351,33 +276,4 @@ def outcome(cell: Cell, results: Path) -> dict[str, Any]:
         "protocol": cell.protocol,
         "scores": cell.scores,
         "n": cell.n,
-    }
-
-
-def _departures(chain: Chain, training: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """What departs from the paper, what was missing, and what training had to change on the way."""
-    cases = chain.words.cases
-    told = list(chain.blueprint.differs)
-    if cases.missing:
-        train = f"{len(cases.train)} of {cases.n_train_listed} training cases"
-        grouped = f"{cases.counted} of the split; {how_many(len(cases.train), 'training case')}"
-        told.append(grouped if cases.listed.grouped else f"{cases.counted} cases of the split; {train}")
-    told += cases.cut_short
-    if cases.source == "phantom":
-        told.append("phantom data")
-    if chain.blueprint.setup.recipe.selection == "best_val" and not cases.here.val:
-        told.append("no validation case is at hand: the last weights are taken, not the best")
-    return (*told, *dict.fromkeys(note for t in training.values() for note in t.get("notes", ())))
-
-
-def _nullable(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in values.items()}
-
-
-def _without_paths(spec: RunSpec) -> dict[str, Any]:
-    """The spec as a record keeps it: where a stranger's files lay is nobody's business."""
-    return dataclasses.asdict(spec) | {
-        "root": "",
-        "corpus_root": "",
-        "weights": Path(spec.weights).name if spec.weights else "",
     }

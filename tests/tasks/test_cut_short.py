@@ -178,7 +178,7 @@ def test_a_layout_whose_cases_a_list_names_ships_nothing_else(tmp_path: Path) ->
 
 
 def test_a_run_on_a_table_cut_short_is_refused_or_says_so_in_its_record(written: dict[str, Path]) -> None:
-    from bench.run import _departures
+    from bench.cell_of_run import _departures
 
     told = "48 of 754,975 rows of candidates_V2.csv"
     nodules = "24 of 1,186 rows of annotations.csv"
