@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import registry
-from bench.contracts.cards import Protocol, TaskCard
+from bench.contracts.cards import TaskCard
 from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
+from bench.contracts.protocols import Protocol
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
 from bench.data.check_report import CheckReport

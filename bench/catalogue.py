@@ -11,18 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.contracts.cards import (
-    PRESETS,
-    CorpusCard,
-    Intensity,
-    MethodCard,
-    Protocol,
-    Sight,
-    SplitRule,
-    TaskCard,
-    phases,
-)
+from bench.contracts.cards import PRESETS, CorpusCard, MethodCard, TaskCard
+from bench.contracts.configs import Intensity, Sight, phases
 from bench.contracts.errors import SpecError, nearest
+from bench.contracts.protocols import Protocol, SplitRule
 from bench.data.splits import lists
 from bench.keys import plain
 

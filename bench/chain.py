@@ -11,16 +11,8 @@ from typing import Any
 
 from bench import registry
 from bench.cases import TaskCases, content_hash, demand_fold, find_cases, protocol_of, target_of, told_answers
-from bench.contracts.cards import (
-    PRESETS,
-    FineTuneConfig,
-    Inference,
-    MethodCard,
-    MethodConfig,
-    Sight,
-    TaskCard,
-    phases,
-)
+from bench.contracts.cards import PRESETS, MethodCard, TaskCard
+from bench.contracts.configs import FineTuneConfig, Inference, MethodConfig, Sight, phases
 from bench.contracts.errors import DataMissing, SpecError, nearest
 from bench.contracts.recipes import PairRecipe
 from bench.contracts.record import Record

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from bench import registry
 from bench.cases import TaskCases, content_hash
-from bench.contracts.cards import CorpusCard, CorpusMember, Intensity, Layout, Protocol, Spacing, TaskCard
+from bench.contracts.cards import CorpusCard, CorpusMember, TaskCard
+from bench.contracts.configs import Intensity, Spacing
 from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, SpecError
+from bench.contracts.protocols import Layout, Protocol
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
 from bench.data.exposure import declared_by

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import registry
-from bench.contracts.cards import Layout
 from bench.contracts.errors import DataMissing, SpecError
+from bench.contracts.protocols import Layout
 from bench.data.atomic import write_text
 from bench.datasets_file import FILE, demand_known, told_folders, within
 

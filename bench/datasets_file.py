@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.contracts.cards import Layout, TaskCard
+from bench.contracts.cards import TaskCard
 from bench.contracts.errors import DataMissing, SpecError, nearest
+from bench.contracts.protocols import Layout
 from bench.data.find import find_dataset, locate, missing_dataset
 
 FILE = "datasets.toml"

@@ -14,7 +14,8 @@ from typing import Any
 
 from torch import nn
 
-from bench.contracts.cards import FineTuneConfig, MethodCard, MethodConfig
+from bench.contracts.cards import MethodCard
+from bench.contracts.configs import FineTuneConfig, MethodConfig
 from bench.contracts.errors import EncoderMismatch, SpecError
 from bench.contracts.kind import Kind, Setup
 from bench.contracts.method import Adopted, Encoder, Turn

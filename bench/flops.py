@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.contracts.cards import Intensity, MethodCard, Shape3, Sight, phases
+from bench.contracts.cards import MethodCard
+from bench.contracts.configs import Intensity, Shape3, Sight, phases
 
 CONVENTION = (
     "a multiplication and an addition count as two; matrix products and convolutions only; encoder: one forward pass of "

@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Any
 
-from bench.contracts.cards import deciding
+from bench.contracts.deciding import deciding
 
 
 def key_of(**parts: Any) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal, cast
 
 from bench import registry
-from bench.contracts.cards import Layout, TaskCard
+from bench.contracts.cards import TaskCard
 from bench.contracts.errors import SpecError, StoreError, nearest
+from bench.contracts.protocols import Layout
 from bench.corpora import corpus_word
 from bench.data.atomic import write_json
 from bench.data.lock import only_one

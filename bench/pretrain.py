@@ -14,7 +14,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from bench.contracts.cards import MethodCard, MethodConfig, Sight
+from bench.contracts.cards import MethodCard
+from bench.contracts.configs import MethodConfig, Sight
 from bench.contracts.errors import PluginBroken
 from bench.contracts.method import Corpus, Method
 from bench.data.atomic import write_json

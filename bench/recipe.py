@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from bench.contracts.cards import FineTuneConfig, MethodCard, MethodConfig, PhaseConfig, Protocol
+from bench.contracts.cards import MethodCard
+from bench.contracts.configs import FineTuneConfig, MethodConfig, PhaseConfig
 from bench.contracts.errors import SpecError
+from bench.contracts.protocols import Protocol
 from bench.corpora import corpus_word
 from bench.spec import RunSpec, apply_settings
 

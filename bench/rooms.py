@@ -16,7 +16,7 @@ from bench import registry
 from bench.case_rows import CaseRow
 from bench.cases import cached, content_hash, find_cases
 from bench.chain import Blueprint, blueprint, chosen_preset, keys_of_tests
-from bench.contracts.cards import Sight, phases
+from bench.contracts.configs import Sight, phases
 from bench.contracts.errors import DataMissing, SpecError, StoreError, nearest
 from bench.contracts.record import Cell
 from bench.corpora import CorpusCases, cached_corpus, demand_offered, folder_corpus, named_corpus

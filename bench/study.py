@@ -16,7 +16,7 @@ from typing import Any, Literal
 from bench import registry
 from bench.compare import compare
 from bench.compare_sides import Side
-from bench.contracts.cards import phases
+from bench.contracts.configs import phases
 from bench.contracts.errors import BenchError, DataMissing, SpecError, nearest
 from bench.contracts.record import Cell
 from bench.data.atomic import write_bytes, write_json

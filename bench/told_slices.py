@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bench.cases import TaskCases
-from bench.contracts.cards import Protocol, Spacing
+from bench.contracts.configs import Spacing
 from bench.contracts.errors import SpecError
+from bench.contracts.protocols import Protocol
 from bench.contracts.record import Record
 from bench.spec import RunSpec, read_value
 

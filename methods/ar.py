@@ -27,7 +27,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight, recorded
+from bench.contracts.cards import MethodCard
+from bench.contracts.configs import MethodConfig, Shape3, Sight, recorded
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Corpus, Losses, Method, one_phase
 from bench.nets.patches import grid_of, patchify

@@ -18,7 +18,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight
+from bench.contracts.cards import MethodCard
+from bench.contracts.configs import MethodConfig, Shape3, Sight
 from bench.contracts.method import Batch, Losses, Method, one_phase
 from bench.nets.intensity import to_network_range
 from bench.nets.patches import patchify

@@ -23,7 +23,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight, later, recorded
+from bench.contracts.cards import MethodCard
+from bench.contracts.configs import MethodConfig, Shape3, Sight, later, recorded
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Losses, Method, one_phase
 from bench.nets.conv3d import PATCH, HybridEncoder, MaskedConvEncoder

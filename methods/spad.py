@@ -26,7 +26,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight, from_disk
+from bench.contracts.cards import MethodCard
+from bench.contracts.configs import MethodConfig, Shape3, Sight, from_disk
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Corpus, Losses, Method, Phase, Turn
 from bench.contracts.pictures import Picture

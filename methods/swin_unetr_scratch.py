@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight
+from bench.contracts.cards import MethodCard
+from bench.contracts.configs import MethodConfig, Shape3, Sight
 from bench.nets.swin3d import Merging, Swin3D
 
 

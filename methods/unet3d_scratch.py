@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight
+from bench.contracts.cards import MethodCard
+from bench.contracts.configs import MethodConfig, Shape3, Sight
 from bench.nets.unet3d import Norm, UNet3D
 
 

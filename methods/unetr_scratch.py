@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bench.contracts.cards import MethodCard, MethodConfig, Shape3, Sight
+from bench.contracts.cards import MethodCard
+from bench.contracts.configs import MethodConfig, Shape3, Sight
 from bench.nets.vit3d import ViT3D
 
 

@@ -7,7 +7,9 @@ Split    `bench` 72/8/20 patients, five patient-level folds of ours; `official` 
 
 from dataclasses import replace
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import FineTuneConfig, Inference, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.acdc import Acdc
 from tasks.layouts.phantom_case import Look
 

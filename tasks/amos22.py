@@ -7,7 +7,9 @@ Split    `mim` five folds over both official parts, 240 / 60, reports on the fol
 
 from dataclasses import replace
 
-from bench.contracts.cards import FineTuneConfig, Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import FineTuneConfig, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.amos import Amos
 from tasks.layouts.phantom_case import Look
 from tasks.recipes.mim_ct import FLIPS_SWAP, LENGTH, RECIPE, SELECTED, mim_protocol

@@ -5,7 +5,9 @@ Split    test = fold 0 of MONAI's five folds, val is 100 of the other 1,000. MiM
          with its labels read otherwise: `msd01@mim_compat --protocol mim`
 """
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import FineTuneConfig, Inference, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.brats import Brats
 from tasks.layouts.phantom_case import Look
 

@@ -6,7 +6,9 @@ Split    `mim` 24/6 and `spad` 21/9 report on the cases they select on; `bench` 
 
 from dataclasses import replace
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import FineTuneConfig, Inference, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.btcv import Btcv
 from tasks.layouts.first_of import FirstOf
 from tasks.layouts.nnunet import NnUnet

@@ -4,7 +4,9 @@ Source   Zhang et al., Cell 2020; China Consortium of Chest CT Image Investigati
 Split    three patient-disjoint folds of MG-3D (splits/ccccii_folds.csv); the 405 scans that every fold holds out are `bench`'s test
 """
 
-from bench.contracts.cards import ClassificationTask, FineTuneConfig, Intensity, Protocol, SplitRule
+from bench.contracts.cards import ClassificationTask
+from bench.contracts.configs import FineTuneConfig, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.ccccii import COUNTED_MM, Ccccii
 
 SHAPE = (384, 384, 32)

@@ -5,7 +5,9 @@ Split    the paper (SPAD) reports on 20 hidden patients through the challenge's 
          `spad` test on patients of the labelled 20: five folds by hash, `bench` on the first with a val part of two
 """
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import FineTuneConfig, Inference, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.chaos import Chaos
 from tasks.layouts.phantom_case import Look
 

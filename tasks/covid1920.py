@@ -4,7 +4,9 @@ Source   Roth et al., Medical Image Analysis 2022; covid-segmentation.grand-chal
 Split    `mg3d` five published folds, reports on the fold that it selects on; `bench` tests on fold 0, val is 16 of the other 159
 """
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import FineTuneConfig, Inference, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.covid1920 import Covid1920
 from tasks.layouts.phantom_case import Look
 

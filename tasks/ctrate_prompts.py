@@ -5,7 +5,8 @@ Split    fine-tuning: the first 1,000 distinct scans of the owners' training par
          the owners' 3,039 validation volumes
 """
 
-from bench.contracts.cards import PromptTask, Protocol
+from bench.contracts.cards import PromptTask
+from bench.contracts.protocols import Protocol
 from bench.contracts.recipes import PromptRecipe
 from tasks.layouts.ct_rate import CtRate
 from tasks.recipes.ct_rate import HU, LOOK, SPACING_MM, SPLIT

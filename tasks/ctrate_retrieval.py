@@ -4,7 +4,8 @@ Source   Hamamci et al. (arXiv 2403.17834); MG-3D (arXiv 2412.05876) Sec. IV, re
 Split    as ctrate_prompts; as it stands the task trains nothing and its 1,000 scans are not used
 """
 
-from bench.contracts.cards import Protocol, RetrievalTask
+from bench.contracts.cards import RetrievalTask
+from bench.contracts.protocols import Protocol
 from bench.contracts.recipes import RetrievalInference, RetrievalRecipe
 from tasks.layouts.ct_rate import CtRate
 from tasks.recipes.ct_rate import HU, LOOK, SPACING_MM, SPLIT

@@ -4,7 +4,9 @@ Source   Tang et al., CTRG-Chest-548K; list and recipe of MG-3D (arXiv 2412.0587
 Split    360 test cases of the released list, whose val is its test; `bench`: 144 of the others are val by hash, 1,300 train
 """
 
-from bench.contracts.cards import Intensity, Protocol, ReportTask, SplitRule
+from bench.contracts.cards import ReportTask
+from bench.contracts.configs import Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from bench.contracts.recipes import ReportInference, ReportRecipe
 from tasks.layouts.ctrg import Ctrg
 from tasks.layouts.phantom_case import Look

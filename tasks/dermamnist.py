@@ -7,7 +7,8 @@ Split    7,007 / 1,003 / 2,005 inside the file; `corrected`: 8,215 / 573 / 1,227
 
 from dataclasses import replace
 
-from bench.contracts.cards import ClassificationTask, SplitRule
+from bench.contracts.cards import ClassificationTask
+from bench.contracts.protocols import SplitRule
 from bench.phantoms.specimen import Style
 from tasks.layouts.medmnist import MedMnist
 from tasks.recipes.medmnist import bench_protocol, spad_protocol

@@ -7,7 +7,9 @@ Split    `mim` publishes none; the same group's list 40 / 10 is taken for it and
 
 from dataclasses import replace
 
-from bench.contracts.cards import FineTuneConfig, Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import FineTuneConfig, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.flare import Flare
 from tasks.layouts.phantom_case import Look
 from tasks.recipes.mim_ct import FLIPS_SWAP, FROM_ASSETS, LENGTH, RECIPE, mim_protocol

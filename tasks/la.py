@@ -4,7 +4,9 @@ Source   2018 Atrial Segmentation Challenge (Xiong et al., Medical Image Analysi
 Split    80 / 20 as published with the h5 package (splits/la_train.txt, la_test.txt); `bench` takes val from the end of the 80
 """
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import FineTuneConfig, Inference, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.first_of import FirstOf
 from tasks.layouts.la_h5 import LaH5
 from tasks.layouts.la_nrrd import LaNrrd

@@ -6,7 +6,9 @@ Split    1,010 patients by our hash rule (splits/lidc_patients.txt); what AR pri
 
 from dataclasses import replace
 
-from bench.contracts.cards import ClassificationTask, FineTuneConfig, Intensity, Protocol, SplitRule
+from bench.contracts.cards import ClassificationTask
+from bench.contracts.configs import FineTuneConfig, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.lidc import Lidc
 
 BENCH = Protocol(

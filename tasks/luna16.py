@@ -4,7 +4,9 @@ Source   Setio et al., Medical Image Analysis 2017; luna16.grand-challenge.org
 Split    by the owners' folders: 0 to 5 train, 6 val, 7 to 9 test (534 / 89 / 265 scans), scans in corpus_luna16.json
 """
 
-from bench.contracts.cards import ClassificationTask, FineTuneConfig, Intensity, Protocol, SplitRule
+from bench.contracts.cards import ClassificationTask
+from bench.contracts.configs import FineTuneConfig, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.luna16 import Luna16
 
 FOLDERS = SplitRule(

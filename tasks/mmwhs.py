@@ -6,7 +6,9 @@ Split    `mim` five folds of four volumes, reports on the fold that it selects o
 
 from dataclasses import replace
 
-from bench.contracts.cards import FineTuneConfig, Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import FineTuneConfig, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.mmwhs import MmWhs
 from tasks.layouts.phantom_case import Look
 from tasks.recipes.mim_ct import LENGTH, RECIPE, SELECTED, mim_protocol

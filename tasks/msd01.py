@@ -5,7 +5,9 @@ Split    `mim` reports on fold 0 of five published folds (387/97), which also se
          MiM prints this set as "BraTS 21" and takes label 2 for the enhancing tumour: target `mim_compat`
 """
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import FineTuneConfig, Inference, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.first_of import FirstOf
 from tasks.layouts.msd import Msd
 from tasks.layouts.nnunet import NnUnet

@@ -4,7 +4,9 @@ Source   Antonelli et al., Nature Communications 2022; medicaldecathlon.com (ope
 Split    182 train / 26 val / 52 test by hash of the case name, in splits/msd_712_proposed.json; no paper of ours reports it
 """
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import FineTuneConfig, Inference, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.first_of import FirstOf
 from tasks.layouts.msd import Msd
 from tasks.layouts.nnunet import NnUnet

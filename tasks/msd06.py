@@ -7,7 +7,9 @@ Split    `bench` and `ar` 44/6/13 by hash of the case name (splits/msd_712_propo
 
 from dataclasses import replace
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import FineTuneConfig, Inference, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.first_of import FirstOf
 from tasks.layouts.msd import Msd
 from tasks.layouts.nnunet import NnUnet

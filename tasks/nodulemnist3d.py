@@ -4,7 +4,9 @@ Source   Yang et al., Scientific Data 2023; medmnist.com, Zenodo 10519652 (open 
 Split    1,158 / 165 / 310 inside the file
 """
 
-from bench.contracts.cards import ClassificationTask, FineTuneConfig, Intensity, Protocol, SplitRule
+from bench.contracts.cards import ClassificationTask
+from bench.contracts.configs import FineTuneConfig, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.medmnist import MedMnist
 from tasks.recipes.medmnist import bench_protocol, spad_protocol
 

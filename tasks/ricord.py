@@ -4,7 +4,9 @@ Source   Tsai et al., Radiology 2021; TCIA MIDRC-RICORD-1A (COVID-19) and 1B (no
 Split    194 / 52 / 84 series of 137 / 45 / 45 patients, the list of MedCoSS (splits/ricord_*.txt), which AR uses
 """
 
-from bench.contracts.cards import ClassificationTask, FineTuneConfig, Intensity, Protocol, SplitRule
+from bench.contracts.cards import ClassificationTask
+from bench.contracts.configs import FineTuneConfig, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.ricord import Ricord
 
 LISTS = SplitRule(

@@ -4,7 +4,9 @@ Source   Revel et al., Radiology 2021; STOIC2021 challenge, public training set
 Split    our hash rule inside three strata (negative, positive, severe), test 0.2; MG-3D's lists are unpublished
 """
 
-from bench.contracts.cards import ClassificationTask, FineTuneConfig, Intensity, Protocol, SplitRule
+from bench.contracts.cards import ClassificationTask
+from bench.contracts.configs import FineTuneConfig, Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.stoic import Stoic
 
 RULE = "ours: sha256('split-v1|stoic|patient') inside each of negative, positive and severe; fold k salts with the k-th word"

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 import methods
 from bench import registry
-from bench.contracts.cards import Intensity, MethodCard, MethodConfig, PhaseConfig, Shape3, Sight, phases
+from bench.contracts.cards import MethodCard
+from bench.contracts.configs import Intensity, MethodConfig, PhaseConfig, Shape3, Sight, phases
 from bench.contracts.method import Batch, Encoder, Method, Phase
 from bench.data.patches import overlap
 from bench.nets.decoders import build_decoder
@@ -186,7 +187,8 @@ def test_presets_share_one_config_class_and_the_same_phases(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(CARDS))
 def test_variants_and_recipes_change_fields_that_exist(name: str) -> None:
-    from bench.contracts.cards import PRESETS, FineTuneConfig
+    from bench.contracts.cards import PRESETS
+    from bench.contracts.configs import FineTuneConfig
 
     card = CARDS[name]
     fields = {f.name for config in phases(card.full).values() for f in dataclasses.fields(config)}

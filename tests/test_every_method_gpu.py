@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.contracts.cards import phases
+from bench.contracts.configs import phases
 from bench.contracts.method import Batch, Method, Phase
 from bench.nets.decoders import build_decoder
 from bench.train.loop import Hardware, Job, train

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from bench import registry
-from bench.contracts.cards import Protocol, TaskCard
+from bench.contracts.cards import TaskCard
 from bench.contracts.errors import DataMissing
+from bench.contracts.protocols import Protocol
 from bench.contracts.record import Record
 from bench.data import manifest
 from bench.data.axes import orientation_name

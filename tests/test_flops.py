@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bench import registry
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from bench.flops import CONVENTION, cost_of, count_flops
 from methods.mim import FULL, MiM
 from tests.command_line import bench

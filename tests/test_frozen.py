@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from bench import registry, run
 from bench.chain import Chain, frozen_part
-from bench.contracts.cards import FineTuneConfig
+from bench.contracts.configs import FineTuneConfig
 from bench.contracts.method import Encoder
 from bench.contracts.recipes import PromptRecipe
 from bench.finetune import adopt_weights, build_model, trained, training_job

@@ -9,7 +9,8 @@ import pytest
 
 from bench import registry
 from bench.chain import blueprint
-from bench.contracts.cards import FineTuneConfig, deciding
+from bench.contracts.configs import FineTuneConfig
+from bench.contracts.deciding import deciding
 from bench.contracts.errors import SpecError
 from bench.spec import make_spec
 

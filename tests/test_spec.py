@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.chain import check_words
-from bench.contracts.cards import FineTuneConfig, Inference, MethodConfig, PhaseConfig, deciding, from_disk, later
+from bench.contracts.configs import FineTuneConfig, Inference, MethodConfig, PhaseConfig, from_disk, later
+from bench.contracts.deciding import deciding
 from bench.contracts.errors import SpecError
 from bench.keys import key_of
 from bench.spec import apply_settings, make_spec, parse_setting, read_value

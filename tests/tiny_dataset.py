@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.contracts.cards import Intensity, Protocol, SegmentationTask, SplitRule
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import Intensity
+from bench.contracts.protocols import Protocol, SplitRule
 from bench.data.formats import encode_nifti
 from bench.data.splits import Parts
 from tasks.layouts.msd import Msd

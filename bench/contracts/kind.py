@@ -13,8 +13,10 @@ from typing import Protocol as Interface
 
 from torch import nn
 
-from bench.contracts.cards import FineTuneConfig, Inference, Protocol, Shape3, Sight, Spacing, TaskCard
+from bench.contracts.cards import TaskCard
+from bench.contracts.configs import FineTuneConfig, Inference, Shape3, Sight, Spacing
 from bench.contracts.method import Batch, Encoder, Phase
+from bench.contracts.protocols import Protocol
 from bench.contracts.record import Record
 
 

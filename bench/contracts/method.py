@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from bench.contracts.cards import MethodConfig, PhaseConfig, Shape3, Sight, Spacing
+from bench.contracts.configs import MethodConfig, PhaseConfig, Shape3, Sight, Spacing
 from bench.contracts.errors import EncoderMismatch
 from bench.contracts.pictures import Picture
 

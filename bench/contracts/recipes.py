@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.contracts.cards import FineTuneConfig, Inference, from_disk, later
+from bench.contracts.configs import FineTuneConfig, Inference, from_disk, later
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Shape3, Spacing
+from bench.contracts.configs import Shape3, Spacing
 
 Affine = tuple[tuple[float, ...], ...]
 _SLAB = 4

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Shape3, Sight, Spacing
+from bench.contracts.configs import Shape3, Sight, Spacing
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError
 from bench.contracts.record import Record
 from bench.data.entry import CaseMeta, Entry, damaged, open_entry, write_entry

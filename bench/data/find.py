@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from bench.contracts.cards import Layout, TaskCard
+from bench.contracts.cards import TaskCard
 from bench.contracts.errors import DataMissing
+from bench.contracts.protocols import Layout
 
 EXTRA_LEVELS = 2  # ours: folders of folders that may stand around a dataset
 CROWDED = 100  # folders in one folder from which `folders_listed_once` takes them for cases

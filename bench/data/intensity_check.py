@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Protocol
 from bench.contracts.errors import DataUnsound
+from bench.contracts.protocols import Protocol
 from bench.contracts.record import Record
 
 AIR_HU, AIR_TOLERANCE_HU = -1000.0, 60.0

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.contracts.cards import SplitRule
 from bench.contracts.errors import DataUnsound, SpecError, nearest
+from bench.contracts.protocols import SplitRule
 
 LUNA_PREFIX = "1.3.6.1.4.1.14519.5.2.1.6279.6001."
 MEDMNIST_PARTS = ("train", "val", "test")

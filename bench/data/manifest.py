@@ -15,9 +15,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bench.contracts.cards import Protocol, TaskCard
+from bench.contracts.cards import TaskCard
 from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
+from bench.contracts.protocols import Protocol
 from bench.contracts.record import ManifestHeader, Record
 from bench.data.atomic import json_text, publish, stage_bytes
 from bench.data.described import Known, described

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.contracts.cards import Layout, TaskCard
+from bench.contracts.cards import TaskCard
+from bench.contracts.protocols import Layout
 from bench.contracts.record import Record, Source
 
 NAMED = 3  # that one line shows of what lacks something

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Intensity, Shape3
+from bench.contracts.configs import Intensity, Shape3
 from bench.contracts.counts import how_many
 from bench.contracts.record import Record
 from bench.data.archive import array

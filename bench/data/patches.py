@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Shape3
+from bench.contracts.configs import Shape3
 
 Box = tuple[slice, slice, slice]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Spacing
+from bench.contracts.configs import Spacing
 
 WIDEST = 512  # in-plane voxels of the shorter side
 PERCENTILES = (0.5, 99.5)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Spacing
+from bench.contracts.configs import Spacing
 from bench.contracts.errors import DataUnsound
 from bench.contracts.record import Record
 from bench.data.axes import Affine

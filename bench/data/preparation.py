@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Intensity, Protocol, Shape3, Spacing
+from bench.contracts.configs import Intensity, Shape3, Spacing
 from bench.contracts.errors import SpecError
+from bench.contracts.protocols import Protocol
 from bench.contracts.record import Record
 from bench.data.entry import MAGIC, CaseMeta
 from bench.data.moments import moments, percentile_scaled

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Shape3, Spacing
+from bench.contracts.configs import Shape3, Spacing
 from bench.data.axes import Affine
 
 SAME_SPACING = 1e-5  # relative; header floats of one scanner differ by this much, a 512-voxel axis by 0.005 voxel

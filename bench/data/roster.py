@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.contracts.cards import Layout
+from bench.contracts.protocols import Layout
 from bench.contracts.record import Record
 
 

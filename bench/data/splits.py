@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from bench.contracts.cards import SplitRule
 from bench.contracts.counts import how_many
 from bench.contracts.errors import SpecError
+from bench.contracts.protocols import SplitRule
 from bench.data.listings import Listing, fold_count, listed, read_list
 from bench.data.parts import (
     SALTS,

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bench.contracts.cards import Shape3, Spacing
+from bench.contracts.configs import Shape3, Spacing
 from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import ImageFile, LabelFile, Record

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.case_rows import CaseRow
-from bench.contracts.cards import Spacing
+from bench.contracts.configs import Spacing
 from bench.contracts.errors import DataMissing
 from bench.figures.overlays import Volume, overlays
 

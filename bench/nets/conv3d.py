@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts.cards import Shape3, Sight
+from bench.contracts.configs import Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Encoder, Features
 from bench.nets.channel_norm import norm_channels

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.contracts.cards import Shape3
+from bench.contracts.configs import Shape3
 from bench.contracts.errors import EncoderMismatch
 from bench.nets.eva02 import renamed_eva02
 from bench.nets.spad import inflate, resample_grid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from bench.contracts.cards import Intensity
+from bench.contracts.configs import Intensity
 
 
 def to_network_range(volume: Tensor, intensity: Intensity) -> Tensor:

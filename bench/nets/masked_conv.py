@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bench.contracts.cards import Shape3
+from bench.contracts.configs import Shape3
 from bench.nets.channel_norm import ChannelNorm
 from bench.nets.drop_path import DropPath
 from bench.nets.patches import patchify

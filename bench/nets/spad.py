@@ -17,7 +17,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.contracts.cards import Shape3
+from bench.contracts.configs import Shape3
 from bench.contracts.errors import SpecError
 
 MOST_ANISOTROPIC = 5  # no network here halves more than four times, so beyond this all degrees behave alike (code)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.contracts.cards import Shape3
+from bench.contracts.configs import Shape3
 from bench.nets.adapted_spad_vit import AdaptedSpadViT, depth_step
 from bench.nets.spad import depth_back, depth_first
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import Shape3
+from bench.contracts.configs import Shape3
 from bench.contracts.method import Encoder
 from bench.nets.eva02 import Eva02Block
 from bench.nets.inflated_eva02 import inflated_eva02

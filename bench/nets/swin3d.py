@@ -17,7 +17,7 @@ from monai.networks.blocks.patchembedding import PatchEmbed
 from monai.networks.nets.swin_unetr import SwinTransformerBlock, compute_mask, get_window_size
 from torch import Tensor, nn
 
-from bench.contracts.cards import Shape3, Sight
+from bench.contracts.configs import Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Encoder, Features
 from bench.nets.channel_norm import norm_channels

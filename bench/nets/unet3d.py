@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import Shape3, Sight
+from bench.contracts.configs import Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Encoder, Features
 from bench.nets.input_channels import repeat_conv_channels

@@ -15,7 +15,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from bench.contracts.cards import PRESETS, FineTuneConfig, Inference, MethodConfig
+from bench.contracts.cards import PRESETS
+from bench.contracts.configs import FineTuneConfig, Inference, MethodConfig
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.record import Cell
 from bench.tables.entries import MARKS, Entry, entry, is_error, ranks, undefined, unit_of

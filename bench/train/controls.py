@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.contracts.cards import MethodConfig
+from bench.contracts.configs import MethodConfig
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Arrays, Corpus, Phase, Sample, Views
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.contracts.cards import PhaseConfig
+from bench.contracts.configs import PhaseConfig
 from bench.contracts.counts import how_many
 from bench.contracts.errors import PluginBroken, SpecError
 from bench.contracts.method import Batch, Corpus, Phase, Turn

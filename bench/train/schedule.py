@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from bench.contracts.cards import PhaseConfig
+from bench.contracts.configs import PhaseConfig
 from bench.contracts.errors import PluginBroken, SpecError, nearest
 
 SCHEDULES = ("cosine", "linear", "constant", "cosine_overlong", "milestones", "poly")

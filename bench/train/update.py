@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import PhaseConfig
+from bench.contracts.configs import PhaseConfig
 from bench.contracts.errors import PluginBroken, SpecError, nearest
 from bench.contracts.method import Batch, Losses, Turn
 from bench.train import ranks, schedule, seeds

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import Shape3
+from bench.contracts.configs import Shape3
 from bench.nets.visible import visible_places
 from bench.nets.vit3d import Block, init_transformer_, sincos_positions
 

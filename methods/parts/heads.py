@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.contracts.cards import Shape3
+from bench.contracts.configs import Shape3
 from bench.contracts.errors import SpecError
 from bench.nets.patches import as_map
 from methods.parts.fusion import masked_mean

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Intensity, Shape3, Spacing
+from bench.contracts.configs import Intensity, Shape3, Spacing
 from bench.contracts.method import Corpus
 from bench.data.axes import FLAT_MM, SAME_SPACING
 from bench.nets.spad import along_first

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from bench.contracts.cards import Shape3
+from bench.contracts.configs import Shape3
 
 
 def kept_count(tokens: int, hidden_ratio: float) -> int:

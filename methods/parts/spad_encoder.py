@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.contracts.cards import MethodConfig, Shape3, Sight, Spacing, later
+from bench.contracts.configs import MethodConfig, Shape3, Sight, Spacing, later
 from bench.nets.adapted_spad_vit import AdaptedSpadViT
 from bench.nets.spad import along_back, degree_of_anisotropy
 from methods.parts.lie import lie_of

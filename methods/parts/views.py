@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bench.contracts.cards import Shape3
+from bench.contracts.configs import Shape3
 from bench.contracts.method import Arrays, Corpus, Sample
 from methods.parts.levels import resize
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Shape3
+from bench.contracts.configs import Shape3
 from bench.contracts.method import Arrays, Corpus, Sample
 from bench.nets.spad import MOST_ANISOTROPIC, along_back, crop_depth
 from methods.parts.equal_anisotropy import ISOTROPIC, Zoomed

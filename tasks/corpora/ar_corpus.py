@@ -5,7 +5,8 @@ Source   AR (arXiv 2409.08691), "Implementation details"; which files make which
 
 from dataclasses import replace
 
-from bench.contracts.cards import CorpusCard, CorpusMember, Intensity
+from bench.contracts.cards import CorpusCard, CorpusMember
+from bench.contracts.configs import Intensity
 from tasks.corpora.spad_55 import BODY, CHEST, SETS
 from tasks.layouts.brats23 import Brats23
 from tasks.layouts.deeplesion import DeepLesion

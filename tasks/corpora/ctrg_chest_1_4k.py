@@ -3,7 +3,8 @@
 Source   MG-3D (arXiv 2412.05876) Sec. IV-A; list of Xuefeng-Ni/MG-3D
 """
 
-from bench.contracts.cards import CorpusCard, CorpusMember, Intensity
+from bench.contracts.cards import CorpusCard, CorpusMember
+from bench.contracts.configs import Intensity
 from tasks.layouts.ctrg import Ctrg
 from tasks.layouts.phantom_case import Look
 

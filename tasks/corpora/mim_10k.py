@@ -3,7 +3,8 @@
 Source   MiM (arXiv 2404.15580) Tab. I; lists of JiaxinZhuang/MiM and Project-MONAI/research-contributions
 """
 
-from bench.contracts.cards import CorpusCard, CorpusMember, Intensity
+from bench.contracts.cards import CorpusCard, CorpusMember
+from bench.contracts.configs import Intensity
 from tasks.corpora.mim_1k import CORPUS as MIM_1K
 from tasks.layouts.image_tree import Images, ImageTree
 from tasks.layouts.nifti_folder import NiftiFolder

@@ -5,7 +5,8 @@ Source   arXiv 2312.07630, Sec. 4.1 and Table 7; how the sets lie on disk and ho
 
 from dataclasses import replace
 
-from bench.contracts.cards import CorpusCard, Intensity
+from bench.contracts.cards import CorpusCard
+from bench.contracts.configs import Intensity
 from tasks.layouts.image_tree import Images
 from tasks.layouts.phantom_case import Look
 from tasks.recipes import dicom_sets

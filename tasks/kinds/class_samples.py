@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contracts.cards import FineTuneConfig, Shape3
+from bench.contracts.configs import FineTuneConfig, Shape3
 from bench.contracts.method import Arrays, Corpus, Sample
 from tasks.kinds.crops import around, mirrored, turn_matrix
 from tasks.kinds.disturb import disturbances

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contracts.cards import FineTuneConfig, Shape3
+from bench.contracts.configs import FineTuneConfig, Shape3
 from bench.contracts.method import Arrays, Corpus, Sample
 from bench.data.patches import foreground_start, pad_to, uniform_start
 from tasks.kinds.disturb import disturbances

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.contracts.cards import FineTuneConfig, Shape3
+from bench.contracts.configs import FineTuneConfig, Shape3
 from bench.contracts.method import Arrays
 
 COARSER = 4  # voxels per node of the grid on which bent space is drawn; its sd is at least 9 voxels

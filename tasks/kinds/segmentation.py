@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import Spacing
+from bench.contracts.configs import Spacing
 from bench.contracts.errors import DataUnsound, SpecError, nearest
 from bench.contracts.kind import Scored, Setup
 from bench.contracts.method import Batch, Encoder, Losses, Phase, Turn

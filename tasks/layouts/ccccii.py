@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts.cards import Shape3, Spacing, SplitRule
+from bench.contracts.configs import Shape3, Spacing
+from bench.contracts.protocols import SplitRule
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.atomic import write_bytes
 from bench.data.find import first_within

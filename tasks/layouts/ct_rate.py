@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bench.contracts.cards import Spacing
+from bench.contracts.configs import Spacing
 from bench.contracts.record import ImageFile, LabelFile, Record, Source
 from bench.data.find import first_within
 from bench.data.official import Shipped

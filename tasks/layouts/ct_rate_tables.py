@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from bench.contracts.cards import Spacing
+from bench.contracts.configs import Spacing
 from bench.contracts.errors import DataUnsound
 from bench.data.splits import rank
 from tasks.layouts.reports import by_name, table

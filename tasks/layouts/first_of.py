@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Layout
 from bench.contracts.errors import DataMissing, SpecError
+from bench.contracts.protocols import Layout
 from bench.contracts.record import Record
 from bench.data.axes import Affine
 from tasks.layouts.phantom_case import Size

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts.cards import Spacing
+from bench.contracts.configs import Spacing
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.atomic import write_text
 from bench.data.find import first_within

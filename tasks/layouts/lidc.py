@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts.cards import Shape3, Spacing, SplitRule
+from bench.contracts.configs import Shape3, Spacing
 from bench.contracts.errors import DataUnsound
+from bench.contracts.protocols import SplitRule
 from bench.contracts.record import ImageFile, LabelFile, Record, Source
 from bench.data.atomic import write_text
 from bench.data.axes import as_affine

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.contracts.cards import Modality, Spacing
+from bench.contracts.cards import Modality
+from bench.contracts.configs import Spacing
 from bench.contracts.errors import DataUnsound
 from bench.contracts.record import ImageFile, LabelFile, Record, Source
 from bench.data import archive

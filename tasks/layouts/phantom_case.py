@@ -13,8 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.cards import Layout, Shape3, Spacing, SplitRule
+from bench.contracts.configs import Shape3, Spacing
 from bench.contracts.errors import SpecError
+from bench.contracts.protocols import Layout, SplitRule
 from bench.contracts.record import Source
 from bench.data.atomic import write_json
 from bench.data.axes import Affine, as_affine, axis_order

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts.cards import Shape3, Spacing
+from bench.contracts.configs import Shape3, Spacing
 from bench.contracts.record import ImageFile, LabelFile, Record, Source
 from bench.data.axes import as_affine
 from bench.data.dicom import write_series

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts.cards import Shape3, SplitRule
+from bench.contracts.configs import Shape3
 from bench.contracts.errors import DataMissing, DataUnsound
+from bench.contracts.protocols import SplitRule
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.atomic import write_text
 from bench.data.axes import as_affine

@@ -5,7 +5,9 @@ Source   Hamamci et al. (arXiv 2403.17834); MG-3D (arXiv 2412.05876) Sec. IV-A a
 
 from __future__ import annotations
 
-from bench.contracts.cards import CorpusMember, Intensity, SplitRule
+from bench.contracts.cards import CorpusMember
+from bench.contracts.configs import Intensity
+from bench.contracts.protocols import SplitRule
 from tasks.layouts.ct_rate import CtRate
 from tasks.layouts.phantom_case import Look
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from bench.contracts.cards import FineTuneConfig, Intensity, Protocol, Shape3, Spacing, SplitRule
+from bench.contracts.configs import FineTuneConfig, Intensity, Shape3, Spacing
+from bench.contracts.protocols import Protocol, SplitRule
 
 FLAT_MM = (1.0, 1.0, 1e8)  # a picture: nothing is beside it
 

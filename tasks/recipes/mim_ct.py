@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, Spacing, SplitRule
+from bench.contracts.configs import FineTuneConfig, Inference, Intensity, Spacing
+from bench.contracts.protocols import Protocol, SplitRule
 
 RECIPE = FineTuneConfig(
     batch_size=16,

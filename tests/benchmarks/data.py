@@ -39,7 +39,7 @@ from monai.transforms import (
     ScaleIntensityRange,
 )
 
-from bench.contracts.cards import Intensity, PhaseConfig
+from bench.contracts.configs import Intensity, PhaseConfig
 from bench.contracts.method import Phase
 from bench.contracts.record import ImageFile, Record
 from bench.data.axes import as_affine

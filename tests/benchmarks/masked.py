@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from bench.data.atomic import write_json
 from bench.flops import cost_of
 from bench.nets.conv3d import MaskedConvEncoder

@@ -27,7 +27,7 @@ from monai.networks.nets.swin_unetr import SwinUNETR
 from monai.networks.nets.unetr import UNETR
 from torch import Tensor, nn
 
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from bench.data.atomic import write_json
 from bench.nets.decoders import build_decoder
 from methods.mae3d import MAE3D, MAE3DConfig

@@ -35,7 +35,7 @@ import numpy as np
 import torch
 
 from bench import registry
-from bench.contracts.cards import Inference, Intensity, PhaseConfig, Sight, phases
+from bench.contracts.configs import Inference, Intensity, PhaseConfig, Sight, phases
 from bench.contracts.errors import BenchError
 from bench.contracts.kind import make_setup
 from bench.contracts.method import Method

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.contracts.cards import Intensity
+from bench.contracts.configs import Intensity
 from bench.contracts.errors import DataUnsound, StoreError
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.archive import encode_npz

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.contracts.cards import Intensity
+from bench.contracts.configs import Intensity
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, StoreError
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data import cache as cache_module

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bench import registry
-from bench.contracts.cards import Intensity
+from bench.contracts.configs import Intensity
 from bench.contracts.errors import DataUnsound
 from bench.data.check_report import CheckReport
 from bench.data.checks import check

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts.cards import Intensity
+from bench.contracts.configs import Intensity
 from bench.contracts.record import ImageFile, Record
 from bench.data.axes import as_affine
 from bench.data.cache import prepare

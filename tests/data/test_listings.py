@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.contracts.cards import SplitRule
 from bench.contracts.errors import SpecError
+from bench.contracts.protocols import SplitRule
 from bench.data.roster import Roster
 from bench.data.splits import SALTS, divided, every_fold, interleaved, lists, nested, rank, stratified
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.contracts.cards import Intensity
+from bench.contracts.configs import Intensity
 from bench.data.cache import prepare
 from bench.data.moments import moments, percentile_scaled
 from bench.data.preparation import CacheRecipe, entry_key

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.contracts.cards import Intensity
+from bench.contracts.configs import Intensity
 from bench.contracts.errors import DataUnsound
 from bench.contracts.record import ImageFile, Record
 from bench.data.axes import FLAT_MM, plain_affine

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.contracts.cards import SplitRule
 from bench.contracts.errors import DataUnsound, SpecError
+from bench.contracts.protocols import SplitRule
 from bench.data.splits import (
     Parts,
     beside_published_test,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contracts.cards import Intensity, Shape3, Sight, Spacing
+from bench.contracts.configs import Intensity, Shape3, Sight, Spacing
 from bench.data.patches import overlap
 
 

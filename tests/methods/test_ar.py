@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import SpecError
 from bench.nets.decoders import build_decoder
 from bench.nets.patches import patchify

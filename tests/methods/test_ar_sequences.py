@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.contracts.cards import Intensity, Shape3, Sight
+from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.errors import DataMissing, SpecError
 from methods.ar import AR, METHOD
 from methods.parts.families import SequenceDraw

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.contracts.cards import Intensity, Shape3, Sight
+from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.pretrain import pretrain
 from bench.train.loop import Hardware
 from methods.ar import METHOD

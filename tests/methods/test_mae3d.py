@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.contracts.cards import Intensity, Shape3, Sight
+from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.nets.patches import patchify
 from bench.nets.vit3d import ViT3D
 from methods import mae3d

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from bench.nets.decoders import build_decoder
 from methods.mg3d import METHOD, MG3D, MG3DConfig, build_encoder
 from methods.parts.fusion import FusionStack

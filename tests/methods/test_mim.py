@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.chain import blueprint
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import SpecError
 from bench.keys import key_of
 from bench.nets.vit3d import ViT3D

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from bench.nets.decoders import build_decoder
 from methods.mim import FULL, REF_CODE, MiM, build_encoder
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from methods.mim import SMALL, MiM
 from tests.real_volumes import real
 

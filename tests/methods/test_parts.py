@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.contracts.cards import Intensity, Shape3, Sight
+from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.errors import DataMissing
 from methods.parts.decoders import TokenDecoder
 from methods.parts.draws import epochs

@@ -12,7 +12,7 @@ from typing import Any
 import methods.mg3d
 import methods.mim
 import methods.spad
-from bench.contracts.cards import PhaseConfig
+from bench.contracts.configs import PhaseConfig
 
 MIM, MG3D, SPAD = methods.mim.METHOD, methods.mg3d.METHOD, methods.spad.METHOD
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from bench import registry
 from bench.chain import blueprint
-from bench.contracts.cards import Intensity, Shape3, Sight
+from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.method import Encoder
 from bench.finetune import build_model
 from bench.nets.decoders import build_decoder

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import DataMissing, EncoderMismatch, SpecError
 from bench.contracts.pictures import Histogram, ImageRows
 from bench.nets.adapted_spad_vit import AdaptedSpadViT

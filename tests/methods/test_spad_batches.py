@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.contracts.cards import Intensity
+from bench.contracts.configs import Intensity
 from bench.contracts.errors import DataMissing
 from bench.data.axes import FLAT_MM
 from bench.nets.spad import Grid, crop_depth

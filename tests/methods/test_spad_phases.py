@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bench.contracts.cards import Intensity, MethodConfig, Sight, phases
+from bench.contracts.configs import Intensity, MethodConfig, Sight, phases
 from bench.keys import key_of
 from bench.pretrain import pretrain, trained
 from bench.train.hardware import Hardware

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from bench import registry
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from bench.corpora import cached_corpus, named_corpus
 from bench.data.cache import CachedCases
 from bench.pretrain import pretrain

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.contracts.cards import Intensity, Shape3, Sight
+from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.method import Batch
 from bench.train.seeds import generator
 from methods.mg3d import METHOD, MG3D, MG3DConfig

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from bench.contracts.cards import Shape3
+from bench.contracts.configs import Shape3
 from bench.nets.conv3d import MaskedConvEncoder
 from bench.nets.masked_conv import MaskedConvBlock
 from bench.nets.patches import as_tokens, grid_of

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import EncoderMismatch, SpecError
 from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, relative_offsets
 from bench.nets.decoders import build_decoder

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.contracts.cards import FineTuneConfig, Intensity, Sight
+from bench.contracts.configs import FineTuneConfig, Intensity, Sight
 from bench.contracts.method import Encoder, Features
 from bench.nets.adapted_spad_vit import AdaptedSpadViT
 from bench.nets.conv3d import HybridEncoder

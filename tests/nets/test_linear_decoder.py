@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from bench.nets.decoders import build_decoder
 from bench.nets.linear_decoder import LinearDecoder
 from bench.nets.unet3d import UNet3D

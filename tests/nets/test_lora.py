@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.contracts.cards import Intensity, Sight
+from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import SpecError
 from bench.nets.conv3d import HybridEncoder
 from bench.nets.freeze import freeze

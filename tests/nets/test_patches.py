@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.contracts.cards import Intensity, Shape3
+from bench.contracts.configs import Intensity, Shape3
 from bench.contracts.errors import SpecError
 from bench.nets.intensity import to_network_range
 from bench.nets.patches import as_map, as_tokens, grid_of, patchify

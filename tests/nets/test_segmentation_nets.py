@@ -16,7 +16,7 @@ from monai.networks.nets import swin_unetr
 from monai.networks.nets.unetr import UNETR
 from torch import Tensor, nn
 
-from bench.contracts.cards import Intensity, Shape3, Sight
+from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.nets.decoders import build_decoder, unetr_feature
 from bench.nets.patches import patchify

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.contracts.cards import FineTuneConfig, Intensity, Shape3, Sight
+from bench.contracts.configs import FineTuneConfig, Intensity, Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.nets.decoders import build_decoder
 from bench.nets.patches import patchify

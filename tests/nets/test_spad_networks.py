@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import Intensity, Shape3, Sight
+from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.errors import EncoderMismatch, SpecError
 from bench.nets.adapted_spad_vit import AdaptedSpadViT
 from bench.nets.decoders import build_decoder

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.contracts.cards import Intensity, Shape3, Sight
+from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.errors import EncoderMismatch, SpecError
 from bench.nets.drop_path import DropPath
 from bench.nets.vit3d import Attention, Block, ViT3D, init_transformer_, sincos_positions

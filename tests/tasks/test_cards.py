@@ -11,9 +11,9 @@ import pytest
 
 from bench import registry
 from bench.cases import protocol_of
-from bench.contracts.cards import Protocol
 from bench.contracts.errors import SpecError
 from bench.contracts.kind import make_setup
+from bench.contracts.protocols import Protocol
 from bench.data.splits import beside_published_test, every_fold, lists, nested, read_list
 from bench.data.volumes import label_map
 from bench.phantoms import VIEWS

@@ -15,10 +15,12 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from torch import Tensor, nn
 
 from bench.case_rows import CaseRow
-from bench.contracts.cards import ClassificationTask, FineTuneConfig, Intensity, Protocol, SplitRule
+from bench.contracts.cards import ClassificationTask
+from bench.contracts.configs import FineTuneConfig, Intensity
 from bench.contracts.errors import DataUnsound, SpecError
 from bench.contracts.kind import Setup, make_setup
 from bench.contracts.method import Encoder, Features
+from bench.contracts.protocols import Protocol, SplitRule
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.archive import encode_npz
 from bench.data.cache import CachedCases, prepare

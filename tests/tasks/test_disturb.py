@@ -12,7 +12,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from bench.contracts.cards import FineTuneConfig
+from bench.contracts.configs import FineTuneConfig
 from tasks.kinds import disturb as d
 from tasks.kinds.vary import turn
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.contracts.cards import FineTuneConfig, Shape3
+from bench.contracts.configs import FineTuneConfig, Shape3
 from bench.data.patches import overlap
 from tasks.kinds.crops import LabelledCrop, VolumesThenCrops, turn_matrix
 from tasks.kinds.vary import turn

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.contracts.cards import Layout
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError
+from bench.contracts.protocols import Layout
 from bench.data.splits import read_list
 from bench.data.volumes import read_header, read_image, read_label, write_nifti
 from tasks.btcv import LOOK as BTCV_LOOK

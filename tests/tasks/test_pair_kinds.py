@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bench import registry
 from bench.case_rows import CaseRow
-from bench.contracts.cards import Inference, Shape3
+from bench.contracts.configs import Inference, Shape3
 from bench.contracts.errors import DataUnsound, SpecError
 from bench.contracts.kind import Scored, Setup, make_setup
 from bench.contracts.method import Encoder, Features

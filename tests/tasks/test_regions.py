@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import Intensity, SegmentationTask
+from bench.contracts.cards import SegmentationTask
+from bench.contracts.configs import Intensity
 from bench.contracts.kind import Setup, make_setup
 from bench.data.volumes import write_nifti
 from tasks.kinds import segmentation as kind

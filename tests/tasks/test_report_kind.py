@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import registry
-from bench.contracts.cards import Inference, Shape3
+from bench.contracts.configs import Inference, Shape3
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError
 from bench.contracts.kind import Setup, make_setup
 from bench.contracts.method import Encoder, Features

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.case_rows import CaseRow
-from bench.contracts.cards import FineTuneConfig, Inference, Intensity, Protocol, Shape3, SplitRule
+from bench.contracts.configs import FineTuneConfig, Inference, Intensity, Shape3
 from bench.contracts.errors import DataUnsound
 from bench.contracts.kind import Setup, make_setup
+from bench.contracts.protocols import Protocol, SplitRule
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.cache import CachedCases, prepare
 from bench.data.preparation import CacheRecipe

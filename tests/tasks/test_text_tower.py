@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench import registry
-from bench.contracts.cards import deciding
+from bench.contracts.deciding import deciding
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.method import Encoder
 from bench.contracts.recipes import PromptRecipe

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench import registry
-from bench.contracts.cards import MethodConfig
+from bench.contracts.configs import MethodConfig
 from bench.contracts.errors import SpecError
 from bench.contracts.method import one_phase
 from bench.keys import key_of

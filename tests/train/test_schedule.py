@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.contracts.cards import PhaseConfig
+from bench.contracts.configs import PhaseConfig
 from bench.contracts.errors import PluginBroken, SpecError
 from bench.train import schedule
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.cards import Intensity, PhaseConfig, Shape3, Sight, Spacing
+from bench.contracts.configs import Intensity, PhaseConfig, Shape3, Sight, Spacing
 from bench.contracts.method import Arrays, Batch, Losses, Phase, Sample, Turn
 from bench.train import seeds
 from bench.train.loop import Hardware, Job, Trained, train
