@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.cell_files import cell_name
 from bench.chain import Chain
 from bench.contracts.counts import how_many
 from bench.contracts.record import SCHEMA_CELL, Cell
@@ -19,7 +20,6 @@ from bench.provenance import provenance
 from bench.recipe import inference_word
 from bench.score import Scores
 from bench.spec import RunSpec
-from bench.store import cell_name
 
 
 def make_cell(

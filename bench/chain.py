@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.cases import TaskCases, content_hash, demand_fold, find_cases, protocol_of, target_of, told_answers
+from bench.cases import TaskCases, content_hash, find_cases, protocol_of, target_of, told_answers
+from bench.check_words import check_words, no_variant
 from bench.contracts.cards import PRESETS, MethodCard, TaskCard
 from bench.contracts.configs import FineTuneConfig, Inference, MethodConfig, Sight, phases
-from bench.contracts.errors import DataMissing, SpecError, nearest
+from bench.contracts.errors import SpecError
 from bench.contracts.recipes import PairRecipe
 from bench.contracts.record import Record
-from bench.corpora import CorpusCases, corpus_word, demand_offered, find_corpus
+from bench.corpora import CorpusCases, corpus_word, find_corpus
 from bench.data.preparation import CacheRecipe
 from bench.keys import key_of
 from bench.recipe import configs_of, inference_word
 from bench.spec import RunSpec
-from bench.text_words import demand_reader, demand_tower
+from bench.text_words import demand_tower
 from bench.told_slices import slice_mm_of, with_slices
 
 PROBED = ("segmentation", "classification")
@@ -66,50 +67,6 @@ class Chain:
     @property
     def key(self) -> str:
         return self.keys["score"]
-
-
-def check_words(spec: RunSpec) -> None:
-    """Raise SpecError or DataMissing for words that mean nothing; looks at cards and lists, at no data, imports no method."""
-    registry.known(registry.METHODS, spec.method)
-    offered = registry.variants(spec.method)
-    if spec.variant and offered and spec.variant not in offered:
-        raise _no_variant(spec, offered)
-    task = registry.task(spec.task)
-    protocol = protocol_of(task, spec.task, spec.protocol)
-    target = target_of(task, spec.task, spec.target, protocol)
-    demand_fold(spec, protocol)
-    slice_mm_of(spec, protocol)
-    _check_pair(spec, task, target)
-    if spec.phantom and spec.root:
-        raise SpecError(
-            f"--phantom draws the data of '{spec.task}' itself, so it takes no --root, found '{spec.root}'.",
-            case=spec.task,
-            remedy="Leave one of the two out.",
-        )
-    word = corpus_word(spec)
-    if word not in ("none", "file", "own", "folder"):
-        registry.known(registry.CORPORA, word)
-        demand_offered(spec.method, word, registry.corpus(word).offers)
-    if spec.weights and not Path(spec.weights).is_file():
-        raise DataMissing(
-            f"No file '{spec.weights}'.", case=spec.method, remedy="Give a .safetensors file to --weights."
-        )
-
-
-def _check_pair(spec: RunSpec, task: TaskCard, target: str) -> None:
-    """SpecError where a method cannot be shown what a task holds, or cannot answer what it asks; read from the card's text
-    where the method is ours."""
-    card = next((c for c in registry.describe(registry.METHODS) if c["name"] == spec.method), {})
-    foreign = registry.method(spec.method) if "origin" in card else None
-    dims = foreign.dims if foreign else card.get("dims", [3])
-    if task.dims not in dims:
-        raise SpecError(
-            f"The method '{spec.method}' takes {' or '.join(f'{d}-D' for d in sorted(dims))} images, "
-            f"'{spec.task}' holds {task.dims}-D ones.",
-            case=spec.method,
-            remedy="Methods and what they take: bench list methods",
-        )
-    demand_reader(spec, task, target)
 
 
 def find(spec: RunSpec, environ: Mapping[str, str], phantoms: Path | None = None) -> Words:
@@ -168,7 +125,7 @@ def chosen_preset(method: MethodCard, spec: RunSpec) -> Any:
             remedy=f"Take --preset {'tiny' if spec.preset == 'small' else 'full'}.",
         )
     if spec.variant and spec.variant not in method.variants:
-        raise _no_variant(spec, tuple(method.variants))
+        raise no_variant(spec, tuple(method.variants))
     on_corpus = method.on_corpus.get(corpus_word(spec), {}) if spec.preset == "full" else {}
     changes = {**on_corpus, **method.variants.get(spec.variant, {})}
     configs = phases(preset)
@@ -286,15 +243,6 @@ def _file_key(weights: str) -> str:
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest() if weights else ""
 
 
-def _no_variant(spec: RunSpec, offered: tuple[str, ...]) -> SpecError:
-    return SpecError(
-        f"The method '{spec.method}' has no variant '{spec.variant}'. {nearest(spec.variant, offered)}"
-        f"Possible: {', '.join(offered) or 'none'}.",
-        case=spec.method,
-        remedy=f"What each changes: bench show {spec.method}",
-    )
-
-
 def _differs(spec: RunSpec, setup: Any, printed_patch: tuple[int, int, int]) -> tuple[str, ...]:
     """What departs from the paper, in words."""
     found = []
@@ -304,5 +252,5 @@ def _differs(spec: RunSpec, setup: Any, printed_patch: tuple[int, int, int]) -> 
         found.append(f"the network sees {setup.sight.shape} voxels, the protocol says {printed_patch}")
     found += [f"--set {phase + '.' if phase else ''}{key}={value}" for phase, key, value in spec.settings]
     if spec.corpus:
-        found.append(f"pre-trained on {spec.corpus}")
+        found.append("not pre-trained" if spec.corpus == "none" else f"pre-trained on {spec.corpus}")
     return tuple(found)

@@ -15,7 +15,8 @@ from bench import pretrain as pretrain_room
 from bench import registry
 from bench.cases import cached
 from bench.cell_of_run import make_cell
-from bench.chain import Chain, blueprint, check_words, find, resolve
+from bench.chain import Chain, blueprint, find, resolve
+from bench.check_words import check_words
 from bench.checked import checked
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import Cell

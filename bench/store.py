@@ -8,9 +8,7 @@ gets its own, and a lock orders the renames of two writers.
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,32 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from bench.case_rows import CaseRow, read_all, rows_from_parquet, rows_to_parquet, same_values, scan, values_by_place
+from bench.cell_files import KEY_DIGITS, Broken, check_name, listed, read_cell, safe
 from bench.contracts.errors import StoreError, nearest
-from bench.contracts.record import SCHEMA_CELL, Cell
+from bench.contracts.record import Cell
 from bench.data.atomic import TEMPORARY, discard, json_text, publish, stage_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset
 
-__all__ = ["Broken", "CaseRow", "Finding", "Merged", "Store", "cell_name"]
 
-KEY_DIGITS = 8
-LONGEST_NAME = 200
 LOCK_WAIT_S = 120.0
-_UNSAFE = re.compile(r"[^A-Za-z0-9._@+-]+")
 _SET_ASIDE = ".broken"
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A file among the cells that cannot be read as one, and why."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -65,31 +50,6 @@ class Merged:
     differing: tuple[str, ...]
 
 
-def cell_name(
-    *,
-    method: str,
-    task: str,
-    protocol: str,
-    ratio: float,
-    preset: str,
-    corpus: str,
-    seed: int,
-    fold: int,
-    key: str,
-    variant: str = "",
-    target: str = "",
-) -> str:
-    """The name of a run's files: its words and the first 8 digits of its key, safe on any file system.
-
-    Example: ``mim-btcv-bench-r0.25-small-own-s0-f0-1a2b3c4d``; a variant or target follows its word after ``@``.
-    Characters other than letters, digits and ``._@+-`` become ``_``; a name is cut before the key at 200 characters.
-    """
-    words = [f"{method}@{variant}" if variant else method, f"{task}@{target}" if target else task, protocol]
-    words += [f"r{ratio:g}", preset, corpus, f"s{seed}", f"f{fold}"]
-    digits = _safe(key[:KEY_DIGITS])
-    return f"{_safe('-'.join(words))[: LONGEST_NAME - len(digits) - 1]}-{digits}"
-
-
 class Store:
     """A results folder. Reading never writes; nothing is made before the first `write`."""
 
@@ -106,7 +66,7 @@ class Store:
         differing cell stands there, rows are told twice, the name does not fit the key, or the disk refuses; what was
         there before is intact then.
         """
-        _check_name(cell)
+        check_name(cell)
         values_by_place(cell.name, rows)
         cases = rows_to_parquet(cell.name, rows)
         mark = json_text(cell.model_copy(update={"hashes": {**cell.hashes, "cases": _sha256(cases)}})).encode()
@@ -123,18 +83,18 @@ class Store:
 
     def find(self, key: str) -> Cell | None:
         """The cell that carries this key, None when there is none. A broken file is none (see `broken`)."""
-        for path in _listed(self.cells_folder, f"*-{_safe(key[:KEY_DIGITS])}.json"):
-            cell = _read(path)
+        for path in listed(self.cells_folder, f"*-{safe(key[:KEY_DIGITS])}.json"):
+            cell = read_cell(path)
             if isinstance(cell, Cell) and cell.key == key:
                 return cell
         return None
 
     def read(self, name: str) -> Cell:
         """The cell of this name. Raises StoreError with the nearest name when there is none, or says why it is none."""
-        found = _read(self.path(name)) if name == _safe(name) and self.path(name).is_file() else None
+        found = read_cell(self.path(name)) if name == safe(name) and self.path(name).is_file() else None
         if isinstance(found, Cell):
             return found
-        known = [path.stem for path in _listed(self.cells_folder, "*.json")]
+        known = [path.stem for path in listed(self.cells_folder, "*.json")]
         why = (
             f"{found.path}: {found.reason}." if found else f"No cell '{name}' in {self.folder}. {nearest(name, known)}"
         )
@@ -223,7 +183,7 @@ class Store:
         return [self.cases_path(name) for name in (names if names is not None else [c.name for c in self.cells()])]
 
     def _read_all(self) -> Iterator[Cell | Broken]:
-        return (_read(path) for path in _listed(self.cells_folder, "*.json"))
+        return (read_cell(path) for path in listed(self.cells_folder, "*.json"))
 
     def _commit(self, cell: Cell, rows: Sequence[CaseRow], cases: bytes, mark: bytes) -> Cell | None:
         """Put both files in place and return None, or leave all as it is and return the cell that stands there.
@@ -245,10 +205,10 @@ class Store:
         """The cell already at this place; what is there and is no cell is moved aside, so that nothing is lost."""
         if not path.exists():
             return None
-        found = _read(path)
+        found = read_cell(path)
         if isinstance(found, Cell):
             return found
-        taken = len(_listed(path.parent, f"{path.name}{_SET_ASIDE}*"))
+        taken = len(listed(path.parent, f"{path.name}{_SET_ASIDE}*"))
         path.replace(path.with_name(f"{path.name}{_SET_ASIDE}{taken or ''}"))
         return None
 
@@ -268,13 +228,13 @@ class Store:
         return found
 
     def _litter(self, names: set[str]) -> list[Finding]:
-        stray = [path for path in _listed(self.cases_folder, "*.parquet") if path.stem not in names]
+        stray = [path for path in listed(self.cases_folder, "*.parquet") if path.stem not in names]
         remedy = "That run never finished; delete them."
         findings = [Finding(path, "rows without a cell", remedy, True) for path in stray]
         for folder in (self.cells_folder, self.cases_folder):
-            for path in _listed(folder, f".*{TEMPORARY}"):
+            for path in listed(folder, f".*{TEMPORARY}"):
                 findings.append(Finding(path, "left by a killed writer", "Delete it once no run is going on.", True))
-        for path in _listed(self.cells_folder, f"*.json{_SET_ASIDE}*"):
+        for path in listed(self.cells_folder, f"*.json{_SET_ASIDE}*"):
             findings.append(Finding(path, "set aside, because it was no cell", "Look at it, then delete it.", True))
         return findings
 
@@ -302,38 +262,8 @@ class Store:
             ) from error
 
 
-def _safe(words: str) -> str:
-    return _UNSAFE.sub("_", words).lstrip(".") or "_"
-
-
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _check_name(cell: Cell) -> None:
-    fits = cell.name == _safe(cell.name) and len(cell.name) <= LONGEST_NAME
-    if not fits or not cell.key or not cell.name.endswith(f"-{_safe(cell.key[:KEY_DIGITS])}"):
-        raise StoreError(
-            f"'{cell.name}' cannot name a cell with the key '{cell.key[:16]}'.",
-            case=cell.name,
-            remedy="Name it by bench.store.cell_name: its words and the first 8 digits of its key.",
-        )
-
-
-def _read(path: Path) -> Cell | Broken:
-    try:
-        cell = Cell.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return Broken(path, f"no cell: {place + ': ' if place else ''}{first['msg']}")
-    except OSError as error:
-        return Broken(path, f"cannot be read: {error.strerror or error}")
-    if cell.schema_ != SCHEMA_CELL:
-        return Broken(path, f"of another schema: expected {SCHEMA_CELL}, found '{cell.schema_}'")
-    if cell.name != path.stem:
-        return Broken(path, f"named after another cell: it says '{cell.name}'")
-    return cell
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -345,21 +275,6 @@ def _bytes_of(path: Path) -> bytes:
             case=str(path),
             remedy="Copy cells/ and cases/ together, or score again.",
         ) from error
-
-
-def _listed(folder: Path, pattern: str) -> list[Path]:
-    """The files of a folder by pattern, in the order of names; none where the folder is not there yet."""
-    try:
-        names = [path.name for path in folder.iterdir()]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StoreError(
-            f"{folder}: cannot be listed: {error.strerror or error}.",
-            case=str(folder),
-            remedy="Ask for read permission there, or name another results folder.",
-        ) from error
-    return [folder / name for name in sorted(names) if fnmatch.fnmatchcase(name, pattern)]
 
 
 @contextmanager

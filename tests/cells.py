@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from bench.case_rows import CaseRow
+from bench.cell_files import cell_name
 from bench.contracts.record import SCHEMA_CELL, Cell
 from bench.keys import key_of
-from bench.store import cell_name
 
 WORDS = ("method", "variant", "task", "target", "protocol", "ratio", "preset", "corpus", "seed", "fold")
 

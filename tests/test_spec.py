@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.chain import check_words
+from bench.check_words import check_words
 from bench.contracts.configs import FineTuneConfig, Inference, MethodConfig, PhaseConfig, from_disk, later
 from bench.contracts.deciding import deciding
 from bench.contracts.errors import SpecError

@@ -20,10 +20,11 @@ import numpy as np
 import pytest
 
 from bench.case_rows import CaseRow
+from bench.cell_files import cell_name
 from bench.contracts.errors import StoreError
 from bench.data import atomic
 from bench.data.atomic import json_text, write_bytes, write_json, write_text
-from bench.store import Store, cell_name
+from bench.store import Store
 from tests.cells import make_cell, make_rows
 
 NUMBERS = {"nan": math.nan, "inf": [math.inf, -math.inf], "half": np.float32(0.5), "axis": np.arange(2)}
