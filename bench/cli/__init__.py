@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from bench.cli import audit, compare, data, figures, grid, names, page, results, running, study, tables
+from bench.cli import audit, compare, data, figures, grid, names, page, results, rooms, running, study, tables
 from bench.contracts.errors import BenchError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (names, data, running, results, tables, compare, audit, grid, study, page, figures):
+for commands in (names, data, running, rooms, results, tables, compare, audit, grid, study, page, figures):
     commands.attach(app)
 
 _CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")

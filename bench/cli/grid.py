@@ -34,7 +34,7 @@ def grid(
 ) -> None:
     from bench import registry
     from bench.cli.console import print_json, print_table
-    from bench.cli.running import place_of
+    from bench.cli.place import place_of
     from bench.grid import SUMMARY, chosen, matrix, summary, walk, write_summary
 
     methods, tasks = chosen(registry.METHODS, method), chosen(registry.TASKS, task)

@@ -1,4 +1,4 @@
-"""Commands that run: plan, run, pretrain, finetune, predict, quickstart."""
+"""Commands that run from words to cells: plan, run, quickstart."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli import options as o
+from bench.cli.place import place_of
 from bench.contracts.counts import how_many
 
 if TYPE_CHECKING:
@@ -41,19 +42,6 @@ def attach(app: typer.Typer) -> None:
         "Example:  bench plan --method mim,mae3d --task msd04 --ratio 0.1,0.25 --preset small --corpus own --out plan.json",
     )(plan)
     app.command("run", help=RUN_HELP)(run)
-    app.command("pretrain", help="Pre-train only.\n\nExample:  bench pretrain --method mim --preset small --root DIR")(
-        pretrain
-    )
-    app.command(
-        "finetune",
-        help="Pre-train where needed, fine-tune, and stop there.\n\n"
-        "Example:  bench finetune --method mae3d --task msd04 --preset small --corpus own",
-    )(finetune)
-    app.command(
-        "predict",
-        help="Apply a trained cell to a folder of volumes.\n\n"
-        "Example:  bench predict --cell CELL --images DIR --out DIR",
-    )(predict)
     app.command(
         "quickstart", help="The whole pipe on phantom data in about two minutes.\n\nExample:  bench quickstart"
     )(quickstart)
@@ -174,113 +162,6 @@ def run(
     print(f"Next:  bench table {cells[0].task} --results {results}")
 
 
-def pretrain(
-    method: o.Method,
-    task: Annotated[str, typer.Option(help="The task whose training volumes `--corpus own` takes.")] = "",
-    preset: o.Preset = "full",
-    protocol: o.ProtocolName = "bench",
-    corpus: o.Corpus = "",
-    corpus_root: o.CorpusRoot = "",
-    root: Annotated[str, typer.Option(help="A folder of volumes: the same as --corpus folder --corpus-root DIR.")] = "",
-    fold: o.Fold = 0,
-    settings: o.Settings = [],  # noqa: B006
-    phantom: o.Phantom = False,
-    partial: o.Partial = False,
-    device: o.Device = "auto",
-    devices: o.Devices = 1,
-    results: o.Results = o.RESULTS,
-    json: o.Json = False,
-) -> None:
-    from bench.cli.console import print_json
-    from bench.rooms import pretrain_alone
-
-    place = place_of(results, device, json, devices)
-    found = pretrain_alone(
-        method=method,
-        task=task,
-        preset=preset,
-        protocol=protocol,
-        corpus=corpus,
-        folder=corpus_root or ("" if task else root),
-        root=root if task else "",
-        fold=fold,
-        settings=tuple(settings),
-        phantom=phantom,
-        partial=partial,
-        place=place,
-    )
-    if json:
-        print_json(found)
-        return
-    print(f"Encoder: {found['encoder']}\nLog:     {found['log']}\nCorpus:  {found['corpus']}")
-    print(f"Next:    bench run --method {method} --task TASK --weights {found['encoder']}")
-
-
-def finetune(
-    method: o.Method,
-    task: o.Task,
-    ratio: o.Ratio = 1.0,
-    seed: o.Seed = 0,
-    fold: o.Fold = 0,
-    preset: o.Preset = "full",
-    protocol: o.ProtocolName = "bench",
-    corpus: o.Corpus = "",
-    corpus_root: o.CorpusRoot = "",
-    weights: o.Weights = "",
-    settings: o.Settings = [],  # noqa: B006
-    phantom: o.Phantom = False,
-    partial: o.Partial = False,
-    exclude_exposed: o.ExcludeExposed = False,
-    root: o.Root = "",
-    device: o.Device = "auto",
-    devices: o.Devices = 1,
-    results: o.Results = o.RESULTS,
-    json: o.Json = False,
-) -> None:
-    from bench.cli.console import print_json
-    from bench.contracts.errors import SpecError
-    from bench.rooms import finetune_alone
-
-    specs = o.specs_of(**o.words_of(locals()), repeats=1)
-    if len(specs) > 1:
-        raise SpecError(f"bench finetune trains one model, these words name {len(specs)}.", remedy="Try bench run.")
-    found = finetune_alone(specs[0], place_of(results, device, json, devices))
-    print_json(found) if json else print(f"Model: {found['model']}\nLog:   {found['log']}\nNext:  {specs[0].words()}")
-
-
-def predict(
-    cell: Annotated[str, typer.Option(help="A cell's name or path. All: bench table all.")],
-    out: Annotated[Path, typer.Option(help="Where the label maps go.")],
-    images: Annotated[Path | None, typer.Option(help="A folder of .nii or .nii.gz volumes.")] = None,
-    official: Annotated[
-        bool, typer.Option("--official", help="The task's hidden test part, as its owners' server takes it.")
-    ] = False,
-    root: o.Root = "",
-    device: o.Device = "auto",
-    results: o.Results = o.RESULTS,
-    json: o.Json = False,
-) -> None:
-    from bench.cli.console import print_json
-    from bench.contracts.errors import SpecError
-
-    if official == (images is not None):
-        raise SpecError(
-            "Say --images DIR for any volumes, or --official for the task's hidden test part.",
-            case=cell,
-            remedy="For example: bench predict --cell CELL --images DIR --out DIR",
-        )
-    place = place_of(results, device, json)
-    if images is not None:
-        from bench.rooms import predict_folder
-
-        found = predict_folder(cell, images, out, place)
-    else:
-        from bench.submission import submit
-
-        found = submit(cell, Path(root) if root else None, out, place)
-    print_json(found) if json else print(f"{how_many(len(found), 'file' if official else 'prediction')} in {out}")
-
-
 def quickstart(
     results: Annotated[Path, typer.Option(help="Where results go.")] = Path("quickstart"),
     device: o.Device = "auto",
@@ -293,19 +174,6 @@ def quickstart(
     told = start(place, say=None if json else print)
     if json:
         print_json(told)
-
-
-def place_of(results: Path, device: str, quiet: bool, devices: int = 1) -> Any:
-    """Where a command works; `quiet` shows no progress."""
-    import os
-
-    if devices > 1 and "LOCAL_RANK" not in os.environ:
-        _one_process_per_device(devices)
-    from bench.cli.console import progress_for
-    from bench.run import Place
-    from bench.train.loop import Hardware
-
-    return Place.at(results, hardware=Hardware(device=device, devices=devices), progress=progress_for(quiet))
 
 
 def _hand_in(specs: list[RunSpec], place: Any, options: list[str], devices: int, json: bool) -> None:
@@ -327,11 +195,3 @@ def _hand_in(specs: list[RunSpec], place: Any, options: list[str], devices: int,
         print(f"Submitted as {', '.join(handed.ids)}; logs in {handed.folder / 'logs'}. Next:  squeue --me")
     else:
         print(f"There is no sbatch on this machine. Next, where there is:  bash {handed.folder / 'submit.sh'}")
-
-
-def _one_process_per_device(devices: int) -> None:
-    """Start this very command once per device, in place of this process."""
-    import os
-    import sys
-
-    os.execv(sys.executable, [sys.executable, "-m", "bench.engines.devices", str(devices), *sys.argv[1:]])

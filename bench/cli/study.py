@@ -48,7 +48,7 @@ def study(
     from bench import registry
     from bench import study as s
     from bench.cli.console import print_table
-    from bench.cli.running import place_of
+    from bench.cli.place import place_of
     from bench.contracts.errors import DataMissing
     from bench.figures.courses import draw_courses
     from bench.provenance import provenance
