@@ -15,13 +15,13 @@ from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.protocols import Protocol
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
+from bench.data.cache_recipe import CacheRecipe
 from bench.data.check_report import CheckReport
 from bench.data.checks import check
 from bench.data.intensity_check import check_intensity
 from bench.data.labels import check_told
 from bench.data.official import cut_short
 from bench.data.parts import units
-from bench.data.preparation import CacheRecipe
 from bench.data.roster import roster_of
 from bench.data.splits import SALTS, Parts, check_hygiene, every_fold, folds_of, lists, nested, order_of, present
 from bench.data.volumes import label_map, quick_fingerprint

@@ -18,7 +18,7 @@ from bench.contracts.errors import SpecError
 from bench.contracts.recipes import PairRecipe
 from bench.contracts.record import Record
 from bench.corpora import CorpusCases, corpus_word, find_corpus
-from bench.data.preparation import CacheRecipe
+from bench.data.cache_recipe import CacheRecipe
 from bench.keys import key_of
 from bench.recipe import configs_of, inference_word
 from bench.spec import RunSpec

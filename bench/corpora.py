@@ -20,9 +20,9 @@ from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.protocols import Layout, Protocol
 from bench.contracts.record import Record, Source
 from bench.data.cache import CachedCases, prepare
+from bench.data.cache_recipe import CacheRecipe
 from bench.data.exposure import declared_by
 from bench.data.official import cut_short
-from bench.data.preparation import CacheRecipe
 from bench.data.splits import read_list
 from bench.datasets_file import find_folder
 from bench.spec import RunSpec

@@ -22,9 +22,9 @@ from bench.contracts.record import Cell
 from bench.corpora import CorpusCases, cached_corpus, demand_offered, folder_corpus, named_corpus
 from bench.data.atomic import write_json
 from bench.data.cache import prepare
+from bench.data.cache_recipe import CacheRecipe
 from bench.data.digest import sha256_of_folder
 from bench.data.exposure import write_seen
-from bench.data.preparation import CacheRecipe
 from bench.figure import draw_curves
 from bench.figures.pictures import draw_pictures
 from bench.finetune import build_model

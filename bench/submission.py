@@ -16,7 +16,7 @@ from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.kind import Setup
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.cache import prepare
-from bench.data.preparation import CacheRecipe
+from bench.data.cache_recipe import CacheRecipe
 from bench.data.volumes import read_label, to_native
 from bench.datasets_file import find_task_folder
 from bench.keys import key_of, short

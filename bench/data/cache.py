@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from bench.contracts.configs import Shape3, Sight, Spacing
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError
 from bench.contracts.record import Record
+from bench.data.cache_recipe import CacheRecipe, entry_key
 from bench.data.entry import CaseMeta, Entry, damaged, open_entry, write_entry
 from bench.data.exposure import SeenCase
 from bench.data.pack import Packs, Row, opened, packable
 from bench.data.patches import overlap
-from bench.data.preparation import CacheRecipe, entry_key, prepared
+from bench.data.preparation import prepared
 from bench.data.resample import voxel_at
 from bench.data.volumes import coarse_fingerprint
 

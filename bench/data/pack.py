@@ -22,8 +22,9 @@ from bench.contracts.counts import how_many
 from bench.contracts.record import Record
 from bench.data.archive import array
 from bench.data.atomic import publish, stage_bytes
+from bench.data.cache_recipe import CacheRecipe
 from bench.data.place import Place
-from bench.data.preparation import SD_FLOOR, CacheRecipe
+from bench.data.preparation import SD_FLOOR
 from bench.data.volumes import quick_fingerprint
 
 SUFFIX = ".pack"

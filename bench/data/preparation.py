@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 
 from bench.contracts.configs import Intensity, Shape3, Spacing
 from bench.contracts.errors import SpecError
-from bench.contracts.protocols import Protocol
 from bench.contracts.record import Record
-from bench.data.entry import MAGIC, CaseMeta
+from bench.data.cache_recipe import CacheRecipe, labelled
+from bench.data.entry import CaseMeta
 from bench.data.moments import moments, percentile_scaled
 from bench.data.patches import boxed
 from bench.data.percentile import percentile_image
@@ -25,7 +24,6 @@ from bench.data.volumes import (
     Header,
     Volume,
     coarse_fingerprint,
-    quick_fingerprint,
     read_header,
     read_image,
     read_label,
@@ -36,61 +34,6 @@ FOREGROUND_VOXELS = 4096  # ours, kept per class for drawing crops
 _STORED: Mapping[str, type[np.generic]] = {"hu": np.int16, "zscore": np.float16, "asis": np.float16, "u8": np.uint8}
 
 
-@dataclass(frozen=True, kw_only=True)
-class CacheRecipe:
-    """What is done to every case before training.
-
-    `spacing_mm` None keeps native voxels. `label_values` is the complete map of `read_label`; None reads no masks.
-    `crop_foreground` keeps the box of voxels above the window (`hu`), other than 0 (`over` nonzero) or above the volume's least
-    value (otherwise).
-    `box_voxels`, `box_at_top`, `box_share`, `stored_voxels` and `stored_values` are as a `Protocol` has them; no masks then.
-    `version` is raised when this code changes what a recipe gives.
-    """
-
-    intensity: Intensity
-    spacing_mm: Spacing | None = None
-    orientation: str = "RAS"
-    crop_foreground: bool = False
-    label_values: Mapping[int, int] | None = None
-    version: int = 1
-    box_voxels: Shape3 | None = None
-    box_at_top: bool = False
-    box_share: tuple[float, float, float] | None = None
-    stored_voxels: Shape3 | None = None
-    stored_values: bool = False
-
-    @classmethod
-    def of(cls, protocol: Protocol, label_values: Mapping[int, int] | None) -> CacheRecipe:
-        """What a protocol asks for; `label_values` None reads no masks."""
-        return cls(
-            intensity=protocol.intensity,
-            spacing_mm=protocol.spacing_mm,
-            crop_foreground=protocol.crop_foreground,
-            label_values=label_values,
-            box_voxels=protocol.box_voxels,
-            box_at_top=protocol.box_at_top,
-            box_share=protocol.box_share,
-            stored_voxels=protocol.stored_voxels,
-            stored_values=protocol.stored_values,
-        )
-
-    def brought(self) -> dict[str, Any]:
-        """How volumes are brought to one form, where they are at all; an option that is off decides nothing."""
-        told = {
-            "box": [self.box_voxels, self.box_at_top] if self.box_voxels else None,
-            "box_share": self.box_share,
-            "stored_voxels": self.stored_voxels,
-            "stored_values": self.stored_values or None,
-        }
-        return {name: value for name, value in told.items() if value is not None}
-
-    def __post_init__(self) -> None:
-        if self.orientation != "RAS":
-            raise SpecError(f"asked for orientation '{self.orientation}'; possible is RAS.", remedy="Leave it out.")
-        if self.spacing_mm is not None and not all(size > 0 for size in self.spacing_mm):
-            raise SpecError(f"asked for spacing {self.spacing_mm} mm; sizes above 0 are possible.")
-
-
 @dataclass(frozen=True)
 class Prepared:
     """A prepared case: image (C, D, H, W) int16 HU or float16, mask (D, H, W) uint8 or None, foreground and meta."""
@@ -99,53 +42,6 @@ class Prepared:
     label: NDArray[np.uint8] | None
     foreground: dict[int, NDArray[np.int32]]
     meta: CaseMeta
-
-
-def entry_key(folder: Path, record: Record, recipe: CacheRecipe) -> str:
-    """The name of what a recipe makes of a case: a hash of recipe and quick fingerprints of the case's files.
-
-    A window decides what is stored only where it decides the crop. Raises DataMissing where a file is not there.
-    """
-    labelled = _labelled(record, recipe)
-    files = [
-        [
-            f.channel,
-            f.format,
-            f.key,
-            f.frame,
-            quick_fingerprint(folder / f.path),
-            *([] if f.index is None else [f.index]),
-            *([] if f.rescale is None and f.spacing_mm is None else [f.rescale, f.spacing_mm]),
-        ]
-        for f in record.images
-    ]
-    if labelled:
-        files.append([record.label.format, record.label.key, quick_fingerprint(folder / str(record.label.path))])
-    cropped = recipe.crop_foreground and recipe.intensity.kind == "hu"
-    parts = {
-        "case": [record.dataset, record.scan_id or record.case_id],
-        "files": files,
-        "told_spacing": record.spacing,
-        "intensity": _intensity_key(recipe.intensity, record),
-        "crop": [recipe.crop_foreground, recipe.intensity.window_hu[0] if cropped else None],
-        "spacing_mm": recipe.spacing_mm,
-        "orientation": recipe.orientation,
-        "labels": sorted((recipe.label_values or {}).items()) if labelled else None,
-        "version": [recipe.version, MAGIC.hex()],
-        **recipe.brought(),
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _intensity_key(intensity: Intensity, record: Record) -> Any:
-    """What of an intensity decides the stored voxels; the kind alone where no later option departs from its default.
-
-    Percentiles also look at the depth axis that the record tells.
-    """
-    if intensity.kind == "percentile":
-        return [intensity.kind, record.meta.get("depth_axis")]
-    later = [intensity.over, intensity.clip_percentiles]
-    return intensity.kind if later == ["all", None] else [intensity.kind, *later]
 
 
 def prepared(folder: Path, record: Record, recipe: CacheRecipe) -> Prepared:
@@ -165,7 +61,7 @@ def prepared(folder: Path, record: Record, recipe: CacheRecipe) -> Prepared:
     mean, sd = moments(scaled.array, intensity.over) if intensity.kind == "zscore" else ((), ())
     image, notes = _stored(scaled, wanted, intensity, mean, sd)
     label = None
-    if _labelled(record, recipe):
+    if labelled(record, recipe):
         truth = read_label(folder, record, recipe.label_values or {})
         label = resample_label(truth.array, truth.spacing_mm, wanted)
         notes += _lost(truth.array, label)
@@ -234,10 +130,6 @@ def _by_percentiles(header: Header, volume: Volume, record: Record) -> Prepared:
         fingerprint=coarse_fingerprint(volume.array),
     )
     return Prepared(image, None, {}, meta)
-
-
-def _labelled(record: Record, recipe: CacheRecipe) -> bool:
-    return recipe.label_values is not None and record.label.kind == "mask"
 
 
 def _stored(

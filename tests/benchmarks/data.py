@@ -44,9 +44,10 @@ from bench.contracts.method import Phase
 from bench.contracts.record import ImageFile, Record
 from bench.data.axes import as_affine
 from bench.data.cache import CachedCases, prepare
+from bench.data.cache_recipe import CacheRecipe
 from bench.data.entry import write_entry
 from bench.data.patches import uniform_start
-from bench.data.preparation import CacheRecipe, prepared
+from bench.data.preparation import prepared
 from bench.data.volumes import write_nifti
 from bench.train.loader import batches
 from methods.parts.draws import epochs

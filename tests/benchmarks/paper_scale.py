@@ -43,7 +43,7 @@ from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.atomic import write_json
 from bench.data.axes import as_affine
 from bench.data.cache import CachedCases, prepare
-from bench.data.preparation import CacheRecipe
+from bench.data.cache_recipe import CacheRecipe
 from bench.data.volumes import write_nifti
 from bench.flops import cost_of, cost_of_sample
 from bench.train import loop

@@ -12,7 +12,7 @@ from bench.contracts.errors import DataUnsound, StoreError
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.archive import encode_npz
 from bench.data.cache import prepare
-from bench.data.preparation import CacheRecipe
+from bench.data.cache_recipe import CacheRecipe
 from bench.data.volumes import coarse_fingerprint, read_header, read_image
 
 RNG = np.random.default_rng(0)

@@ -20,7 +20,7 @@ from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data import cache as cache_module
 from bench.data.axes import as_affine
 from bench.data.cache import CachedCases, prepare
-from bench.data.preparation import CacheRecipe
+from bench.data.cache_recipe import CacheRecipe
 from bench.data.resample import native_labels, resample_image, resample_label
 from bench.data.volumes import label_map, read_image, read_label, to_native, write_nifti
 from tests.real_volumes import real

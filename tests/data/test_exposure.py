@@ -10,8 +10,8 @@ from bench.contracts.configs import Intensity
 from bench.contracts.record import ImageFile, Record
 from bench.data.axes import as_affine
 from bench.data.cache import prepare
+from bench.data.cache_recipe import CacheRecipe
 from bench.data.exposure import SeenCase, exposure_of, read_seen, write_seen
-from bench.data.preparation import CacheRecipe
 from bench.data.volumes import write_nifti
 
 TESTS = {"a": "f1", "b": "f2", "c": "f3"}

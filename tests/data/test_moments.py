@@ -9,8 +9,8 @@ import pytest
 
 from bench.contracts.configs import Intensity
 from bench.data.cache import prepare
+from bench.data.cache_recipe import CacheRecipe, entry_key
 from bench.data.moments import moments, percentile_scaled
-from bench.data.preparation import CacheRecipe, entry_key
 from bench.data.volumes import Volume, read_image
 from bench.keys import plain
 from tests import tiny_dataset as tiny

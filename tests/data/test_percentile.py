@@ -12,9 +12,9 @@ from bench.contracts.errors import DataUnsound
 from bench.contracts.record import ImageFile, Record
 from bench.data.axes import FLAT_MM, plain_affine
 from bench.data.cache import CachedCases, prepare
+from bench.data.cache_recipe import CacheRecipe
 from bench.data.percentile import percentile_image
 from bench.data.picture import encode_picture
-from bench.data.preparation import CacheRecipe
 from bench.data.volumes import frames_of, read_header, read_image, write_nifti
 
 

@@ -24,7 +24,7 @@ from bench.contracts.protocols import Protocol, SplitRule
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.archive import encode_npz
 from bench.data.cache import CachedCases, prepare
-from bench.data.preparation import CacheRecipe
+from bench.data.cache_recipe import CacheRecipe
 from bench.score import summarise
 from tasks.kinds import classification as kind
 from tasks.kinds.class_losses import binary_cross_entropy, cross_entropy_by_class

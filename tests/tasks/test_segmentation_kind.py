@@ -20,7 +20,7 @@ from bench.contracts.kind import Setup, make_setup
 from bench.contracts.protocols import Protocol, SplitRule
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.cache import CachedCases, prepare
-from bench.data.preparation import CacheRecipe
+from bench.data.cache_recipe import CacheRecipe
 from bench.data.volumes import label_map, write_nifti
 from bench.finetune import adopt_weights, build_model
 from bench.score import summarise
