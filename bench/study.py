@@ -7,26 +7,16 @@ runs. Their cases are paired by `bench.compare`.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from bench import registry
-from bench.compare import compare
-from bench.compare_sides import Side
 from bench.contracts.configs import phases
 from bench.contracts.errors import BenchError, DataMissing, SpecError, nearest
-from bench.contracts.record import Cell
-from bench.data.atomic import write_bytes, write_json
-from bench.figures.courses import Course
 from bench.plan import JobLine, make_plan
 from bench.run import Place, resolve_at, run
 from bench.spec import RunSpec, make_spec
-from bench.stats.paired import Paired
-from bench.store import Store
-from bench.train.log import evaluations
 
 Start = Literal["scratch", "pre-trained", "pre-trained longer", "shuffled voxels", "permuted labels"]
 Way = Literal["fine-tuning", "linear probe"]
@@ -108,21 +98,6 @@ class Arm:
     start: Start
     way: Way
     spec: RunSpec
-
-
-@dataclass(frozen=True)
-class Line:
-    """What one arm, over its seeds, says against scratch on the same cases; `compared` is None for scratch itself."""
-
-    pool: str
-    metric: str
-    method: str
-    start: Start
-    way: Way
-    ratio: float
-    seeds: int
-    mean: float
-    compared: Paired | None
 
 
 def arms(size: str, methods: Sequence[str], *, root: str = "") -> list[Arm]:
@@ -210,93 +185,3 @@ def run_arms(kept: Sequence[Arm], place: Place, say: Callable[[str], None]) -> N
         say(
             f"{number}/{len(kept)} {arm.spec.words()}\n  -> {arm.pool.metric} {math.nan if value is None else value:.4f}"
         )
-
-
-def report(kept: Sequence[Arm], place: Place) -> list[Line]:
-    """Each arm's mean score over seeds, and its cases paired with those of scratch; a case counts as the mean over seeds."""
-    store = Store(place.results)
-    groups: dict[tuple[Pool, str, Start, Way, float], list[Cell]] = {}
-    for arm in kept:
-        cell = store.find(resolve_at(arm.spec, place).key)
-        if cell is not None:
-            groups.setdefault((arm.pool, arm.method, arm.start, arm.way, arm.spec.ratio), []).append(cell)
-    sides = {
-        group: Side(f"{group[1]} {group[2]}", tuple(cells), tuple(store.rows(cell.name) for cell in cells))
-        for group, cells in groups.items()
-    }
-    lines = []
-    for (pool, method, start, way, ratio), side in sides.items():
-        base = sides.get((pool, method, "scratch", way, ratio))
-        both = None if start == "scratch" or base is None else compare([side, base], pool.metric)[0].paired
-        scores = [score for cell in side.cells if (score := cell.scores.get(pool.metric)) is not None]
-        mean = statistics.fmean(scores) if scores else math.nan
-        lines.append(Line(pool.name, pool.metric, method, start, way, ratio, len(side.cells), mean, both))
-    return lines
-
-
-def courses(kept: Sequence[Arm], place: Place) -> list[Course]:
-    """How the arms that were run fared while they were fine-tuned."""
-    logs = ((arm, place.folder("finetune", resolve_at(arm.spec, place).keys["finetune"]) / "log.jsonl") for arm in kept)
-    found = ((arm, evaluations(log)) for arm, log in logs)
-    return [
-        Course(
-            panel=f"{arm.pool.metric}, {arm.spec.ratio:.0%} of labels\n{arm.pool.name}\n{arm.way}",
-            method=arm.method,
-            start=arm.start,
-            scores=tuple(sorted(scores.items())),
-        )
-        for arm, scores in found
-        if scores
-    ]
-
-
-COLUMNS = ("pool", "method", "way", "ratio", "start", "mean", "less scratch", "95 % interval", "p", "cases", "seeds")
-
-
-def rows_of(lines: Sequence[Line]) -> list[tuple[str, ...]]:
-    """The report as text, one row an arm."""
-    return [
-        (
-            line.pool,
-            line.method,
-            line.way,
-            f"{line.ratio:g}",
-            line.start,
-            f"{line.mean:.4f}",
-            *(_compared(line.compared) if line.compared else ("", "", "", "")),
-            str(line.seeds),
-        )
-        for line in lines
-    ]
-
-
-def _compared(found: Paired) -> tuple[str, str, str, str]:
-    change = found.difference
-    return (
-        f"{change.mean:+.4f}",
-        f"{change.low:+.4f} to {change.high:+.4f}",
-        "< 0.001" if found.p < 0.001 else f"{found.p:.3f}",
-        str(found.n),
-    )
-
-
-def write_report(
-    folder: Path, size: str, lines: Sequence[Line], planned: int, refused: Sequence[str], machine: Mapping[str, Any]
-) -> Path:
-    """Leave `<size>.json` and `<size>.md` in `folder`; returns the Markdown file. `planned` counts the runs of the whole study."""
-    done = sum(line.seeds for line in lines)
-    told = {
-        "size": size,
-        "runs": {"done": done, "planned": planned},
-        "machine": dict(machine),
-        "left_out": list(refused),
-        "lines": [asdict(line) for line in lines],
-    }
-    write_json(folder / f"{size}.json", told)
-    table = [" | ".join(COLUMNS), " | ".join("---" for _ in COLUMNS), *(" | ".join(row) for row in rows_of(lines))]
-    left_out = ["", "Left out:", *(f"- {reason}" for reason in refused)] if refused else []
-    count = [] if done == planned else [f"So far: {done} of {planned} runs.", ""]
-    text = "\n".join([f"# Do they learn? ({size})", "", *count, *(f"| {row} |" for row in table), *left_out, ""])
-    path = folder / f"{size}.md"
-    write_bytes(path, text.encode())
-    return path

@@ -11,26 +11,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench import study
+from bench import study, study_report
 from bench.case_rows import CaseRow
 from bench.chain import blueprint
 from bench.contracts.errors import SpecError
 from bench.figures.courses import draw_courses
 from bench.run import Place
 from bench.store import Store
-from bench.study import (
-    HIPPOCAMPUS,
-    SIZES,
-    STARTS,
-    WAYS,
-    arms,
-    courses,
-    forecast_of,
-    possible,
-    report,
-    rows_of,
-    write_report,
-)
+from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, forecast_of, possible
+from bench.study_report import courses, report, rows_of, write_report
 from bench.train.hardware import Hardware
 from tests.cells import make_cell
 from tests.command_line import bench
@@ -118,7 +107,7 @@ def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
         )
         store.write(cell, [CaseRow(f"case{k}", "organ", "dice", value) for k, value in enumerate(values)])
         keys[arm.spec] = cell.key
-    monkeypatch.setattr(study, "resolve_at", lambda spec, _: SimpleNamespace(key=keys[spec]))
+    monkeypatch.setattr(study_report, "resolve_at", lambda spec, _: SimpleNamespace(key=keys[spec]))
     found = {(line.start, line.way): line for line in report(kept, place(tmp_path))}
     better = found["pre-trained", "fine-tuning"]
     assert better.seeds == 3 and better.compared is not None
@@ -161,7 +150,7 @@ def test_the_course_of_each_run_is_read_from_its_log_and_drawn(tmp_path: Path, m
         lines = [{"step": 20, "evaluation": 0.2}, {"step": 20, "loss": 1.0}, {"step": 40, "evaluation": None}]
         text = "".join(json.dumps(line) + "\n" for line in [*lines, {"step": 20, "evaluation": 0.25}])
         (folder / "log.jsonl").write_text(text + '{"step": 60, "eval')
-    monkeypatch.setattr(study, "resolve_at", lambda spec, _: SimpleNamespace(keys={"finetune": keys[spec]}))
+    monkeypatch.setattr(study_report, "resolve_at", lambda spec, _: SimpleNamespace(keys={"finetune": keys[spec]}))
     found = courses(kept, here)
     assert [(course.method, course.start) for course in found] == [(arm.method, arm.start) for arm in kept[1:]]
     assert {course.panel.splitlines()[-1] for course in found} == set(WAYS)

@@ -47,6 +47,7 @@ def study(
 ) -> None:
     from bench import registry
     from bench import study as s
+    from bench import study_report as r
     from bench.cli.console import print_table
     from bench.cli.place import place_of
     from bench.contracts.errors import DataMissing
@@ -68,16 +69,16 @@ def study(
         if not _agreed(kept, place, forecast, yes):
             return
         s.run_arms(kept, place, lambda text: print(text, flush=True))
-    lines = s.report(kept, place)
+    lines = r.report(kept, place)
     if not lines:
         raise DataMissing(
             f"None of the {len(kept)} runs of the study '{size}' is there.",
             case=str(results),
             remedy=f"Run them with `bench study --size {size}`, or name their folder with --results.",
         )
-    path = s.write_report(out, size, lines, len(kept), refused, provenance())
-    print_table("Against the same network from scratch, on the same cases", s.COLUMNS, s.rows_of(lines))
-    courses = s.courses(kept, place)
+    path = r.write_report(out, size, lines, len(kept), refused, provenance())
+    print_table("Against the same network from scratch, on the same cases", r.COLUMNS, r.rows_of(lines))
+    courses = r.courses(kept, place)
     picture = draw_courses(courses, path.with_suffix(".svg")) if courses else None
     print(f"Written to {path}" + (f"; how fine-tuning went: {picture}" if picture else ""))
 
