@@ -15,7 +15,7 @@ from bench import study, study_report
 from bench.case_rows import CaseRow
 from bench.chain import blueprint
 from bench.contracts.errors import SpecError
-from bench.figures.courses import draw_courses
+from bench.figures.courses import draw_courses, mean_course
 from bench.run import Place
 from bench.store import Store
 from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, forecast_of, possible
@@ -160,6 +160,10 @@ def test_the_course_of_each_run_is_read_from_its_log_and_drawn(tmp_path: Path, m
         assert draw_courses(found, tmp_path / f"short{suffix}").stat().st_size > 1_000
     drawn = (tmp_path / "short.svg").read_text()
     assert all(word in drawn for word in ("mae3d", "shuffled voxels", "linear probe", "10% of labels"))
+
+
+def test_the_mean_of_several_seeds_ends_where_the_first_of_them_stands() -> None:
+    assert mean_course([[(20, 0.2), (40, 0.4)], [(20, 0.4)]]) == [(20, pytest.approx(0.3))]
 
 
 def test_no_two_lines_of_a_forecast_are_alike(tmp_path: Path) -> None:
