@@ -14,8 +14,6 @@ from tasks.recipes.ct_rate import HU, LOOK, SPACING_MM, SPLIT
 COMMON = (
     "HU in [-1000, 1000] scaled to [0, 1]; 0.75 x 0.75 x 1.5 mm; the middle 0.875 x 0.656 x 0.88 as 128 x 96 x 128.",
     "The answers are CT-RATE's silver labels, written by a classifier of reports.",
-    "Both towers stay frozen and a linear map behind each is learnt; the released code also trains the layers that fuse volume and "
-    "prompts, so its numbers are not those of this head.",
     "A method whose encoder reads no text is set beside fixed vectors of the prompts' spelling (ours). The released code takes "
     "CT-CLIP's CXR-BERT for all: --set text_tower=FOLDER, with config.json and vocab.txt of CXR-BERT and CT-CLIP's weights as "
     "pytorch_model.bin.",
@@ -36,7 +34,11 @@ BENCH = Protocol(
         evaluate_every=225,  # ours
     ),
     metrics=("auc", "auc@scan"),
-    notes=(*COMMON, 'Sentences: "<Finding> is present." and "<Finding> is not present."'),
+    notes=(
+        *COMMON,
+        "Both towers stay frozen and a linear map behind each is learnt.",
+        'Sentences: "<Finding> is present." and "<Finding> is not present."',
+    ),
 )
 MG3D = Protocol(
     split=SPLIT,
@@ -54,11 +56,15 @@ MG3D = Protocol(
         loss="pair_mse",  # MG-3D released code
         affirm="{finding}.",  # MG-3D released code
         deny="not {finding}.",  # MG-3D released code
+        fused=True,  # MG-3D released code
         selection="last",  # MG-3D Sec. IV, no validation part
     ),
     metrics=("auc", "auc@scan"),
     notes=(
         *COMMON,
+        "Both towers stay frozen. Where an encoder fuses (MG-3D), both sentences of a finding guide the volume, the layers that "
+        "fuse them are trained, and a linear map reads all its tokens, as in the released code; they pass the projection of "
+        "pre-training first, which the code leaves out. Behind any other encoder linear maps alone are learnt.",
         "The paper draws 1,000 scans at random, the code takes the first of a directory listing; ours are drawn by hash, and 100 "
         "of them are left for val here, too.",
         "The code makes three updates of six findings per scan; here one update takes all eighteen.",

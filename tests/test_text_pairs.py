@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bench import registry
-from bench.chain import _check_pair
+from bench.check_words import _check_pair
 from bench.contracts.cards import TaskCard
 from bench.contracts.errors import SpecError
 from bench.spec import make_spec

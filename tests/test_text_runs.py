@@ -86,6 +86,15 @@ def test_a_method_that_reads_text_is_judged_without_training_and_after_it(result
 
 
 @pytest.mark.slow
+def test_under_the_papers_protocol_findings_are_told_by_fused_volumes(results: Path) -> None:
+    fused = run(results, "mg3d", "ctrate_prompts", "--protocol", "mg3d")
+    assert any("guide the volume" in note for note in fused.differs) and any(
+        "free to learn" in note for note in fused.differs
+    )
+    verified(results, fused)
+
+
+@pytest.mark.slow
 def test_a_text_tower_from_elsewhere_stands_in_the_record_and_holds_when_verified(
     results: Path, tmp_path: Path
 ) -> None:

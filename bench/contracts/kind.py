@@ -51,7 +51,8 @@ class Scored:
 
 
 class Kind(Interface):
-    """The functions a kind's module holds. `cases` is `bench.data.cache.CachedCases`.
+    """The functions a kind's module holds. `cases` is `bench.data.cache.CachedCases`. What a network that `build_net` gives
+    computes of volumes (B, C, D, H, W) when it is called is what a forecast counts.
 
     Five more are called where a module has them. `fit(setup, net, cases)`: before the first step, learn from the training
     cases what the network needs besides its weights (a vocabulary), into its buffers, so that the weight file holds it; or

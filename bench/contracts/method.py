@@ -155,7 +155,8 @@ class Encoder(nn.Module):
 
     @property
     def fuses(self) -> bool:
-        """Whether this encoder has `seen` and `informed`, so that a text may meet a volume before the two are compared."""
+        """Whether this encoder has `seen`, `informed`, `guides`, `fused` and `fusing`: a text may meet a volume before the two are
+        compared."""
         return False
 
     def seen(self, volume: Tensor) -> Tensor:
@@ -164,6 +165,18 @@ class Encoder(nn.Module):
 
     def informed(self, seen: Tensor, text: str) -> Tensor:
         """(B, N, W) -> (B, E): the vector of each volume once this one text has guided it, in the space of `image_vector`."""
+        raise NotImplementedError
+
+    def guides(self, texts: Sequence[str]) -> Tensor:
+        """(T, W): what guides a volume in `fused` where each of T texts speaks of it."""
+        raise NotImplementedError
+
+    def fused(self, seen: Tensor, guides: Tensor) -> Tensor:
+        """(B, N, W) and (B, G, W) -> (B, N, W): each volume's tokens once its own G texts have guided them, with gradients."""
+        raise NotImplementedError
+
+    def fusing(self) -> list[nn.Module]:
+        """The modules by which `fused` works, and no others: what learns where fusion does and the towers do not."""
         raise NotImplementedError
 
     def declared(self) -> frozenset[str]:

@@ -98,6 +98,9 @@ class PromptRecipe(PairRecipe):
     )
     affirm: str = "{finding} is present."  # CT-CLIP Sec. 3
     deny: str = "{finding} is not present."  # CT-CLIP Sec. 3
+    fused: bool = later(
+        False
+    )  # ours; True lets both sentences guide a volume and trains what fuses, where an encoder does
 
 
 @dataclass(frozen=True, kw_only=True)

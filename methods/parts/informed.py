@@ -28,9 +28,17 @@ class InformedVolume(nn.Module):
         self.stack, self.pool, self.head = stack, pool, head
 
     def forward(self, tokens: Tensor, sentences: Tensor) -> Tensor:
-        guides = sentences.expand(len(tokens), -1, -1)
+        return self.head(self.pool(self.inform(tokens, sentences.expand(len(tokens), -1, -1))))
+
+    def inform(self, tokens: Tensor, guides: Tensor) -> Tensor:
+        """(V, N, W) and (V, G, W) -> (V, N, W): the tokens that each volume's own guides have informed."""
         informed, _ = self.stack(tokens, guides, all_shown(tokens), all_shown(guides))
-        return self.head(self.pool(informed))
+        return informed
+
+    def moves_tokens(self) -> list[nn.Module]:
+        """The parts by which `inform` works; the second stream's last layer serves that stream's end alone."""
+        stack = self.stack
+        return [stack.first, stack.second[: len(stack.first) - 1], stack.first_norm]
 
 
 def none_without_its_tensors(

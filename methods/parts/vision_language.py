@@ -18,6 +18,7 @@ from bench.contracts.method import Adopted, Encoder, Features
 from bench.nets.patches import as_tokens
 from bench.nets.text_encoder import TextEncoder, places
 from bench.nets.vit3d import init_transformer_
+from methods.parts.fusion import masked_mean
 from methods.parts.heads import AttentionPool, ContrastHead, TokenPool
 from methods.parts.informed import NAME, InformedVolume, none_without_its_tensors
 from methods.parts.language import ReportTokens, fragment_means, membership
@@ -150,6 +151,18 @@ class VisionLanguageEncoder(Encoder):
         report = self._report([text])
         told = max(1, int(report.sentence_shown.sum()))  # a text without a word guides by one empty sentence
         return self.informed_volume(seen, report.sentences[:, :told])
+
+    @torch.no_grad()
+    def guides(self, texts: Sequence[str]) -> Tensor:
+        report = self._report(texts)
+        return masked_mean(report.sentences, report.sentence_shown)
+
+    def fused(self, seen: Tensor, guides: Tensor) -> Tensor:
+        assert self.informed_volume is not None
+        return self.informed_volume.inform(seen, guides)
+
+    def fusing(self) -> list[nn.Module]:
+        return [] if self.informed_volume is None else self.informed_volume.moves_tokens()
 
     def layers(self) -> list[nn.Module]:
         return self.vision.layers()

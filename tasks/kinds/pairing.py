@@ -33,7 +33,7 @@ AT_ONCE = 4  # volumes in one pass of a tower that learns nothing
 class PairNet(nn.Module):
     """Two towers and a linear map behind each: volumes (B, C, D, H, W) and texts to unit vectors of one length.
 
-    With `learnt` False the maps are left out: the encoder's own space is judged. `images` (n, F) holds what a frozen image
+    With `learnt` False the maps are left out: the encoder's own space is judged. `images` (n, ...) holds what a frozen image
     tower says of the training volumes, case i in row `places[case i]`; it is empty where the tower learns. `reader` takes the
     place of the encoder's own text tower; both then start apart, by maps that are drawn.
     """
@@ -44,7 +44,7 @@ class PairNet(nn.Module):
         super().__init__()
         self.encoder, self.reader = encoder, reader
         own = _text_width(encoder) if encoder.reads_text else WIDTH
-        width = reader.width if reader else own
+        width = self.width = reader.width if reader else own  # of a sentence's vector
         self.image_map = (
             _map(own if encoder.reads_text else encoder.pooled_width, width, reader) if learnt else nn.Identity()
         )
@@ -54,6 +54,10 @@ class PairNet(nn.Module):
         self.places: dict[str, int] = {}
         self._told: dict[tuple[str, ...], Tensor] = {}
         self._seen: dict[str, Tensor] = {}
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> (B, E): volumes as vectors of unit length."""
+        return self.image(self.tower(volume))
 
     def tower(self, volume: Tensor) -> Tensor:
         """(B, F): what the encoder says of volumes, before the map."""
@@ -91,10 +95,14 @@ class PairNet(nn.Module):
             return "texts are read by the encoder's own text tower; MG-3D's released code takes CT-CLIP's (text_tower)"
         return "texts are vectors of their spelling: this encoder reads none, and no text_tower is given"
 
-    def of_batch(self, batch: Batch) -> Tensor:
-        """(B, E) of unit length for a training batch: out of `images` where the batch holds no volume."""
-        own = self.tower(batch["volume"]) if "volume" in batch else self.images[batch["place"]]
-        return self.image(own)
+    def own_of_batch(self, batch: Batch) -> Tensor:
+        """What `tower` gives of a training batch: out of `images` where the batch holds no volume."""
+        return self.tower(batch["volume"]) if "volume" in batch else self.images[batch["place"]]
+
+    def likeness(self, own: Tensor, pairs: Sequence[str]) -> Tensor:
+        """(B, K, 2): the cosines of volumes, as `tower` gives them, with both sentences of K pairs, which follow each other."""
+        text = self.text(self.features_of(pairs, own.device))
+        return (self.image(own) @ text.T).view(len(own), -1, 2)
 
 
 def _text_width(encoder: Encoder) -> int:
@@ -112,7 +120,7 @@ def _map(width: int, out: int, reader: TextTower | None) -> nn.Linear:
     return layer
 
 
-def build(setup: Setup, encoder: Encoder, seed: int, *, learnt: bool, of: type[PairNet] = PairNet) -> PairNet:
+def build(setup: Setup, encoder: Encoder, seed: int, *, learnt: bool, of: Callable[..., PairNet] = PairNet) -> PairNet:
     """The network of a run, a `PairNet` or a kind of it. Raises SpecError where nothing is learnt and the encoder reads no text;
     that no other tower reads it then is looked at before pre-training (`bench.text_words`)."""
     recipe = recipe_of(setup)
@@ -157,7 +165,7 @@ def look_once(setup: Setup, net: PairNet, cases: Any) -> None:
     net.places = {case: place for place, case in enumerate(cases.cases)}
     if is_fixed(setup):
         net.encoder.requires_grad_(False).eval()
-        net.images = _of_tower(setup, net, cases, cases.cases)
+        net.images = of_tower(setup, net, cases, cases.cases)
 
 
 @dataclass(frozen=True)
@@ -193,7 +201,7 @@ def prepare(setup: Setup) -> Callable[[Batch], Batch]:
 @torch.no_grad()
 def image_vectors(setup: Setup, net: PairNet, cases: Any, chosen: Sequence[str]) -> Tensor:
     """(n, E) of unit length, cases in the order asked."""
-    return net.image(_of_tower(setup, net, cases, chosen))
+    return net.image(of_tower(setup, net, cases, chosen))
 
 
 @torch.no_grad()
@@ -208,8 +216,8 @@ def seen_volumes(setup: Setup, net: PairNet, cases: Any, chosen: Sequence[str]) 
 
 
 @torch.no_grad()
-def _of_tower(setup: Setup, net: PairNet, cases: Any, chosen: Sequence[str]) -> Tensor:
-    """(n, F): what the image tower says of cases; of a fixed one it is remembered."""
+def of_tower(setup: Setup, net: PairNet, cases: Any, chosen: Sequence[str]) -> Tensor:
+    """(n, ...): what the image tower says of cases in the order asked; of a fixed one it is remembered."""
     view, device = view_of(setup), net.log_scale.device
     known = net._seen if is_fixed(setup) else {}
     missing = [case for case in chosen if case not in known]

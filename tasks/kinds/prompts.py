@@ -1,7 +1,8 @@
 """Vocabulary prompts: is a volume more like the sentence that affirms a finding, or like the one that denies it?
 
 Zero-shot (target `zero_shot`) takes the towers as pre-training left them; otherwise linear maps behind frozen towers are learnt
-on labelled volumes (MG-3D's VocabFine). Predictions are JSON: both cosines per finding and what they are multiplied by.
+on labelled volumes, and with a `fused` recipe the layers by which both sentences of a finding guide a volume (MG-3D's VocabFine).
+Predictions are JSON: both cosines per finding and what they are multiplied by.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,14 @@ from bench.data.atomic import write_json
 from bench.metrics.pooled import SCORE, SCORE_OF_SCAN, TRUTH, TRUTH_OF_SCAN, pooled
 from tasks.kinds import pairing
 from tasks.kinds.crops import VolumesThenCrops
+from tasks.kinds.fused_prompts import FusedNet
 from tasks.kinds.pairing import PairNet, ViewOrPlace
 from tasks.kinds.scans import first_of_scan, scan_of
 
 suffix = ".json"
 ZERO_SHOT = "zero_shot"
 LOSSES = ("pair_ce", "pair_mse")
-layers, prepare, told = pairing.layers, pairing.prepare, pairing.told
+layers, prepare = pairing.layers, pairing.prepare
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,16 @@ def recipe_of(setup: Setup) -> PromptRecipe:
 
 
 def build_net(setup: Setup, encoder: Encoder, decoder: str, seed: int) -> PairNet:
-    """Towers with maps behind them, or the bare towers for zero-shot. The method's `decoder` is for masks."""
-    return pairing.build(setup, encoder, seed, learnt=trains(setup))
+    """Towers with maps behind them, fused where recipe and encoder do, or the bare towers for zero-shot. The method's `decoder`
+    is for masks."""
+    fused = trains(setup) and recipe_of(setup).fused and encoder.fuses
+    of = partial(FusedNet, shown=(setup.sight.channels, *setup.sight.shape)) if fused else PairNet
+    return pairing.build(setup, encoder, seed, learnt=trains(setup), of=of)
+
+
+def told(net: nn.Module) -> tuple[str, ...]:
+    """What the record tells of the network."""
+    return (*pairing.told(net), *([net.fusion()] if isinstance(net, FusedNet) else ()))
 
 
 def prompts(setup: Setup) -> list[str]:
@@ -75,12 +86,6 @@ def prompts(setup: Setup) -> list[str]:
     recipe = recipe_of(setup)
     names = [name.replace("-", " ").capitalize() for name in setup.classes]
     return [form.format(finding=name) for name in names for form in (recipe.affirm, recipe.deny)]
-
-
-def cosines(setup: Setup, net: PairNet, image: Tensor) -> Tensor:
-    """(B, K, 2): how like each volume is to the affirming and to the denying sentence of each finding."""
-    text = net.text(net.features_of(prompts(setup), image.device))
-    return (image @ text.T).view(len(image), len(setup.classes), 2)
 
 
 def pair_loss(likeness: Tensor, scale: Tensor, answers: Tensor, loss: str) -> Tensor:
@@ -102,10 +107,12 @@ def pair_loss(likeness: Tensor, scale: Tensor, answers: Tensor, loss: str) -> Te
 
 
 def fit(setup: Setup, net: nn.Module, cases: Any) -> None:
-    """Look once at the training volumes where the image tower is fixed."""
+    """Look once at the training volumes where the image tower is fixed; what fuses learns all the same."""
     assert isinstance(net, PairNet)
     if trains(setup):
         pairing.look_once(setup, net, cases)
+    if isinstance(net, FusedNet):
+        net.let_fusion_learn()
 
 
 def training_phase(setup: Setup, net: nn.Module) -> Phase:
@@ -114,7 +121,7 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
     recipe = recipe_of(setup)
 
     def loss(batch: Batch) -> Losses:
-        likeness = cosines(setup, net, net.of_batch(batch))
+        likeness = net.likeness(net.own_of_batch(batch), prompts(setup))
         return {"pair": pair_loss(likeness, net.log_scale.exp(), batch["answers"], recipe.loss)}
 
     return Phase(
@@ -126,7 +133,7 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
 def evaluate(setup: Setup, net: nn.Module, cases: Any) -> float:
     """Mean AUC over findings that show both answers among the cases. Selects a checkpoint."""
     assert isinstance(net, PairNet)
-    likeness = cosines(setup, net, pairing.image_vectors(setup, net, cases, cases.cases)).cpu().numpy()
+    likeness = _likeness(setup, net, cases, cases.cases).numpy()
     rows = [
         _Row(case, name, metric, value)
         for case, of_case in zip(cases.cases, likeness, strict=True)
@@ -136,11 +143,19 @@ def evaluate(setup: Setup, net: nn.Module, cases: Any) -> float:
     return pooled("auc", rows).value
 
 
+def _likeness(setup: Setup, net: PairNet, cases: Any, chosen: Sequence[str]) -> Tensor:
+    """(n, K, 2) on the host, a few volumes at a time: pairs of volume and finding may each take a pass."""
+    parts = [chosen[first : first + pairing.AT_ONCE] for first in range(0, len(chosen), pairing.AT_ONCE)]
+    return torch.cat(
+        [net.likeness(pairing.of_tower(setup, net, cases, part), prompts(setup)).float().cpu() for part in parts]
+    )
+
+
 @torch.no_grad()
 def predict_case(setup: Setup, net: nn.Module, cases: Any, case: str, path: Path) -> None:
     """Write a case's cosines per finding, affirming sentence first, and the scale before their softmax."""
     assert isinstance(net, PairNet)
-    likeness = cosines(setup, net, pairing.image_vectors(setup, net, cases, [case]))[0].cpu().tolist()
+    (likeness,) = _likeness(setup, net, cases, [case]).tolist()
     told = {
         "case": case,
         "scale": float(net.log_scale.exp()),

@@ -52,6 +52,12 @@ class ReportNet(nn.Module):
         self.side = side
         self.register_buffer("spellings", vocabulary.empty(room))
 
+    def forward(self, volume: Tensor) -> Tensor:
+        """(B, C, D, H, W) -> (B, L, W): what follows the same word at each place of the longest report."""
+        words = torch.full((len(volume), len(self.decoder.positions)), vocabulary.START, device=volume.device)
+        scores: Tensor = self.decoder(words, self.memory(volume))
+        return scores
+
     def memory(self, volume: Tensor) -> Tensor:
         """What the words look at, from volumes (B, C, D, H, W) in network range."""
         memory: Tensor = self.decoder.memory(visual_tokens(self.encoder(volume), self.side))

@@ -79,7 +79,7 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
 
     def loss(batch: Batch) -> Losses:
         text = net.text(net.reports[batch["place"]])
-        return {"contrast": contrast(net.of_batch(batch), text, net.log_scale.exp())}
+        return {"contrast": contrast(net.image(net.own_of_batch(batch)), text, net.log_scale.exp())}
 
     views = pairing.shown(setup, net)
     return Phase("finetune", setup.recipe, VolumesThenCrops(1), views, (Turn("all", loss),), splits_batch=False)

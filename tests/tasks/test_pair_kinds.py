@@ -160,7 +160,7 @@ def test_learning_starts_from_the_space_that_pre_training_found() -> None:
     made = setup()
     net, bare = prompts.build_net(made, Both(), "unetr", 0), prompts.build_net(setup(target="zero_shot"), Both(), "", 0)
     volume = torch.rand(3, 1, *SHAPE)
-    found, expected = (prompts.cosines(made, one, one.image(one.tower(volume))) for one in (net, bare))
+    found, expected = (one.likeness(one.tower(volume), prompts.prompts(made)) for one in (net, bare))
     assert torch.allclose(found, expected)
 
 
@@ -170,7 +170,7 @@ def test_texts_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     describe = Both.describe
     monkeypatch.setattr(Both, "describe", lambda self, texts: asked.append(len(texts)) or describe(self, texts))
     for _ in range(3):
-        prompts.cosines(made, net, net.image(net.tower(torch.rand(1, 1, *SHAPE))))
+        net.likeness(net.tower(torch.rand(1, 1, *SHAPE)), prompts.prompts(made))
     assert asked == [36]
 
 
