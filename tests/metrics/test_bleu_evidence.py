@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import random
 
 import pytest
@@ -73,6 +74,16 @@ def test_the_reference_closest_in_length_counts_and_the_shorter_of_two_equally_c
     assert ngram_evidence(["a"] * 6, [["a"] * 3, ["a"] * 7])["reference-length"] == 7
 
 
+def test_an_ngram_counts_at_most_as_often_as_in_the_one_reference_that_has_it_most() -> None:
+    assert ngram_evidence(["a", "a", "a"], [["a"], ["a", "b"]])["match-1"] == 1
+    assert ngram_evidence(["a", "a", "a"], [["a"], ["a", "a"]])["match-1"] == 2
+
+
+def test_a_text_longer_than_its_reference_wins_nothing_by_its_length() -> None:
+    assert bleu_of(ngram_evidence(["a", "b", "c", "d"], [["a", "b"]]), order=1) == pytest.approx(2 / 4)
+    assert bleu_of(ngram_evidence(["a"], [["a", "b"]]), order=1) == pytest.approx(math.exp(1 - 2 / 1))
+
+
 def test_a_report_against_itself_is_one_and_nothing_shared_or_nothing_said_is_zero() -> None:
     text = tokenise("No effusion. Lungs are clear.", "report")
     assert bleu_of(ngram_evidence(text, [text]), order=4) == pytest.approx(1)
@@ -92,6 +103,7 @@ def test_two_references_stand_side_by_side_and_the_protocols_own_is_the_headline
     rows = [*rows_of(guesses, references), *rows_of(guesses, guesses, "decoded")]
     found = pooled("bleu-2", rows)
     assert found.value == found.by_class["reference"] < 1 and found.by_class["decoded"] == pytest.approx(1)
+    assert pooled("bleu-2", rows[::-1]).value == found.value  # by its name, not because it comes first
     assert all(is_pooled(f"bleu-{n}") for n in ORDERS)
 
 

@@ -21,6 +21,7 @@ from bench.metrics import METRICS, MetricId, describe, parse_metric, value_if_em
         ("hd95-pooled", MetricId("hd95-pooled", variant="pooled")),
         ("nsd@2mm", MetricId("nsd", tolerance_mm=2.0)),
         ("nsd@0.5mm", MetricId("nsd", tolerance_mm=0.5)),
+        ("nsd@12.25mm", MetricId("nsd", tolerance_mm=12.25)),
         ("nsd-voxel@2mm", MetricId("nsd-voxel", tolerance_mm=2.0, variant="voxel")),
         ("hd@mm", MetricId("hd@mm", variant="mm")),
         ("auc@micro", MetricId("auc@micro", variant="micro")),

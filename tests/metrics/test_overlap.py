@@ -107,3 +107,14 @@ def test_the_box_of_compact_organs_is_tight_but_for_a_word() -> None:
     box = label_counts(pred_map, truth_map).box
     assert box[0] == slice(20, 30) and box[1] == slice(10, 17)
     assert 25 < box[2].start <= 33 and 41 <= box[2].stop < 49
+
+
+def test_a_word_of_voxels_that_ends_in_the_next_plane_leaves_none_outside_the_box() -> None:
+    """Lines of two voxels: the second word of eight holds the last line of plane 0 and three lines of plane 1."""
+    truth = np.zeros((2, 5, 2), np.uint8)
+    truth[1, 0, 0] = 1
+    pred_map, truth_map, _ = paired(truth, truth, [1])
+    box = label_counts(pred_map, truth_map).box
+    assert truth[box].sum() == 1
+    scored = label_map_scores(truth, truth, classes={1: "a"}, spacing_mm=(1.0, 1.0, 1.0), metrics=("hd", "nsd@1mm"))
+    assert [row.value for row in scored.rows] == [0.0, 1.0]

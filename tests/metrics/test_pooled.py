@@ -63,6 +63,11 @@ def test_a_class_without_cases_leaves_auc_undefined_and_counted() -> None:
     assert found.undefined == 1
 
 
+def test_a_micro_auc_of_one_class_alone_is_undefined_and_counted() -> None:
+    found = pooled("auc@micro", single(np.array([[0.9, 0.1], [0.8, 0.2]]), [0, 0]))
+    assert math.isnan(found.value) and found.undefined == 1
+
+
 def test_a_finding_with_one_answer_drops_out_of_the_multi_label_mean_and_is_counted() -> None:
     scores = np.array([[0.9, 0.1], [0.2, 0.7], [0.6, 0.3]])
     truths = np.array([[1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
@@ -75,6 +80,17 @@ def test_an_answer_that_is_not_told_is_left_out_of_its_class() -> None:
     truths = np.array([[1.0], [0.0], [math.nan]])
     assert pooled("auc", several(scores, truths)).value == 1.0
     assert pooled("acc", several(scores, truths)).value == 1.0
+
+
+def test_answers_all_alike_but_for_those_not_told_leave_a_finding_undefined() -> None:
+    found = pooled("auc", several(np.array([[0.9], [0.2]]), np.array([[1.0], [math.nan]])))
+    assert math.isnan(found.value) and found.undefined == 1
+
+
+def test_a_finding_that_no_case_tells_has_no_accuracy_and_enters_no_mean() -> None:
+    truths = np.array([[1.0, math.nan], [0.0, math.nan], [1.0, math.nan]])
+    found = pooled("acc", several(np.array([[0.9, 0.9], [0.2, 0.1], [0.4, 0.6]]), truths))
+    assert found.value == pytest.approx(2 / 3) and math.isnan(found.by_class["b"]) and found.undefined == 1
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -95,6 +111,13 @@ def test_the_average_precision_of_two_classes_is_that_of_the_last() -> None:
     assert found.value == found.by_class["b"] == pytest.approx(5 / 6) and set(found.by_class) == {"a", "b"}
     lone = pooled("ap", single(np.array([[0.1, 0.9], [0.6, 0.4]]), [0, 0]))
     assert math.isnan(lone.value) and lone.undefined == 1
+
+
+def test_of_two_classes_only_the_last_needs_a_case_for_an_average_precision_and_of_three_each_does() -> None:
+    all_of_the_last = pooled("ap", single(np.array([[0.1, 0.9], [0.6, 0.4]]), [1, 1]))
+    assert all_of_the_last.value == 1.0 and all_of_the_last.undefined == 0 and math.isnan(all_of_the_last.by_class["a"])
+    none_of_the_second = pooled("ap", single(np.array([[0.2, 0.3, 0.5], [0.5, 0.3, 0.2]]), [2, 0]))
+    assert math.isnan(none_of_the_second.value) and none_of_the_second.undefined == 1
 
 
 def test_the_average_precision_of_answers_is_the_mean_over_classes_that_have_one() -> None:
@@ -123,6 +146,12 @@ def test_froc_counts_each_scans_findings_once_and_those_that_no_candidate_hits()
         {**{f"fp-{rate}": 1 / 3 for rate in (0.125, 0.25)}, **{f"fp-{rate}": 2 / 3 for rate in (0.5, 1, 2, 4, 8)}}
     )
     assert found.value == pytest.approx((2 * 1 / 3 + 5 * 2 / 3) / 7) and found.undefined == 0
+
+
+def test_a_scan_without_a_finding_thins_the_false_positives_of_the_others() -> None:
+    """Two scans: the false positive above the one finding lies at 1/2 per scan, and at 1 if the empty scan were forgotten."""
+    found = pooled("froc", [*of_candidates("one", 1, [(0.9, None), (0.8, 0)]), *of_candidates("two", 0, [(0.1, None)])])
+    assert found.by_class["fp-0.25"] == 0 and found.by_class["fp-0.5"] == 1 and found.value == pytest.approx(5 / 7)
 
 
 def test_froc_is_undefined_where_findings_are_not_told() -> None:

@@ -36,6 +36,12 @@ def test_micro_auc_ranks_all_pairs_of_case_and_class() -> None:
     assert auc(scores, truth, average="micro") == pytest.approx(share_in_order(scores.ravel(), one_hot.ravel()))
 
 
+def test_micro_auc_needs_no_case_of_every_class() -> None:
+    """No case is of class 1. Right answers 0.6 and 0.4 beside wrong ones 0.3, 0.1, 0.5, 0.1: seven of eight pairs in order."""
+    scores = np.array([[0.6, 0.3, 0.1], [0.5, 0.1, 0.4]])
+    assert auc(scores, np.array([0, 2]), average="micro") == 0.875
+
+
 def test_auc_of_a_single_class_test_set_is_refused() -> None:
     with pytest.raises(DataUnsound, match="no case of class 0 among 3"):
         auc(np.array([0.1, 0.2, 0.3]), np.array([1, 1, 1]))
@@ -60,6 +66,8 @@ def test_scores_that_do_not_fit_are_refused() -> None:
         auc(np.array([0.1, 0.2, 0.3]), np.array([0, 1]))
     with pytest.raises(DataUnsound, match=r"0\.\.1, found 0\.\.2"):
         acc(np.array([0.1, 0.2, 0.3]), np.array([0, 1, 2]))
+    with pytest.raises(DataUnsound, match=r"0\.\.2, found -1\.\.2"):
+        auc(np.eye(3), np.array([-1, 1, 2]), average="micro")
     with pytest.raises(DataUnsound, match="list of integers"):
         acc(np.array([0.1]), np.array([0.0]))
     with pytest.raises(DataUnsound, match=r"found \(2, 1\)"):

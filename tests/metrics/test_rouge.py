@@ -79,6 +79,7 @@ def test_of_a_set_it_is_the_mean_over_cases_by_reference() -> None:
         for case, value in zip("ab", values, strict=True)
     ]
     found = pooled("rouge-l", rows)
+    assert pooled("rouge-l", rows[::-1]).value == found.value
     assert (
         is_pooled("rouge-l") and found.value == 0.375 and dict(found.by_class) == {"reference": 0.375, "decoded": 0.75}
     )

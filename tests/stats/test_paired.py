@@ -58,8 +58,15 @@ def test_pairs_with_an_undefined_value_are_left_out_and_counted() -> None:
 def test_equal_methods_are_not_told_apart_and_one_pair_says_nothing() -> None:
     same = paired([1, 2, 3], [1, 2, 3])
     assert (same.wilcoxon_p, same.p, same.difference.mean) == (1.0, 1.0, 0.0)
+    assert (same.higher, same.lower, same.n) == (0, 0, 3)
     assert math.isnan(paired([1], [0]).wilcoxon_p) and math.isnan(paired([1], [0]).p)
     assert math.isnan(paired([], []).difference.mean)
+
+
+def test_two_pairs_are_enough_for_a_test() -> None:
+    """Of four changes of sign of 1 and 2 two reach a sum of -+3; so few signed ranks have no smaller p than 1/2 either."""
+    found = paired([3, 4], [2, 2])
+    assert (found.p, found.wilcoxon_p, found.n) == (0.5, 0.5, 2)
 
 
 def test_exchanging_the_methods_changes_signs_and_no_p_value() -> None:
