@@ -76,7 +76,7 @@ def ratio_curves(
     """The curves of one task; printed ones of two shares and more only. `metric` empty takes the task's first.
 
     Intervals are BCa over test cases, each averaged over runs; of a metric of the whole set Student's t over runs. Raises
-    SpecError where nothing is known of the task or the metric, or the task has several targets.
+    SpecError where nothing is known of the task or the metric, the task has several targets, or no curve is left.
     """
     source = "phantom" if phantom else "real"
     ours = [board for board in boards if board.words.source == source]
@@ -94,6 +94,12 @@ def ratio_curves(
             remedy="Name one of them with --metric.",
         )
     curves = (*_measured(ours, metric, columns), *_printed(papers, metric))
+    if not curves:
+        raise SpecError(
+            f"No result of ours on {task} holds '{metric}', and no paper prints it at two shares of the labels.",
+            case=task,
+            remedy=f"Run some: bench plan --method mim,unet3d_scratch --task {task} --ratio 0.25,1; phantoms: --phantom.",
+        )
     unit = unit_of(metric, next((board.words.unit for board in ours), "mm"))
     return RatioCurves(task, metric, unit, source, curves)
 

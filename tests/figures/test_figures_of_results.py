@@ -12,6 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from bench import registry
 from bench.case_columns import CaseColumns, read_columns
 from bench.contracts.errors import SpecError
 from bench.figures.radar import radar_of
@@ -93,6 +94,19 @@ def test_ratio_curves_say_what_is_not_there(tmp_path: Path) -> None:
         ratio_curves(*found, PRINTED, "msd04", "dise")
     with pytest.raises(SpecError, match="several targets"):
         ratio_curves(*found, PRINTED, "msd07")
+    with pytest.raises(SpecError, match="no paper prints it at two shares") as caught:
+        ratio_curves(*found, PRINTED, "acdc")  # MG-3D prints all of its labels, and nothing else does
+    assert "--task acdc" in caught.value.remedy
+
+
+@pytest.mark.parametrize("task", registry.names(registry.TASKS))
+def test_without_a_result_of_ours_a_task_has_printed_curves_or_says_why_not(task: str, tmp_path: Path) -> None:
+    try:
+        found = ratio_curves(*read(Store(tmp_path)), PRINTED, task)
+    except SpecError as error:
+        assert error.remedy
+    else:
+        assert found.curves and all(len(curve.points) > 1 for curve in found.curves)
 
 
 def test_ranks_are_taken_over_the_largest_full_grid(tmp_path: Path) -> None:
