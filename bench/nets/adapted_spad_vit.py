@@ -58,7 +58,7 @@ class AdaptedSpadViT(SpadViT):
         eva02_eps: float = 1e-6,
         eva02_class_row: int = 0,
     ) -> None:
-        if len(taps) != LEVELS or list(taps) != sorted(taps) or not 1 <= taps[0] <= taps[-1] <= depth:
+        if len(taps) != LEVELS or list(taps) != sorted(set(taps)) or not 1 <= taps[0] <= taps[-1] <= depth:
             raise SpecError(
                 f"{LEVELS} rising blocks of {depth} are asked for, found {taps}.", remedy="For example 4,6,8,12 of 12."
             )

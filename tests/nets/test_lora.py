@@ -13,6 +13,9 @@ from bench.contracts.errors import SpecError
 from bench.nets.conv3d import HybridEncoder
 from bench.nets.freeze import freeze
 from bench.nets.lora import adapt, merge, targets
+from bench.nets.sequence_vit import SequenceViT
+from bench.nets.spad_vit import SpadViT
+from bench.nets.swin3d import Swin3D
 from bench.nets.vit3d import ViT3D
 
 SIGHT = Sight(1, (32, 32, 32), None, Intensity("zscore"))
@@ -82,6 +85,20 @@ def test_convolutions_of_one_voxel_are_targets_and_larger_or_depth_wise_ones_are
     convolutions = [part for part in found if isinstance(part, nn.Conv3d)]
     assert len(convolutions) == 3 * 4  # three stages of one block: W1, W2 and the two layers of its MLP
     assert len(found) == 12 + 2  # and the last stage's qkv and proj
+
+
+def test_every_projection_of_attention_is_a_target_whatever_an_encoder_calls_it_and_no_other_layer() -> None:
+    """Query, key, value and output apart in two encoders (four a block), the first three as one in the third (two a block)."""
+    found = [
+        [part for part in targets(encoder) if isinstance(part, nn.Linear)]
+        for encoder in (
+            SequenceViT(SIGHT, width=24, depth=3, heads=2, patch=(8, 8, 8), skips=(3,)),
+            SpadViT(channels=3, width=24, depth=3, heads=2, patch=8, table=(2, 2, 2)),
+            Swin3D(SIGHT, feature=6, depths=(1, 1, 1, 1), heads=(1, 2, 4, 8), window=(4, 4, 4)),
+        )
+    ]
+    assert [len(parts) for parts in found] == [4 * 3, 4 * 3, 2 * 4]
+    assert {(part.in_features, part.out_features) for part in found[0] + found[1]} == {(24, 24)}
 
 
 def test_an_encoder_without_targets_and_a_rank_below_one_are_refused() -> None:

@@ -7,6 +7,7 @@ import torch
 
 from bench.contracts.configs import Intensity, Shape3
 from bench.contracts.errors import SpecError
+from bench.nets.input_channels import repeat_conv_channels, repeat_patch_channels
 from bench.nets.intensity import to_network_range
 from bench.nets.patches import as_map, as_tokens, grid_of, patchify
 from tests.nets.patches_back import unpatchify
@@ -54,6 +55,24 @@ def test_hounsfield_units_are_clipped_and_scaled() -> None:
     torch.testing.assert_close(
         to_network_range(torch.tensor([-175, 37, 250]), window), torch.tensor([-1.0, -0.0023529, 1.0])
     )
+
+
+def test_bytes_are_scaled_from_0_to_255() -> None:
+    stored = torch.tensor([0, 51, 255], dtype=torch.uint8)
+    torch.testing.assert_close(to_network_range(stored, Intensity("u8")), torch.tensor([0.0, 0.2, 1.0]))
+    twice = Intensity("u8", scaled_to=(-1.0, 1.0))
+    torch.testing.assert_close(to_network_range(stored, twice), torch.tensor([-1.0, -0.6, 1.0]))
+
+
+def test_more_channels_take_those_there_are_in_turn_and_fewer_are_refused() -> None:
+    """Channel i takes channel i mod C: two become a, b, a, b. A patch of three voxels holds its channels fastest."""
+    a, b = torch.full((5, 1, 1, 1, 3), 1.0), torch.full((5, 1, 1, 1, 3), 2.0)
+    two, four = torch.cat([a, b], 1), torch.cat([a, b, a, b], 1)
+    found = repeat_conv_channels(two, four)
+    assert found is not None and torch.equal(found, four) and repeat_conv_channels(four, two) is None
+    rows, wide = (x.movedim(1, -1).reshape(5, -1) for x in (two, four))
+    found = repeat_patch_channels(rows, wide, voxels=3)
+    assert found is not None and torch.equal(found, wide) and repeat_patch_channels(wide, rows, voxels=3) is None
 
 
 @pytest.mark.parametrize("kind", ["zscore", "asis"])
