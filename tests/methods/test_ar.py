@@ -24,8 +24,9 @@ from bench.nets.decoders import build_decoder
 from bench.nets.patches import patchify
 from bench.train.schedule import even_groups, learning_rate
 from methods.ar import AR, METHOD, ARConfig, moved_on, token_order
+from methods.parts.families import SequenceDraw
 from methods.parts.losses import normalise_tokens
-from methods.parts.slabs import overlapping
+from methods.parts.slabs import SlabSequence, overlapping
 from tasks.kinds.classification import ClassificationNet
 from tasks.kinds.segmentation import SegmentationNet
 from tests.nets.patches_back import unpatchify
@@ -307,6 +308,27 @@ def test_no_random_startup_is_plain_causal_and_no_patch_sequences_takes_one_crop
     still = reduced(**METHOD.variants["no_random_startup"]).phases[0].views
     single = reduced(**METHOD.variants["no_patch_sequences"]).phases[0].views
     assert not still.random_prefix and not single.in_slabs  # type: ignore[attr-defined]
+
+
+def test_draw_and_views_take_every_number_from_the_settings() -> None:
+    """Crops of 32 slices: a stride of 32 of 128 is 8 of 32; 2 x 4 x 8 tokens."""
+    phase = reduced(
+        crop=(8, 16, 32),
+        stride=32,
+        crops_per_volume=7,
+        crops_per_group=9,
+        sequences_per_category=11,
+        held_out_every=13,
+        exclude_overlap=True,
+        families=("spatial",),
+    ).phases[0]
+    drawn, shown = phase.draw, phase.views
+    assert isinstance(drawn, SequenceDraw) and isinstance(shown, SlabSequence)
+    assert (drawn.depth, drawn.slabs, drawn.families, drawn.exclude_overlap) == (32, 4, ("spatial",), True)
+    assert (drawn.crops_per_volume, drawn.crops_per_group, drawn.sequences_per_category) == (7, 9, 11)
+    assert (drawn.held_out_every, drawn.in_slabs) == (13, True)
+    assert (shown.shape, shown.slabs, shown.stride, shown.tokens) == ((8, 16, 32), 4, 8, 64)
+    assert (shown.crops_per_volume, shown.crops_per_group, shown.random_prefix) == (7, 9, True)
 
 
 def test_strides_are_those_of_128_slices_scaled_to_smaller_crops() -> None:

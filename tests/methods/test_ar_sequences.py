@@ -237,6 +237,41 @@ def test_a_spatial_sample_is_one_crop_in_overlapping_slabs() -> None:
     assert any(np.array_equal(first, slabs[0]) for first in firsts)
 
 
+def test_a_spatial_sequence_may_begin_at_every_slice_up_to_the_last() -> None:
+    """A volume of one crop whose slices count up from 0 to 31: the first voxel tells where the sequence begins, 0 to 15."""
+    volume = np.broadcast_to(np.arange(32, dtype=np.float16), (1, 16, 16, 32))
+    shelf, view = Shelf({"a": volume}), views()
+    firsts = [view(shelf, ("a",), np.random.default_rng(k))["volume"][0, 0, 0, 0] for k in range(200)]
+    assert {round(31 * float(first)) for first in firsts} == set(range(16))
+
+
+class Watched(Shelf):
+    """Remembers where it was read."""
+
+    def read(self, case: str, start: Shape3, size: Shape3) -> np.ndarray[Any, Any]:
+        self.seen = {*getattr(self, "seen", set()), (case, start)}
+        return super().read(case, start, size)
+
+
+@pytest.mark.parametrize(("slices", "numbers"), [(32, 9), (20, 6)])
+def test_every_stored_crop_of_a_volume_is_shown_and_a_shallow_one_has_two_thirds_of_them(
+    slices: int, numbers: int
+) -> None:
+    shelf, view = Watched({"a": noise((60, 60, slices))}), views(crops_per_volume=9)
+    for k in range(100):
+        view(shelf, ("a",), np.random.default_rng(k))
+    boxes = [random_box((60, 60, slices), (16, 16, 32), crop_generator("a", number)) for number in range(numbers)]
+    assert shelf.seen == {("a", start) for start, _ in boxes} and len(shelf.seen) == numbers
+
+
+def test_every_stored_crop_of_a_group_is_shown_at_the_same_place_of_all_four() -> None:
+    shelf, view = Watched({c: noise((60, 60, 20)) for c in CONTRASTS}), views(crops_per_group=9)
+    for k in range(100):
+        view(shelf, CONTRASTS, np.random.default_rng(k))
+    starts = {random_box((60, 60, 20), (16, 16, 8), crop_generator("t1n", number))[0] for number in range(9)}
+    assert shelf.seen == {(c, start) for c in CONTRASTS for start in starts} and len(starts) == 9
+
+
 def test_a_contrast_sample_is_the_same_box_of_four_images_each_normalised_by_itself() -> None:
     base = noise((20, 20, 12))
     brighter = {c: (base * (k + 1) + 10 * k).astype(np.float16) for k, c in enumerate(CONTRASTS)}

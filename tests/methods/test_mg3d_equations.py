@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from methods.parts.alignment import batch_contrast
-from methods.parts.fusion import FusionStack, MixingAttention, SigmoidGate, ValueAttention
+from methods.parts.fusion import FusionLayer, FusionStack, MixingAttention, SigmoidGate, ValueAttention
 from methods.parts.losses import NOT_HIDDEN, hidden_voxel_error, reconstruction_gap, token_mean
 from methods.parts.sentence_views import SentenceViews, similarity_gap
 from tests.methods.volumes_with_reports import batch_of, made
@@ -93,6 +93,30 @@ def test_padding_changes_nothing_in_a_stack_and_both_streams_start_from_the_laye
     )
     back = swapped(second, first, shown_rows(3), shown_rows(5))
     torch.testing.assert_close(back[1], alone[0], atol=1e-6, rtol=1e-5)
+
+
+def test_the_output_of_each_part_of_a_layer_may_be_dropped() -> None:
+    """Where all of it is, the stream passes as it came."""
+    torch.manual_seed(0)
+    own, guides = torch.randn(2, 5, 16), torch.randn(2, 3, 16)
+    layer = FusionLayer(16, 4, "proposed", dropout=1.0).train()
+    assert torch.equal(layer(own, guides, shown_rows(5, 5), shown_rows(3, 3)), own)
+
+
+def test_stacks_and_views_start_xavier_without_biases_and_the_released_gates_as_pytorch_does() -> None:
+    """Uniform up to sqrt(6 / (in + out)) = 0.3062 for 32 numbers to 32, against 1 / sqrt(32) = 0.1768 with biases as large."""
+    torch.manual_seed(0)
+    gates = (FusionStack(32, depth=1, heads=4, cross="gate", dropout=0.0), SentenceViews(32, "gate"))
+    others = (
+        *(FusionStack(32, depth=1, heads=4, cross=cross, dropout=0.0) for cross in ("proposed", "classical")),  # type: ignore[arg-type]
+        *(SentenceViews(32, form) for form in ("tokens", "eq11", "eq11_gate")),  # type: ignore[arg-type]
+    )
+    for module in (*gates, *others):
+        for name, part in module.named_modules():
+            if isinstance(part, nn.Linear) and name.rpartition(".")[2] in ("query", "key", "value"):
+                bound = 0.1768 if module in gates else 0.3062
+                assert 0.95 * bound < part.weight.abs().max() <= bound + 1e-4, name
+                assert bool(part.bias.any()) == (module in gates), name
 
 
 def test_what_only_an_unused_end_would_need_is_left_out() -> None:

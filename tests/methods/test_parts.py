@@ -14,11 +14,12 @@ from torch import nn
 
 from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.errors import DataMissing
+from methods.parts.alignment import cosines
 from methods.parts.decoders import TokenDecoder
 from methods.parts.draws import epochs
 from methods.parts.gathered import BatchContrast
 from methods.parts.heads import sentence_projection
-from methods.parts.losses import mean_over_hidden, normalise_tokens
+from methods.parts.losses import mean_over_hidden, normalise_tokens, token_mean
 from methods.parts.masks import kept_count, random_blocks, random_hidden
 from methods.parts.views import OneCrop
 
@@ -122,6 +123,15 @@ def test_the_mean_is_over_hidden_tokens_of_the_whole_batch() -> None:
     hidden = torch.tensor([[True, False], [True, True]])
     assert mean_over_hidden(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), hidden).item() == pytest.approx(8 / 3)
     assert mean_over_hidden(torch.ones(1, 2), torch.zeros(1, 2, dtype=torch.bool)).isnan()
+
+
+def test_a_loss_and_a_cosine_are_taken_in_single_precision_whatever_a_network_gives() -> None:
+    """Even logits over 1024 words cost ln 1024 = 6.9315, which bfloat16 rounds to 6.9375; 3-4-5 is a cosine of 0.6, not 0.6016."""
+    words = torch.tensor([[3, 1000]])
+    assert token_mean(torch.zeros(1, 2, 1024, dtype=torch.bfloat16), words).item() == pytest.approx(6.9315, abs=5e-5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = cosines(torch.tensor([[[3.0, 4.0]]]), torch.tensor([[[1.0, 0.0]]]))
+    assert found.item() == pytest.approx(0.6, abs=1e-6)
 
 
 def decoder(positions: str = "sincos") -> TokenDecoder:

@@ -18,9 +18,11 @@ from bench.contracts.pictures import Histogram, ImageRows
 from bench.nets.adapted_spad_vit import AdaptedSpadViT
 from bench.train.schedule import even_groups, learning_rate
 from methods.parts.adversary import Gate, Rebuilt, hinge
+from methods.parts.equal_anisotropy import EqualAnisotropy
 from methods.parts.foreign import read_foreign
 from methods.parts.perceptual import LAYERS, MEAN, SD, Perceptual, as_slices, some_slices
 from methods.parts.soft_tokens import dual_prior, entropy, mean_usage, soft_cross_entropy, token_use
+from methods.parts.zoomed_crop import ZoomedCrop
 from methods.spad import METHOD, PredictConfig, Spad, TokenizerConfig, degrees_by_depth, visible_count
 from tests.methods.spad_pool import Pool, mixed
 
@@ -74,6 +76,17 @@ def test_the_dual_prior_tells_even_sure_use_from_even_doubt_and_from_collapse() 
     q = torch.randn(7, 1024).softmax(-1)
     kl = (q * (q * 1024).log()).sum(-1)
     torch.testing.assert_close(kl + entropy(q), torch.full((7,), math.log(1024)), atol=1e-5, rtol=0)
+
+
+def test_tokens_in_half_precision_cost_what_single_precision_says_and_sure_ones_have_a_gradient() -> None:
+    """Check 10's ln 1024 = 6.9315, which bfloat16 rounds to 6.9375; and 0 ln 0 must not make a step undefined."""
+    even = torch.full((2, 1024), 1 / 1024, dtype=torch.bfloat16)  # a power of two: exact
+    assert entropy(even).tolist() == pytest.approx([6.9315] * 2, abs=5e-5)
+    logits = torch.zeros(2, 1024, dtype=torch.bfloat16)
+    assert soft_cross_entropy(logits, even.float()).item() == pytest.approx(6.9315, abs=5e-5)
+    sure = torch.eye(4).requires_grad_()
+    torch.stack(dual_prior(sure)).sum().backward()
+    assert sure.grad is not None and bool(sure.grad.isfinite().all())
 
 
 def test_the_health_of_tokens_tells_sure_and_even_use_from_doubt_and_from_collapse() -> None:
@@ -391,6 +404,25 @@ def test_weight_decay_spares_biases_norms_codebook_positions_and_tokens_and_the_
     assert spared == {name for name, _ in net.named_parameters()} - weights
 
 
+def test_each_phase_draws_and_cuts_by_its_own_settings() -> None:
+    """Crops of 24 and of 32 voxels of depth in tokens of 8: three and four tokens deep."""
+    changes = {"buffer": 5, "dataset_weights": "even", "exclude_overlap": True, "even_axis": 0}
+    net = method(changes, {"crop": (32, 24, 24)})
+    (first, views), (second, others) = ((phase.draw, phase.views) for phase in net.phases)
+    assert first == EqualAnisotropy(side=32, buffer=5, weighted=False, even_axis=0, exclude_overlap=True)
+    assert second == EqualAnisotropy(side=24, buffer=16_384, weighted=True, even_axis=2, exclude_overlap=False)
+    assert (views, others) == (ZoomedCrop(32, 3, 8, even_axis=0), ZoomedCrop(24, 4, 8, even_axis=2))
+
+
+def test_a_batch_is_varied_before_it_is_shown_on_three_channels() -> None:
+    """Untouched are 0.85 * 0.85 * 0.7 = 0.506 of the images: of 400 about 202, with a standard error of 10."""
+    torch.manual_seed(0)
+    stored = torch.rand(1, 1, 2, 4, 4).half().expand(400, -1, -1, -1, -1)
+    shown = method().prepare({"volume": stored})["volume"]
+    assert shown.shape == (400, 3, 2, 4, 4) and torch.equal(shown[:, :1], shown[:, 2:])
+    assert 162 < int((shown[:, :1] == stored.float()).flatten(1).all(1).sum()) < 242
+
+
 def test_the_phases_move_their_own_parameters_only() -> None:
     net = method()
     names = {id(p): name.split(".")[0] for name, p in net.named_parameters()}
@@ -436,7 +468,7 @@ def test_the_encoder_of_a_flat_task_has_no_depth_to_lose() -> None:
 
 
 def test_eva02_weights_from_a_file_start_the_transformer_and_its_mask_token(tmp_path: Path) -> None:
-    from tests.nets.test_spad_networks import eva02
+    from tests.nets.eva02_weights import eva02
 
     weights = eva02()
     torch.save({"module": weights}, tmp_path / "eva02.pt")
@@ -453,7 +485,7 @@ def test_eva02_weights_from_a_file_start_the_transformer_and_its_mask_token(tmp_
 
 def test_the_released_code_keeps_its_epsilon_and_class_row_under_eva02s_weights_and_the_paper_takes_theirs() -> None:
     from methods import spad_scratch
-    from tests.nets.test_spad_networks import eva02
+    from tests.nets.eva02_weights import eva02
 
     code, full = METHOD.ref_code["predict"], METHOD.full["predict"]
     assert (dataclasses.replace(code, eva02_file="x").eps(), dataclasses.replace(full, eva02_file="x").eps()) == (
