@@ -44,7 +44,7 @@ class Equivalence:
     def equivalent(self) -> bool:
         """True where a difference of the tolerance is excluded, or, without any spread, not reached."""
         if self.basis == "tolerance":
-            return abs(self.difference) <= self.tolerance
+            return abs(self.difference) < self.tolerance
         return self.p <= LEVEL
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from bench.stats.areas import class_area, difference_of_areas, mean_area, one_area, question_area
+from bench.stats.areas import area_interval, class_area, difference_of_areas, mean_area, one_area, question_area
 
 
 def scored(
@@ -79,6 +79,28 @@ def test_shares_sum_to_nothing_and_follow_the_jackknife() -> None:
     left_out = [found.value - class_area(np.delete(scores, i, 0), np.delete(truth, i)).value for i in range(120)]
     assert np.corrcoef(left_out, found.shares)[0, 1] > 0.999
     assert np.std(left_out) == pytest.approx(np.std(found.shares), rel=0.05)
+
+
+def test_a_class_whose_cases_are_all_alike_adds_no_spread_for_the_numbers_of_cases_count_as_fixed() -> None:
+    """Of three classes the third is ranked above all cases of the first and below all of the second: areas 1, 1 and 1/2."""
+    truth = np.array([0, 0, 1, 1, 2, 2])
+    scores = np.array([[9.0, 0, 1], [9, 0, 1], [0, 9, 8], [0, 9, 8], [0, 0, 4], [0, 0, 4]])
+    found = area_interval(class_area(scores, truth))
+    assert found.low == found.mean == found.high == pytest.approx(2.5 / 3)
+
+
+def test_the_spread_over_questions_counts_all_cases_as_one_group() -> None:
+    """The first question is answered perfectly, the second as in the docstring; half of its shares are -+1/16, whose squares
+    sum to 1/64, so that the squared error is 4 / 3 times that."""
+    scores = np.array([[0.9, 0.9], [0.8, 0.6], [0.2, 0.4], [0.1, 0.1]])
+    found = area_interval(question_area(scores, np.array([[1.0, 1], [1, 0], [0, 1], [0, 0]])))
+    assert found.mean == 0.875 and found.high - found.mean == pytest.approx(1.959964 * math.sqrt(1 / 48), abs=1e-6)
+
+
+def test_one_question_alone_has_the_groups_of_its_answers() -> None:
+    """The docstring's four cases: within each answer the squared shares vary by 1/32, twice two of them make 1/8."""
+    found = area_interval(question_area(np.array([[0.9], [0.4], [0.6], [0.1]]), np.array([[1.0], [1], [0], [0]])))
+    assert found.mean == 0.75 and found.high - found.mean == pytest.approx(1.959964 * math.sqrt(1 / 8), abs=1e-6)
 
 
 def test_answers_that_are_not_told_say_nothing_and_questions_without_both_answers_are_left_out() -> None:

@@ -32,6 +32,17 @@ def test_four_noisy_runs_do_not_show_equivalence_and_twelve_do() -> None:
     assert few.p == pytest.approx(0.0697, abs=1e-4) and not few.equivalent and more.equivalent
 
 
+def test_a_p_value_is_one_sided_so_that_five_percent_lie_beyond_t_of_2_132_on_four_degrees() -> None:
+    """Five runs of sd 1 beside a tolerance of 1 have t = sqrt(5) = 2.236; the table's 2.776 would be the two-sided 5 %."""
+    found = equivalence(Sample(80, 1, 5), Sample(80), 1.0)
+    assert 0.025 < found.p < 0.05 and found.equivalent
+
+
+def test_a_difference_as_large_as_the_tolerance_is_not_excluded() -> None:
+    assert not equivalence(Sample(80.5), Sample(80), 0.5).equivalent
+    assert not equivalence(Sample(79.5, 0.0, 3), Sample(80), 0.5).equivalent
+
+
 def test_without_any_spread_only_the_stated_tolerance_decides() -> None:
     near, far = equivalence(Sample(80.4), Sample(80), 0.5), equivalence(Sample(80.6), Sample(80), 0.5)
     assert near.basis == "tolerance" and math.isnan(near.p)
