@@ -50,6 +50,7 @@ def test_the_same_seed_gives_the_same_bounds_and_another_seed_others() -> None:
     values = skewed(30)
     assert bootstrap_interval(values, seed=3) == bootstrap_interval(values, seed=3)
     assert bootstrap_interval(values, seed=3).low != bootstrap_interval(values, seed=4).low
+    assert bootstrap_interval(values, seed=3, resamples=99).low != bootstrap_interval(values, seed=3).low
 
 
 def test_the_bootstrap_is_bias_corrected_and_accelerated_as_efron_writes_it() -> None:
