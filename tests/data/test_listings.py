@@ -32,6 +32,11 @@ def test_the_example_of_interleaving_is_as_its_docstring_says() -> None:
     assert found == ("a1", "b1", "a2", "a3", "b2", "a4")
 
 
+def test_of_two_units_at_one_place_of_their_classes_the_lower_class_comes_first_in_whatever_order_they_stand() -> None:
+    for units in (["b1", "a1", "b2", "a2"], ["a1", "b1", "a2", "b2"]):
+        assert interleaved(units, {u: u[0] for u in units}) == ("a1", "b1", "a2", "b2")
+
+
 @given(st.lists(st.sampled_from("abc"), min_size=3, max_size=60))
 def test_every_prefix_of_an_interleaved_order_holds_each_class_in_its_share_to_within_one(classes: list[str]) -> None:
     class_of = {f"{name}{i:02d}": name for i, name in enumerate(classes)}
@@ -115,6 +120,13 @@ def test_our_rule_inside_strata_is_the_rule_of_each_stratum_joined() -> None:
         assert [u for u in parts.test if strata[u] == name] == list(alone.test)
         assert [u for u in parts.val if strata[u] == name] == list(alone.val)
     assert sizes(parts) == (28, 4, 8)
+
+
+def test_strata_are_joined_in_their_own_order_whichever_is_told_first() -> None:
+    told = {f"{i}": "ba"[i % 2] for i in range(20)}
+    parts = stratified("stoic", told)
+    assert [told[unit] for unit in parts.test] == ["a", "a", "b", "b"]
+    assert parts == stratified("stoic", dict(reversed(told.items())))
 
 
 def test_strata_must_be_told_for_every_unit_and_repeats_differ_by_their_salt() -> None:

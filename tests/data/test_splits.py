@@ -80,6 +80,11 @@ def test_the_proposed_decathlon_lists_follow_from_the_rule(task: str) -> None:
     assert list(found.train) == told["train"] and list(found.val) == told["val"] and list(found.test) == told["test"]
 
 
+def test_however_few_stand_beside_a_published_test_one_of_them_is_val() -> None:
+    parts = beside_published_test("la", ["a", "b", "c"], ["c"])
+    assert (len(parts.train), len(parts.val), parts.test) == (1, 1, ("c",))
+
+
 @pytest.mark.parametrize("task", sorted(set(proposed("bench_proposed.json")) - {"la", "chaos", "acdc"}))
 def test_the_lists_beside_a_published_test_follow_from_the_rule(task: str) -> None:
     told = {
@@ -306,6 +311,7 @@ def test_with_eight_labelled_units_or_fewer_seeds_go_round_three_orders_of_train
     few, many = 0.1, 0.5  # of 22
     assert [order_of(own, orders[0], few, seed) for seed in range(5)] == [0, 1, 2, 0, 1]
     assert [order_of(own, orders[0], ratio, 1) for ratio in (many, 1.0)] == [0, 0]
+    assert [order_of(own, orders[0], ratio, 1) for ratio in (8 / 22, 9 / 22)] == [1, 0]  # eight are few, nine are not
 
 
 def test_a_published_order_and_a_published_subset_are_the_authors_whatever_the_seed() -> None:

@@ -78,3 +78,30 @@ def test_cases_undefined_in_a_run_and_seeds_run_twice_are_left_out() -> None:
     assert components(holes) == components(whole)
     nothing = components([])
     assert math.isnan(nothing.case) and nothing.cases == 0
+
+
+def added(split: int, cases: list[float], seeds: list[float]) -> list[Run]:
+    """The runs of a split whose scores are a case's level plus a seed's, so that nothing is left over."""
+    return [
+        Run(split, at, {f"{split}-{k}": level + seed for k, level in enumerate(cases)}) for at, seed in enumerate(seeds)
+    ]
+
+
+def test_the_variance_of_splits_is_what_their_cases_and_seeds_do_not_explain() -> None:
+    """Means 2 and 12 have the variance 50, of which 3 cases of variance 1 explain 1/3 and 2 seeds of variance 2 explain 1."""
+    found = components([*added(0, [0, 1, 2], [0, 2]), *added(1, [10, 11, 12], [0, 2])])
+    assert (found.case, found.seed, found.residual) == pytest.approx((1, 2, 0))
+    assert found.split == pytest.approx(50 - 1 / 3 - 1) and found.negative == ()
+
+
+def test_splits_of_unequal_size_are_weighed_by_their_degrees_of_freedom_by_hand() -> None:
+    """Squares of cases 2 x 2 and 3 x 9 on 1 + 3 degrees, in which the component stands (1 x 2 + 3 x 3) / 4 times; of seeds
+    2 x 1/2 and 4 x 2 on 1 + 2 degrees, (1 x 2 + 2 x 4) / 3 times."""
+    found = components([*added(0, [0, 2], [0, 1]), *added(1, [0, 0, 3, 3], [0, 1, 2])])
+    assert found.case == pytest.approx((31 / 4) / (11 / 4)) and found.seed == pytest.approx(3 / (10 / 3))
+
+
+def test_one_case_cannot_tell_a_seed_from_what_is_left_over_and_no_difference_is_not_below_zero() -> None:
+    assert math.isnan(components(added(0, [0.5], [0, 1])).seed)
+    same = components(added(0, [0, 1], [0, 0]))
+    assert same.seed == 0 and same.negative == ()
