@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bench.contracts.errors import SpecError
 from bench.contracts.protocols import SplitRule
 from bench.data.roster import Roster
-from bench.data.splits import SALTS, divided, every_fold, interleaved, lists, nested, rank, stratified
+from bench.data.splits import SALTS, divided, every_fold, interleaved, lists, nested, rank, read_list, stratified
 
 SPLITS = Path(__file__).parents[2] / "tasks" / "splits"
 RICORD = "ricord_train.txt+ricord_val.txt+ricord_test.txt"
@@ -57,15 +57,18 @@ def test_medmnist_lists_are_the_places_in_its_file(flag: str, counts: tuple[int,
     assert parts.test[-1] == f"{flag}/test/{counts[2] - 1:06d}"
 
 
-def test_a_stratified_order_whose_classes_nobody_told_stays_as_it_is_listed() -> None:
-    asked = rule("medmnist.json", "retinamnist", stratified=True)
+@pytest.mark.parametrize(
+    ("file", "flag"), [("medmnist.json", "retinamnist"), ("medmnist_corrected.json", "dermamnist_c")]
+)
+def test_a_stratified_order_whose_classes_nobody_told_stays_as_it_is_listed(file: str, flag: str) -> None:
+    asked = rule(file, flag, stratified=True)
     bare = lists(asked, SPLITS).train
     assert list(bare) == sorted(bare)
     told = Roster(class_of={case: str(i % 5) for i, case in enumerate(bare)})
     ordered = lists(asked, SPLITS, 0, told).train
     assert {told.class_of[case] for case in ordered[:5]} == set("01234")
     of_one = [case for case in ordered if told.class_of[case] == "3"]
-    assert of_one == list(rank("retinamnist", of_one))
+    assert of_one == list(rank(flag, of_one))
 
 
 def test_ricord_has_the_published_series_and_patients_and_no_patient_stands_in_two_parts() -> None:
@@ -120,6 +123,13 @@ def test_our_rule_inside_strata_is_the_rule_of_each_stratum_joined() -> None:
         assert [u for u in parts.test if strata[u] == name] == list(alone.test)
         assert [u for u in parts.val if strata[u] == name] == list(alone.val)
     assert sizes(parts) == (28, 4, 8)
+
+
+def test_repeats_of_our_rule_over_all_units_are_its_three_salts() -> None:
+    units = read_list(SPLITS, "stoic_ids.txt")
+    folds = every_fold(rule("stoic_ids.txt", "", divides="all", by_fold=True), SPLITS)
+    assert [parts.test for parts in folds] == [divided("stoic", units, salt).test for salt in SALTS]
+    assert len({parts.test for parts in folds}) == 3
 
 
 def test_strata_are_joined_in_their_own_order_whichever_is_told_first() -> None:

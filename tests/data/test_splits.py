@@ -59,6 +59,11 @@ def test_rank_does_not_depend_on_the_order_of_what_it_ranks(units: list[str]) ->
     assert rank("la", units) == rank("la", reversed(units)) == rank("la", sorted(units))
 
 
+def test_a_file_of_one_task_hashes_by_the_word_before_its_underscore() -> None:
+    train = lists(rule("msd09_folds.json", "folds", by_fold=True), SPLITS).train
+    assert len(train) == 32 and train == rank("msd09", train)
+
+
 def test_another_salt_gives_another_order_of_the_same_units() -> None:
     units = [f"u{i}" for i in range(40)]
     assert rank("la", units) != rank("la", units, "split-v1-b")
@@ -129,6 +134,24 @@ def test_the_published_btcv_subsets_are_what_a_prefix_of_the_list_gives(ratio: f
     own = {ratio: f"monai_24_6_label_subsets/{key}"}
     told = lists(rule("btcv.json", "monai_24_6", order="published", subsets=own), SPLITS)
     assert nested(told.train, ratio) == nested(told.train, ratio, subsets=told.subsets) == told.subsets[ratio]
+
+
+def test_the_authors_subsets_are_of_their_first_fold_and_of_no_other() -> None:
+    """Fold 1 tests on cases that the subsets of fold 0 train on."""
+    own = rule(
+        "btcv.json", "monai_folds", by_fold=True, order="published", subsets={0.25: "monai_24_6_label_subsets/0.25"}
+    )
+    assert set(lists(own, SPLITS, 0).subsets) == {0.25}
+    other = lists(own, SPLITS, 1)
+    assert other.subsets == {} and set(nested(other.train, 0.25, subsets=other.subsets)) <= set(other.train)
+
+
+def test_without_val_the_cases_of_val_follow_those_of_train_and_the_weights_are_chosen_on_test(tmp_path: Path) -> None:
+    (tmp_path / "bench_proposed.json").write_text(json.dumps({"t": {"train": ["b", "c"], "val": ["a"], "test": ["d"]}}))
+    parts = lists(rule("bench_proposed.json", "t", order="published", with_val=False, straddles=True), tmp_path)
+    assert (parts.train, parts.val, parts.test) == (("b", "c", "a"), ("d",), ("d",)) and parts.selects_on_test
+    assert parts.straddles  # as the rule says of its list
+    assert not Parts(("a",), (), ()).selects_on_test  # nothing is reported
 
 
 def test_a_published_subset_that_is_no_prefix_is_taken_as_it_is() -> None:
@@ -234,6 +257,9 @@ def test_two_scans_of_one_patient_in_two_parts_are_refused_by_the_patients_name(
     with pytest.raises(DataUnsound, match=r"^patient7: .*scan1.*scan2"):
         check_hygiene(Parts(("scan1",), (), ("scan2",)), groups)
     check_hygiene(Parts(("scan1", "scan2"), (), ("scan3",)), groups)
+    check_hygiene(Parts(("scan1",), (), ("scan2",), straddles=True), groups)  # as the authors' list knowingly does
+    with pytest.raises(DataUnsound, match=r"^scan1: "):
+        check_hygiene(Parts(("scan1",), (), ("scan1", "scan2"), straddles=True), groups)
 
 
 def test_selecting_on_the_reported_cases_is_no_leak_of_training_cases() -> None:
@@ -318,6 +344,7 @@ def test_a_published_order_and_a_published_subset_are_the_authors_whatever_the_s
     own = rule("bench_proposed.json", "btcv")
     parts = lists(own, SPLITS)
     assert order_of(replace(own, order="published"), parts, 0.1, 1) == 0
+    assert order_of(own, replace(parts, train=parts.train[:8]), 1.0, 1) == 0  # of all there is nothing to choose
     assert order_of(own, replace(parts, subsets={0.1: parts.train[:3]}), 0.1, 1) == 0
 
 
