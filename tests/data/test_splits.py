@@ -230,6 +230,11 @@ def test_missing_cases_move_no_other_case(units: list[str], gone: set[int]) -> N
         assert cut == tuple(case for case in whole if case in on_disk)
 
 
+def test_a_published_subset_is_cut_down_to_what_is_there_like_every_part() -> None:
+    here, missing = present(Parts(("a", "b", "c"), (), ("d",), subsets={0.5: ("c", "a")}), ["a", "b", "d"])
+    assert here.subsets == {0.5: ("a",)} and missing == ("c",)
+
+
 def test_cases_on_disk_that_no_list_names_enter_no_part() -> None:
     here, missing = present(Parts(("a",), ("b",), ("c",)), ["a", "b", "c", "stray"])
     assert here == Parts(("a",), ("b",), ("c",)) and missing == ()
