@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
 from bench.data import resample
+from bench.data.axes import as_affine
 from bench.data.resample import (
     Placement,
     native_labels,
@@ -18,6 +19,8 @@ from bench.data.resample import (
     resample_image,
     resample_label,
     resampled_shape,
+    resized,
+    voxel_at,
 )
 
 ONE = (1.0, 1.0, 1.0)
@@ -139,6 +142,37 @@ def test_what_was_cropped_away_comes_back_as_background() -> None:
     expected = np.zeros((6, 5, 4), np.uint8)
     expected[2:5, :, 1:4] = 1
     np.testing.assert_array_equal(native_labels(probabilities, there), expected)
+
+
+def test_a_crop_reaches_to_the_edges_of_its_voxels_and_beyond_them_lies_background_alone() -> None:
+    """Eight voxels of 1 mm, four of 2 mm, the middle two of which were kept: they cover native voxels 2 to 5."""
+    there = placement((8, 1, 1), ONE, (2.0, 1.0, 1.0), (slice(1, 3), slice(0, 1), slice(0, 1)))
+    sure = np.zeros((2, 2, 1, 1), np.float32)
+    sure[1] = 1
+    found = np.concatenate([block for _, block in native_probabilities(sure, there)], axis=1)[:, :, 0, 0]
+    assert found[1].tolist() == [0, 0, 1, 1, 1, 1, 0, 0] and found[0].tolist() == [1, 1, 0, 0, 0, 0, 1, 1]
+
+
+def test_the_rim_that_a_coarser_grid_falls_short_of_takes_the_outermost_value() -> None:
+    """Ten voxels of 1 mm become round(2.5) = 2 of 4 mm, which end half a voxel before the outermost centres."""
+    sure = np.zeros((2, 2, 1, 1), np.float32)
+    sure[1] = 1
+    assert native_labels(sure, placement((10, 1, 1), ONE, (4.0, 1.0, 1.0))).all()
+
+
+def test_a_point_in_the_patient_is_found_in_the_prepared_crop() -> None:
+    """Ten voxels of 1 mm from -3 mm on, in five of 2 mm: the middle, 1.5 mm, is coarse voxel 2, less what was cropped before it."""
+    affine = as_affine(np.array([[1.0, 0, 0, -3], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    there = Placement((10, 10, 10), ONE, (5, 5, 10), (2.0, 2.0, 1.0), (1, 0, 4), (4, 5, 6))
+    assert voxel_at((1.5, 4.5, 4.5), affine, there) == pytest.approx((1, 2, 0.5))
+    assert voxel_at((3.5, 2.5, 6.5), affine, there) == pytest.approx((2, 1, 2.5))
+
+
+def test_stretching_gives_each_voxel_its_share_of_the_volume() -> None:
+    """New voxel i of m stands at (i + 1/2) n / m - 1/2: of 2 to 4 at -1/4, 1/4, 3/4, 5/4; of 4 to 2 at 1/2 and 5/2."""
+    pair, ramp = np.array([0.0, 2]).reshape(1, 1, 2, 1), np.arange(4.0).reshape(1, 1, 4, 1)
+    assert resized(pair, (1, 4, 1)).ravel().tolist() == [0, 0.5, 1.5, 2]
+    assert resized(ramp, (1, 2, 1)).ravel().tolist() == [0.5, 2.5]
 
 
 def test_of_equal_probabilities_the_lowest_class_wins() -> None:

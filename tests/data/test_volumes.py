@@ -131,6 +131,11 @@ def test_depth_is_the_axis_of_largest_spacing_and_the_last_where_none_stands_out
     assert depth_axis_of((1.0, 1.0, 1.0)) == 2
     assert depth_axis_of((1.0, 1.005, 1.0)) == 2
     assert anisotropy_of((0.68, 0.68, 3.0), 2) == 2  # log2(4.41) = 2.14
+    assert (
+        anisotropy_of((1.0, 1.0, 3.0), 2) == 1 == anisotropy_of((3.99, 1.0, 1.0), 0)
+    )  # 1.58 and 2.00 less a little, cut off
+    assert anisotropy_of((1.0, 1.0, 0.5), 2) == 0  # never below
+    assert anisotropy_of((0.5, 0.504, 2.1), 2) == 2 and anisotropy_of((0.5, 0.508, 2.1), 2) is None  # one in a hundred
     assert anisotropy_of((1.0, 1.0, 1.0), 2) == 0
     assert anisotropy_of((0.7, 0.8, 3.0), 2) is None
 
