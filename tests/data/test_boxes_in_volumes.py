@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bench.data.patches import (
+    boxed,
     centred_start,
     foreground_start,
     overlap,
@@ -88,6 +89,19 @@ def test_overlap_pairs_each_voxel_of_the_box_with_its_own(
         place = tuple(v + s for v, s in zip(voxel, start, strict=True))
         inside = all(0 <= p < n for p, n in zip(place, shape, strict=True))
         assert box[voxel] == (volume[place] if inside else 0)
+
+
+def test_a_box_lies_in_the_middle_or_ends_at_the_head_and_an_axis_of_none_stays_as_it_is() -> None:
+    """Along the third axis of 6 voxels: 4 in the middle begin at 1, 4 at the head at 2; 8 at the head have 2 of padding below."""
+    line = np.arange(1, 7).reshape(1, 1, 1, 6)
+    for size, at_top, start, held in (
+        (4, False, 1, [2, 3, 4, 5]),
+        (4, True, 2, [3, 4, 5, 6]),
+        (8, True, -2, [0, 0, 1, 2, 3, 4, 5, 6]),
+        (0, True, 0, [1, 2, 3, 4, 5, 6]),
+    ):
+        found, box = boxed(line, (0, 1, size), at_top=at_top)
+        assert found == (0, 0, start) and box.ravel().tolist() == held
 
 
 def test_a_box_around_a_voxel_holds_it_and_stays_inside() -> None:

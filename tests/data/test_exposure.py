@@ -34,6 +34,10 @@ def test_a_name_is_known_though_another_volume_of_the_corpus_holds_the_same_voxe
     assert set(exposure_of(TESTS, seen, shared_names=("pool",)).cases) == {"a", "c"}
 
 
+def test_two_images_whose_voxels_nobody_marked_are_not_the_same_image() -> None:
+    assert exposure_of({"a": ""}, [SeenCase("pool", "x", "")]).cases == {}
+
+
 def test_a_case_that_lies_in_a_scan_is_known_by_the_scans_name_where_names_are_shared() -> None:
     seen, scans = [SeenCase("pool", "scan-1", "f9")], {"a": "scan-1", "b": "scan-2", "c": ""}
     assert exposure_of(TESTS, seen, scans=scans).cases == {}

@@ -1,0 +1,108 @@
+"""What is one draw of a mean, which entries compete, and what no board or unit may mix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.case_columns import read_columns
+from bench.store import Store
+from bench.tables.entries import entry, ranks, unit_of
+from bench.tables.leaderboard import boards
+from bench.tables.leaderboard_forms import sheets
+from bench.tables.leaderboard_printed import in_table_unit, printed_results
+from tests.cells import make_cell
+from tests.pages import add
+from tests.published.printed_rows import make_cell as printed
+
+# Draws ------------------------------------------------------------------------------------------------
+
+
+def test_one_seed_on_two_pre_trainings_is_two_draws_and_no_mixture() -> None:
+    twice = [make_cell(pretrain_seed=seed, dice=dice) for seed, dice in ((0, 0.8), (1, 0.82))]
+    made = entry(twice, "dice")
+    assert made.marks == () and made.mean == pytest.approx(81) and made.sd == pytest.approx(2**0.5)
+    assert "mixed" in entry([twice[0], twice[0]], "dice").marks
+
+
+def test_of_distances_what_is_undefined_counts_by_run() -> None:
+    """Each run of each row has missed one organ: two runs have missed no more than one."""
+    words: dict[str, Any] = {"counts": {"n_failed": 1}}
+    column = {
+        "two runs": [make_cell(seed=seed, scores={"hd95": 1.0}, **words) for seed in (0, 1)],
+        "one run": [make_cell(method="ar", scores={"hd95": 3.0}, **words)],
+        "another": [make_cell(method="spad", scores={"hd95": 4.0}, **words)],
+    }
+    assert ranks(column, "hd95") == {"two runs": 1, "one run": 2}
+
+
+def test_a_distance_named_in_mm_is_in_mm_and_others_are_in_the_runs_unit() -> None:
+    assert [unit_of(metric, "voxels") for metric in ("hd", "hd@mm", "dice", "ravd")] == ["voxels", "mm", "%", "%"]
+
+
+# Boards -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "word",
+    [{"average": "case_then_class"}, {"distance_unit": "voxels"}, {"target": "organ"}, {"protocol": "mim"}],
+    ids=lambda word: next(iter(word)),
+)
+def test_what_may_not_be_compared_never_shares_a_board(word: dict[str, str], tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, 0.8)
+    add(store, 0.9, method="ar", **word)
+    cells = store.cells()
+    found = boards(cells, read_columns(store, [cell.name for cell in cells]))
+    assert [len(board.results) for board in found] == [1, 1] and len({board.words for board in found}) == 2
+
+
+def test_a_result_of_several_runs_has_the_fewest_cases_and_the_most_exposed_of_any(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, 0.8, cases=60, seed=0)
+    add(store, 0.8, cases=40, seed=1, exposed={"case_000": "voxels"})
+    cells = store.cells()
+    (board,) = boards(cells, read_columns(store, [cell.name for cell in cells]))
+    assert [(r.n, r.few, r.exposed) for r in board.results] == [(40, True, 1)]
+
+
+def test_a_case_of_two_runs_counts_with_the_mean_of_those_that_define_it(tmp_path: Path) -> None:
+    from bench.tables.leaderboard import case_values
+
+    store = Store(tmp_path)
+    add(store, 0.9, seed=0)
+    add(store, 0.7, seed=1)
+    cells = store.cells()
+    columns = read_columns(store, [cell.name for cell in cells])
+    (board,) = boards(cells, columns)
+    found = case_values(board.results[0], "dice", columns)
+    each = [dict(zip(*(part.tolist() for part in columns.means(cell.name, "dice")), strict=True)) for cell in cells]
+    assert found == pytest.approx({case: (each[0][case] + each[1][case]) / 2 for case in each[0]})
+
+
+# Printed rows -----------------------------------------------------------------------------------------
+
+
+def test_a_printed_fraction_is_told_in_percent_and_no_digit_is_lost_or_won() -> None:
+    assert in_table_unit("dice", printed(unit="fraction", value="0.9285", std="0.0102")) == ("92.85", "1.02")
+    assert in_table_unit("dice", printed(unit="percent", value="84.50")) == ("84.50", "")
+    assert in_table_unit("hd", printed(unit="mm", metric="hd", value="4.20", std="0.30")) == ("4.20", "0.30")
+
+
+@pytest.mark.parametrize(
+    ("word", "stands"),
+    [({}, True), ({"source": "phantom"}, False), ({"ratio": 0.5}, False), ({"protocol": "bench"}, False)],
+    ids=str,
+)
+def test_printed_rows_stand_beside_real_results_of_their_protocol_and_share_of_labels_and_beside_no_phantom(
+    word: dict[str, Any], stands: bool, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    add(store, 0.9, **{"method": "mim", "ratio": 1.0, "protocol": "mim", "preset": "full", **word})
+    cells = store.cells()
+    found = boards(cells, read_columns(store, [cell.name for cell in cells]))
+    three = [result for result in printed_results() if result.table == "mim:III"]
+    measured = next(sheet for sheet in sheets(found, three, view="both") if sheet.measured)
+    assert bool(measured.printed) is stands
