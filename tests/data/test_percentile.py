@@ -37,6 +37,15 @@ def test_voxels_are_clipped_to_the_percentiles_of_what_is_above_the_least_value(
     np.testing.assert_allclose(found[0], np.clip((inside - low) / (high - low), 0, 1), atol=1e-3)
 
 
+def test_the_crop_leaves_out_what_lies_below_the_lower_percentile_though_it_is_above_the_least_value() -> None:
+    """One faint voxel in a corner is a thousandth of what is above 0, less than the half percent that is cut off."""
+    image = np.zeros((1, 20, 20, 20))
+    image[0, 5:15, 5:15, 5:15] = np.random.default_rng(0).uniform(50, 100, (10, 10, 10))
+    image[0, 0, 0, 0] = 1
+    found, _ = percentile_image(image, (1.0, 1.0, 1.0), 2, eight_bits=False)
+    assert found.shape == (1, 10, 10, 10)
+
+
 def test_pictures_are_cropped_to_what_is_not_black_and_divided_by_255() -> None:
     image = np.zeros((3, 1, 10, 12), np.int16)
     image[0, 0, 2:7, 3:9] = 51
