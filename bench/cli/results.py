@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import RESULTS, Json, Results, Root
+from bench.contracts.counts import how_many
 
 
 def attach(app: typer.Typer) -> None:
@@ -46,7 +47,7 @@ def score(
             print(note, file=sys.stderr)
         return
     print_table(
-        f"{len({r.case for r in rows})} cases",
+        how_many(len({r.case for r in rows}), "case"),
         ("class", *means),
         [(name, *[shown(means[m][name]) for m in means]) for name in next(iter(means.values()), {})],
     )
