@@ -62,6 +62,14 @@ def test_noise_keeps_shape_mean_and_spread_of_each_channel_and_no_voxel_tells_of
     assert np.array_equal(found["volume"], again["volume"])
 
 
+def test_noise_beyond_what_a_byte_holds_ends_at_its_limits_and_does_not_come_round() -> None:
+    def bright(corpus: Any, sample: tuple[str, ...], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return {"volume": np.where(np.arange(4096) % 2, 255, 245).astype(np.uint8).reshape(1, 16, 16, 16)}
+
+    found = WhiteNoise(bright)(None, (), np.random.default_rng(0))["volume"]  # type: ignore[arg-type]
+    assert found.max() == 255 and found.min() > 220  # mean 250, deviation 5
+
+
 def test_a_phase_is_destroyed_in_the_one_way_its_config_asks_for() -> None:
     config = MethodConfig()
     phase = one_phase(config, draw=None, views=views, loss=None)[0]  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from bench.train import schedule
 from bench.train.hardware import Machine
 from bench.train.job import demand_possible
 from bench.train.loop import Hardware, train
+from bench.train.update import built
 from tests.train.toys import CPU, SETTINGS, Toy, job, lines, phase, trained, weights
 
 
@@ -153,6 +154,42 @@ def test_layer_decay_reaches_the_optimiser(tmp_path: Path) -> None:
     # the first step of Adam moves each parameter by its own learning rate
     assert float((after["head.weight"] - before["head.weight"]).abs().max()) == pytest.approx(1e-2, rel=1e-3)
     assert float((after["body.0.weight"] - before["body.0.weight"]).abs().max()) == pytest.approx(5e-3, rel=1e-3)
+
+
+def test_an_optimiser_has_the_momenta_and_the_decay_of_the_settings() -> None:
+    weight = nn.Parameter(torch.ones(2, 2))
+    config = replace(SETTINGS, betas=(0.8, 0.98), weight_decay=0.3, lr=0.1)
+    adam, sgd = (
+        built([{"params": [weight]}], replace(config, optimiser=name), torch.device("cpu")) for name in ("adamw", "sgd")
+    )
+    assert (adam.defaults["betas"], adam.defaults["weight_decay"], adam.defaults["lr"]) == ((0.8, 0.98), 0.3, 0.1)
+    assert (sgd.defaults["momentum"], sgd.defaults["weight_decay"], sgd.defaults["lr"]) == (0.8, 0.3, 0.1)
+
+
+def test_a_turns_rates_by_name_reach_the_optimiser(tmp_path: Path) -> None:
+    model = Toy(noisy=False)
+    config = replace(SETTINGS, steps=1, warmup_steps=0, weight_decay=0.0, grad_clip=0.0)
+    before = weights(model)
+    turns = (Turn("all", model.loss, rates={"body.": 0.2}),)
+    trained(tmp_path, model, config, phase=phase(config, model, turns=turns))
+    after = weights(model)
+    # the first step of Adam moves each parameter by its own learning rate
+    assert float((after["head.weight"] - before["head.weight"]).abs().max()) == pytest.approx(1e-2, rel=1e-3)
+    assert float((after["body.0.weight"] - before["body.0.weight"]).abs().max()) == pytest.approx(2e-3, rel=1e-3)
+
+
+def test_a_batch_that_is_prepared_in_place_comes_to_the_next_turn_as_it_was(tmp_path: Path) -> None:
+    model, sums = Toy(noisy=False), list[float]()
+
+    def prepare(batch: Batch) -> Batch:
+        sums.append(float(batch["noise"].double().sum()))
+        batch["noise"].mul_(3)
+        return model.prepare(batch)
+
+    turns = (Turn("make", model.loss, model.body.parameters), Turn("judge", model.loss, model.head.parameters))
+    config = replace(SETTINGS, steps=1, micro_batch=3)
+    trained(tmp_path, model, config, phase=phase(config, model, turns=turns), prepare=prepare)
+    assert sums[:2] == sums[2:] and len(sums) == 4
 
 
 def test_the_running_average_follows_its_equation(tmp_path: Path) -> None:
@@ -368,6 +405,29 @@ def test_the_fp16_scale_survives_a_restart(tmp_path: Path, monkeypatch: pytest.M
     assert parts.final_sha256 == whole.final_sha256
     assert parts.skipped_steps == whole.skipped_steps > 0
     assert scaler.get_scale() == 2.0 ** (19 - parts.skipped_steps)
+
+
+def test_every_step_micro_batch_and_turn_draws_numbers_of_its_own_but_both_turns_are_prepared_alike(
+    tmp_path: Path,
+) -> None:
+    """Both turns of a step see the same batch, and so the same numbers of `prepare`; their losses see different ones."""
+    model, prepared, lost = Toy(), list[Tensor](), list[Tensor]()
+
+    def prepare(batch: Batch) -> Batch:
+        prepared.append(torch.rand(3))
+        return model.prepare(batch)
+
+    def loss(batch: Batch) -> Losses:
+        lost.append(torch.rand(3))
+        return model.loss(batch)
+
+    turns = (Turn("make", loss, model.body.parameters), Turn("judge", loss, model.head.parameters))
+    config = replace(SETTINGS, steps=2, micro_batch=3)
+    trained(tmp_path, model, config, phase=phase(config, model, turns=turns), prepare=prepare)
+    first, second = ([tuple(x.tolist()) for x in drawn] for drawn in (prepared, lost))
+    assert len(first) == len(second) == 2 * 2 * 2
+    assert first[:2] == first[2:4] and first[4:6] == first[6:] and len(set(first)) == 4
+    assert len(set(second)) == 8 and not set(first) & set(second)
 
 
 def test_random_numbers_of_a_loss_do_not_depend_on_what_was_drawn_before_it(tmp_path: Path) -> None:

@@ -36,6 +36,22 @@ def test_the_log_has_a_line_per_interval_and_one_at_the_end(tmp_path: Path) -> N
     assert found.device.startswith("cpu")
 
 
+def test_a_line_tells_the_rate_of_the_interval_s_last_update(tmp_path: Path) -> None:
+    """Three of 12 updates warm up; update 6 is number 5 from 0, two ninths down the cosine."""
+    trained(tmp_path)
+    rates = {line["step"]: line["lr"] for line in lines(tmp_path)}
+    assert rates[6] == pytest.approx(1e-2 * 0.5 * (1 + math.cos(math.pi * 2 / 9)))
+    assert rates[12] == pytest.approx(1e-2 * 0.5 * (1 + math.cos(math.pi * 8 / 9)))
+
+
+def test_the_last_step_is_evaluated_and_kept_whatever_the_intervals(tmp_path: Path) -> None:
+    config = replace(SETTINGS, steps=7)
+    made = job(tmp_path, Toy(), config, evaluate=lambda: 0.0, evaluate_every=3)
+    train(made, CPU)
+    assert [line["step"] for line in lines(tmp_path) if "evaluation" in line] == [3, 6, 7]
+    assert train(replace(made, model=Toy()), CPU).resumed_from == 7  # checkpoints at 4 and 7
+
+
 def test_a_line_is_the_mean_over_its_interval(tmp_path: Path) -> None:
     trained(tmp_path / "each", config=replace(SETTINGS, log_every=1))
     trained(tmp_path / "third", config=SETTINGS)
