@@ -112,6 +112,13 @@ def test_the_full_network_has_the_printed_number_of_parameters() -> None:
     assert sum(p.numel() for p in net.encoder.parameters()) / 1e6 == pytest.approx(88.4, rel=0.01)
 
 
+@pytest.mark.parametrize(("encoder", "decoder"), [("learned", "sincos"), ("sincos", "learned")])
+def test_positions_of_encoder_and_decoder_learn_each_as_its_own_setting_says(encoder: str, decoder: str) -> None:
+    net = method(positions=encoder, decoder_positions=decoder)
+    learns = [name for name, _ in net.named_parameters() if name.endswith("positions")]
+    assert learns == [f"{'encoder' if encoder == 'learned' else 'decoder'}.positions"]
+
+
 def test_the_full_preset_is_the_comparisons_setting() -> None:
     full = METHOD.full
     assert (full.steps, full.batch_size, full.optimiser, full.lr, full.weight_decay) == (

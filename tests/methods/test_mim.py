@@ -131,6 +131,11 @@ def test_progress_moves_the_weights_and_survives_a_checkpoint() -> None:
     method.after_step(1.0)
     after = method.reconstruction(levels)
     assert float(before["rebuild_1"]) == pytest.approx(2 * float(after["rebuild_1"]))
+    method.after_step(1 / 3)
+    third = method.reconstruction(levels)
+    assert float(third["rebuild_1"]) == pytest.approx((1 + math.sqrt(0.75)) * float(after["rebuild_1"]))
+    assert float(third["rebuild_3"]) == pytest.approx(0.5 * float(after["rebuild_3"]))
+    method.after_step(1.0)
     fresh = made(level_schedule="coarse_to_fine")
     fresh.load_state_dict(method.state_dict())
     assert float(fresh.progress) == 1.0
@@ -182,6 +187,23 @@ def test_visible_negatives_leave_out_the_hidden_siblings() -> None:
     first = s[0, [0, 2, 3]].logsumexp(0) - s[0, 0]
     second = s[1, [1, 2, 3]].logsumexp(0) - s[1, 1]
     assert torch.allclose(info_nce(contexts, patches, place, negatives=visible), (first + second) / 2)
+
+
+@torch.no_grad()
+def test_where_only_visible_places_oppose_a_child_they_are_those_that_its_parent_saw() -> None:
+    method = made(negatives="visible_only")
+    parent, child, _ = method.look(crops(method)["volume"])
+    terms = []
+    for number, features in enumerate(child.features):
+        b, g = divmod(number, 4)
+        own = int(parent.chosen[b, g])  # type: ignore[index]
+        c, p = method.project_context["12"](features.mean(0)), method.project_patches["12"](parent.features[b])
+        s = torch.nn.functional.cosine_similarity(c[None], p, dim=-1)
+        against = [own, *(t for t in range(8) if not parent.hidden[b, t])]
+        assert len(against) == 1 + 3
+        terms.append(s[against].logsumexp(0) - s[own])
+    expected = torch.stack(terms).mean()
+    assert float(method.cross_level("12", parent, child)) == pytest.approx(float(expected), rel=1e-5)
 
 
 @torch.no_grad()
@@ -246,6 +268,21 @@ def test_released_pair_23_compares_projected_means() -> None:
     assert float(loss) == pytest.approx(0.1 * float(torch.stack(terms).mean()), rel=1e-4)
 
 
+def test_released_pair_23_moves_the_children_and_not_their_parents() -> None:
+    method = released()
+    levels = method.look(crops(method)["volume"])
+    loss = method.alignment(levels)["align_23"]
+    parents, children = torch.autograd.grad(loss, [levels[1].features, levels[2].features], allow_unused=True)
+    assert parents is None and bool(children.any())
+
+
+def test_the_octant_fix_counts_tokens_by_where_they_lie_and_the_released_code_by_their_number() -> None:
+    """Of 4 x 4 x 4 tokens number 2 lies in octant 1 of 8, and is in the first eight; 63 ends both."""
+    for fix, octant in ((True, 1), (False, 0)):
+        method = made(crop=(128, 128, 128), input_shape=(64, 64, 64), geometry="repo", octant_fix=fix)
+        assert (int(method.block[2]), int(method.block[63]), method.blocks) == (octant, 7, (2, 2, 2))
+
+
 @torch.no_grad()
 def test_info_nce_on_octants_has_8_candidates() -> None:
     method = made(crop=(64, 64, 64), geometry="repo", octant_fix=True)
@@ -262,7 +299,12 @@ def test_fig_9_geometry_cuts_native_blocks_and_aligns_with_them() -> None:
     assert method.blocks == (2, 2, 1)
     levels = method.look(crops(method)["volume"])
     assert [len(level.volume) for level in levels] == [2, 8, 32]
-    assert math.isfinite(float(method.cross_level("12", levels[0], levels[1])))
+    for heads in (method.project_context, method.project_patches):
+        for part in heads.values():
+            torch.nn.init.zeros_(part[2].weight)
+            torch.nn.init.ones_(part[2].bias)
+    found = [float(method.cross_level(pair, levels[k], levels[k + 1])) for k, pair in enumerate(("12", "23"))]
+    assert found == pytest.approx([math.log(4), math.log(8)], abs=1e-4)  # 4 blocks of level 1, 8 tokens of level 2
 
 
 # --- gradients ----------------------------------------------------------------------------------------------------
@@ -415,6 +457,14 @@ def test_small_pre_trains_on_whole_hippocampi_and_on_64_cubes(crop: Any, shape: 
     method = made(SMALL, crop=crop, input_shape=shape, widths=(6, 12, 24, 48), depths=(1, 1, 1, 1))
     losses = method.loss(crops(method, 1))
     assert all(math.isfinite(float(value)) for value in losses.values())
+
+
+def test_drop_path_and_both_projection_heads_take_their_sizes_from_the_settings() -> None:
+    encoder = build_encoder(dataclasses.replace(TINY, drop_path=0.3), dataclasses.replace(SIGHT, shape=(64, 64, 64)))
+    assert encoder.stage4[-1].drop_path.rate == pytest.approx(0.3)  # type: ignore[union-attr, operator]
+    method = made(projection_hidden=24, projection_out=40)
+    heads = [*method.project_context.values(), *method.project_patches.values()]
+    assert [(head[0].out_features, head[2].out_features) for head in heads] == [(24, 40)] * 4
 
 
 def test_tiny_encoder_goes_from_pre_training_to_fine_tuning_by_name() -> None:

@@ -218,6 +218,14 @@ def test_the_discriminator_judges_what_the_generator_made_before_it_moved() -> N
     torch.testing.assert_close(net.discriminator_loss(batch)["hinge"], expected)
 
 
+def test_the_discriminators_loss_moves_no_tokenizer_even_where_nothing_was_kept_for_it() -> None:
+    net = method()
+    net.begin_turn("discriminator")
+    net.discriminator_loss(crops())["hinge"].backward()
+    assert all(p.grad is None for p in net.tokenizer.parameters())
+    assert all(p.grad is not None for p in net.discriminator.parameters())
+
+
 def test_what_was_made_is_handed_on_in_other_portions_and_anew_after_a_retry() -> None:
     kept = Rebuilt()
     kept.begin(making=True)

@@ -1,0 +1,146 @@
+"""MG-3D's settings, each of which is a row of Sec. 7 of its fidelity spec, reach the place that they speak of."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from methods.mg3d import MG3D
+from methods.parts.alignment import batch_contrast
+from methods.parts.fusion import FusionLayer, MixingAttention, SigmoidGate, ValueAttention
+from tests.methods.volumes_with_reports import batch_of, made
+
+
+def patients(cosine: float, sentences: int = 1) -> Tensor:
+    """Two patients whose sentences, alike within a patient, have this cosine between them: (2, S, 2)."""
+    one, other = torch.tensor([1.0, 0.0]), torch.tensor([cosine, math.sqrt(1 - cosine**2)])
+    return torch.stack([one.expand(sentences, -1), other.expand(sentences, -1)])
+
+
+@torch.no_grad()
+def test_terms_within_a_patient_and_between_patients_have_a_weight_each() -> None:
+    plain, weighted = made(intra_weight=1.0, inter_weight=1.0), made(intra_weight=0.5, inter_weight=0.25)
+    batch = batch_of(plain)
+    found = []
+    for method in (plain, weighted):
+        torch.manual_seed(3)
+        found.append(method.loss(batch))
+    shares = {name: float(found[1][name] / found[0][name]) for name in ("mim", "mlm", "sfr", "cml", "ssm", "dfa")}
+    expected = {"mim": 1.0, "mlm": 1.0, "sfr": 0.5, "cml": 0.5, "ssm": 0.25, "dfa": 0.25}
+    assert shares == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_loss_that_contrasts_patients_is_never_split_into_parts_of_a_batch_and_may_be_gathered() -> None:
+    phase = made().phases[0]
+    assert not phase.splits_batch and phase.gathers
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_the_released_code_gives_the_text_projection_no_gradient_from_contrasts(detached: bool) -> None:
+    method = made(terms=("cml", "ssm", "dfa"), detached_sentences=detached)
+    losses = method.loss(batch_of(method))
+    torch.stack([losses[name] for name in ("cml", "ssm", "dfa")]).sum().backward()
+    assert (method.encoder.say.weight.grad is None) == detached
+    assert method.encoder.see.weight.grad is not None
+
+
+@torch.no_grad()
+def test_padded_words_guide_only_where_padding_is_not_masked() -> None:
+    for masked in (True, False):
+        method = made(mask_padding=masked)
+        batch = batch_of(method)
+        padding = batch["words"] == method.encoder.text.tokeniser.padding
+        assert bool(padding.any())
+        assert bool(method.read(batch).word_shown[padding].any()) == (not masked)
+
+
+@torch.no_grad()
+def test_sentences_are_held_against_the_informed_volume_where_it_is_asked_for() -> None:
+    for image in ("volume", "informed"):
+        method = made(dfa_image=image)
+        batch = batch_of(method)
+        report, seen = method.read(batch), method.encoder.look(batch["volume"])
+        shown, plain = report.sentence_shown, method.encoder.image_pool(seen)
+        everywhere = torch.ones(seen.shape[:2], dtype=torch.bool)
+        informed = method.informed_image_pool(method.volume_stack(seen, report.sentences, everywhere, shown)[0])
+        assert not torch.allclose(informed, plain, atol=1e-2)
+        views = method.dfa_heads[0](
+            method.views_pool(method.sentence_views(report.sentences, shown, seen, plain), shown)
+        )
+        side = method.dfa_heads[1](plain if image == "volume" else informed)
+        ways = [float(batch_contrast(a, b, temperature=0.1)) for a, b in ((views, side), (side, views))]
+        found = float(method.align(seen, report, batch)["dfa"])
+        assert found == pytest.approx(0.1 * sum(ways) / 2, abs=1e-5)
+
+
+@torch.no_grad()
+def test_plain_features_ask_informed_ones_and_both_ask_where_it_is_symmetric() -> None:
+    method, both = made(), made(cml_symmetric=True)
+    torch.manual_seed(1)
+    plain, fused = ((torch.randn(4, 48), torch.randn(4, 48)) for _ in range(2))
+    pairs = [
+        (method.encoder.image_head(plain[0]), method.cml_heads[0](fused[0])),
+        (method.encoder.text_head(plain[1]), method.cml_heads[1](fused[1])),
+    ]
+    there = sum(float(batch_contrast(a, b, temperature=0.1)) for a, b in pairs)
+    back = sum(float(batch_contrast(b, a, temperature=0.1)) for a, b in pairs)
+    assert float(method.contrast_modalities(plain, fused)) == pytest.approx(there, rel=1e-5)
+    assert float(both.contrast_modalities(plain, fused)) == pytest.approx((there + back) / 2, rel=1e-5)
+
+
+@torch.no_grad()
+def test_similarities_are_compared_softly_or_by_thresholds_and_averaged_or_summed() -> None:
+    """Texts of cosine 0.3 against views of 0.5: 0.2, or by the released code 0.5 from a target of 0; nine pairs of sentences."""
+    seen, said, shown = patients(0.5, 3), patients(0.3, 3), torch.ones(2, 3, dtype=torch.bool)
+    for changes, expected in (
+        ({}, 0.2),
+        ({"ssm_target": "thresholded"}, 0.5),
+        ({"ssm_reduction": "sum", "sfr_reduction": "mean"}, 9 * 0.2),
+    ):
+        method = made(terms=("ssm",), **changes)
+        assert float(method.match_similarities(seen, said, shown)) == pytest.approx(expected, abs=1e-5)
+
+
+@torch.no_grad()
+def test_sentences_of_ssm_stop_at_the_embedding_layer_with_their_marks_where_the_released_code_does() -> None:
+    method = made(terms=("ssm",), ssm_text="embedding")
+    text, batch = method.encoder.text, batch_of(method)
+    found = method.separate_sentences(batch)
+    for row in range(4):
+        for number in range(1, int(batch["apart_group"][row].max()) + 1):
+            own = batch["apart_group"][row] == number
+            words = batch["apart_words"][row][own]
+            assert (int(words[0]), int(words[-1])) == (text.tokeniser.start, text.tokeniser.end)
+            mean = text.embed(words[None], torch.arange(len(words))[None])[0].mean(0)
+            torch.testing.assert_close(found[row, number - 1], mean, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(made(terms=("ssm",)).separate_sentences(batch), found, atol=1e-2)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+@torch.no_grad()
+def test_the_image_is_projected_twice_for_contrasts_where_the_released_code_does(twice: bool) -> None:
+    method, pooled = made(width=96, projected_twice=twice), list[Tensor]()
+    batch = batch_of(method)
+    image = method.encoder.look(batch["volume"])
+    method.encoder.image_pool.register_forward_pre_hook(lambda _m, given: pooled.append(given[0]))
+    method.align(image, method.read(batch), batch)
+    again = method.encoder.see(image) + method.encoder.modality.weight[1]
+    assert torch.equal(pooled[0], again if twice else image)
+
+
+def test_each_stack_has_the_attention_of_its_own_setting_and_views_are_centred_as_asked() -> None:
+    kinds = {"proposed": ValueAttention, "classical": MixingAttention}
+    for volume, word in (("proposed", "classical"), ("classical", "proposed")):
+        method = made(volume_attention=volume, word_attention=word)
+        assert crosses(method, "volume_stack") == {kinds[volume]} and crosses(method, "word_stack") == {kinds[word]}
+    method = made(volume_attention="gate")
+    assert isinstance(method.volume_stack.first[0], SigmoidGate) and isinstance(method.word_stack.first[0], FusionLayer)
+    assert made().sentence_views.centred and not made(centred=False).sentence_views.centred
+
+
+def crosses(method: MG3D, stack: str) -> set[type]:
+    layers = getattr(method, stack).first
+    return {type(layer.cross) for layer in layers}
