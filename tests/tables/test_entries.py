@@ -13,6 +13,7 @@ from bench.tables.entries import entry, ranks, unit_of
 from bench.tables.leaderboard import boards
 from bench.tables.leaderboard_forms import sheets
 from bench.tables.leaderboard_printed import in_table_unit, printed_results
+from bench.tables.model import table
 from tests.cells import make_cell
 from tests.pages import add
 from tests.published.printed_rows import make_cell as printed
@@ -36,6 +37,20 @@ def test_of_distances_what_is_undefined_counts_by_run() -> None:
         "another": [make_cell(method="spad", scores={"hd95": 4.0}, **words)],
     }
     assert ranks(column, "hd95") == {"two runs": 1, "one run": 2}
+
+
+def test_an_entry_is_marked_where_any_run_lacked_cases_or_values() -> None:
+    assert "partial" in entry([make_cell(partial="20 of 30")], "dice").marks  # though every test case was there
+    some = entry([make_cell(n=4), make_cell(seed=1)], "dice")
+    assert "partial" in some.marks and some.cases == "4-6 of 6"
+    missed = entry([make_cell(counts={"n_failed": 1}), make_cell(seed=1)], "hd95")
+    assert "undefined" in missed.marks and missed.mean == 4.0
+
+
+def test_two_targets_of_one_task_stand_in_two_columns() -> None:
+    (section,) = table([make_cell(dice=0.8), make_cell(target="organ", dice=0.6)]).sections
+    assert [column.task for column in section.columns] == ["btcv", "btcv@organ"]
+    assert [made.mean for made in section.rows[0].entries if made] == pytest.approx([80, 60])
 
 
 def test_a_distance_named_in_mm_is_in_mm_and_others_are_in_the_runs_unit() -> None:
