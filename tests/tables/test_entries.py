@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.case_columns import read_columns
+from bench.case_rows import CaseRow
 from bench.store import Store
 from bench.tables.entries import entry, ranks, unit_of
-from bench.tables.leaderboard import boards
+from bench.tables.leaderboard import boards, case_values
 from bench.tables.leaderboard_forms import sheets
 from bench.tables.leaderboard_printed import in_table_unit, printed_results
 from bench.tables.model import table
@@ -84,17 +86,24 @@ def test_a_result_of_several_runs_has_the_fewest_cases_and_the_most_exposed_of_a
 
 
 def test_a_case_of_two_runs_counts_with_the_mean_of_those_that_define_it(tmp_path: Path) -> None:
-    from bench.tables.leaderboard import case_values
-
     store = Store(tmp_path)
-    add(store, 0.9, seed=0)
-    add(store, 0.7, seed=1)
+    for seed, values in enumerate(((0.5, math.nan), (0.7, 0.9))):
+        rows = [CaseRow(f"case_{k}", "liver", "dice", value) for k, value in enumerate(values)]
+        store.write(make_cell(seed=seed), rows)
     cells = store.cells()
     columns = read_columns(store, [cell.name for cell in cells])
     (board,) = boards(cells, columns)
     found = case_values(board.results[0], "dice", columns)
-    each = [dict(zip(*(part.tolist() for part in columns.means(cell.name, "dice")), strict=True)) for cell in cells]
-    assert found == pytest.approx({case: (each[0][case] + each[1][case]) / 2 for case in each[0]})
+    assert {columns.cases[at]: value for at, value in found.items()} == pytest.approx({"case_0": 0.6, "case_1": 0.9})
+
+
+def test_a_metric_that_one_run_of_a_result_lacks_is_none_of_the_result(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, 0.8, seed=0)
+    add(store, 0.8, seed=1, scores={"dice": 0.8})
+    cells = store.cells()
+    (board,) = boards(cells, read_columns(store, [cell.name for cell in cells]))
+    assert [set(result.entries) for result in board.results] == [{"dice"}]
 
 
 # Printed rows -----------------------------------------------------------------------------------------
