@@ -130,3 +130,18 @@ def test_printed_rows_stand_beside_real_results_of_their_protocol_and_share_of_l
     three = [result for result in printed_results() if result.table == "mim:III"]
     measured = next(sheet for sheet in sheets(found, three, view="both") if sheet.measured)
     assert bool(measured.printed) is stands
+
+
+def test_printed_distances_stand_in_mm_from_the_least_up() -> None:
+    spad = [result for result in printed_results() if result.table == "spad:4" and result.task == "btcv"]
+    (sheet,) = sheets((), spad, metric="assd", view="published")
+    values = [float(line.score) for line in sheet.printed]
+    assert "assd in mm" in sheet.title and len(values) > 3 and values == sorted(values)
+
+
+def test_two_networks_of_one_printed_row_are_two_results_and_weights_of_others_keep_their_name() -> None:
+    found = printed_results()
+    fifth = [result for result in found if (result.table, result.ratio) == ("spad:5", 0.2)]
+    assert {result.setting.partition(",")[0] for result in fifth} == {"plain ViT", "SPAD-ViT"}
+    assert len({result.scores["dice"].value for result in fifth}) == 2
+    assert any(result.corpus == "official-weights" for result in found if result.table == "mg3d:VII")

@@ -198,6 +198,8 @@ def test_a_variant_stands_for_a_printed_network() -> None:
     assert runs == {stub: wanted[stub] for stub in runs}
     asked = {stub: asked_for(*where(stub)) for stub in wanted}
     assert {stub: [(a.run, a.corpus)] for stub, a in asked.items() if a} == wanted
+    large = asked["ct-rate-47.1k", "3D Swin-L"]
+    assert large and large.decoder == ""  # the variant settles the network
 
 
 def where(stub: tuple[str, ...]) -> tuple[Paper, PaperColumn, Printed]:
@@ -530,6 +532,7 @@ def test_costs_and_averages_ask_for_no_run() -> None:
     made = model("mim:XI", [])
     assert all(row.places[0].command == row.places[1].command == "" for row in made.lines)
     assert all(average(model("mim:IV", []), *row.stub).command == "" for row in model("mim:IV", []).lines)
+    assert not any("minus" in text for text in model("spad:5", []).lacking)  # nor does a difference of two methods
 
 
 # --- names, bytes, command line ---
