@@ -145,6 +145,12 @@ def test_on_a_gpu_values_and_gradients_agree_and_the_host_never_waits() -> None:
         torch.testing.assert_close(x.grad.cpu(), y.grad, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("length", [0, 11])
+def test_a_prefix_without_start_and_one_beyond_the_sequence_are_our_own_bugs(length: int) -> None:
+    with pytest.raises(AssertionError, match="of 10 tokens"):
+        Prefix.of(torch.tensor([3, length]), 10)
+
+
 def test_causal_and_unmasked_attention_are_the_ends() -> None:
     query, key, value = drawn(2, 3, 10, 8)
     causal = functional.scaled_dot_product_attention(query, key, value, is_causal=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
 import json
 import pickle
 import string
@@ -223,6 +224,29 @@ def test_the_order_of_words_counts_and_a_neighbour_across_fragments_does_not() -
     together = encoder(ids, torch.tensor([[1, 1]]), torch.tensor([[0, 1]]))
     apart = encoder(ids, torch.tensor([[1, 2]]), torch.tensor([[0, 0]]))
     assert torch.equal(apart, encoder.vectors[ids]) and not torch.equal(together, apart)
+
+
+def test_a_word_is_its_own_vector_and_half_of_each_neighbours_turned_away_from_it() -> None:
+    """The left neighbour's features move up by one place, the right one's down, so that their order can be told."""
+    encoder = fitted()
+    ids = encoder.tokeniser.ids("left lung is clear")
+    own = encoder.vectors[ids]
+    for t, found in enumerate(encode(encoder, "left lung is clear")):
+        left = torch.roll(own[t - 1], 1) if t > 0 else torch.zeros(16)
+        right = torch.roll(own[t + 1], -1) if t < 3 else torch.zeros(16)
+        torch.testing.assert_close(found, own[t] + 0.5 * left + 0.5 * right)
+
+
+def test_the_other_half_of_a_vector_belongs_to_a_spelling_and_both_halves_are_as_long() -> None:
+    """A unit vector drawn by the digest of the spelling; scaled so that a vector of 16 numbers has a length of 4."""
+    encoder = fitted()
+    for word in ("lung", "nodule"):
+        key = int(hashlib.sha256(f"0|{word}".encode()).hexdigest()[:16], 16)
+        drawn = np.random.Generator(np.random.Philox(key=key)).standard_normal(8)
+        (place,) = encoder.tokeniser.ids(word)
+        wanted = drawn / np.linalg.norm(drawn) * 8**0.5
+        np.testing.assert_allclose(encoder.vectors[place, 8:].numpy(), wanted, atol=1e-5)
+        assert encoder.vectors[place].norm().item() == pytest.approx(4.0, abs=1e-4)
 
 
 def test_reports_without_a_word_cannot_be_learnt_from() -> None:
