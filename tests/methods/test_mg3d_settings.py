@@ -131,6 +131,18 @@ def test_the_image_is_projected_twice_for_contrasts_where_the_released_code_does
     assert torch.equal(pooled[0], again if twice else image)
 
 
+@torch.no_grad()
+def test_finer_maps_of_the_u_net_are_averaged_to_a_token_of_32_voxels() -> None:
+    """Its last map has stride 8: a token is the mean of 4 x 4 x 4 cells."""
+    method = made(encoder="unet3d")
+    volume = batch_of(method)["volume"][:1]
+    coarsest = method.encoder.vision(volume).maps[-1][0]
+    cells = [coarsest[:, :, :, 4 * k : 4 * k + 4].mean((1, 2, 3)) for k in range(2)]  # a crop of 32 x 32 x 64
+    assert coarsest.shape[1:] == (4, 4, 8)
+    expected = method.encoder.see(torch.stack(cells)) + method.encoder.modality.weight[1]
+    torch.testing.assert_close(method.encoder.look(volume)[0], expected, atol=1e-5, rtol=1e-5)
+
+
 def test_each_stack_has_the_attention_of_its_own_setting_and_views_are_centred_as_asked() -> None:
     kinds = {"proposed": ValueAttention, "classical": MixingAttention}
     for volume, word in (("proposed", "classical"), ("classical", "proposed")):

@@ -151,6 +151,12 @@ def test_visible_tokens_return_to_their_places_and_mask_tokens_fill_the_rest() -
             torch.testing.assert_close(features[row, place], content + net.positions[place])
 
 
+def test_mask_tokens_and_learned_positions_start_normal_with_a_deviation_of_0_02() -> None:
+    net = TokenDecoder(20, (2, 2, 3), width=1200, depth=0, heads=2, out=8, positions="learned")
+    assert net.mask_token.std().item() == pytest.approx(0.02, rel=0.1)
+    assert net.positions.std().item() == pytest.approx(0.02, rel=0.03)
+
+
 @pytest.mark.parametrize("positions", ["sincos", "learned"])
 def test_the_decoder_predicts_every_patch_and_trains_all_it_owns(positions: str) -> None:
     net = decoder(positions)

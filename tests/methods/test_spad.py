@@ -18,10 +18,11 @@ from bench.contracts.pictures import Histogram, ImageRows
 from bench.nets.adapted_spad_vit import AdaptedSpadViT
 from bench.train.schedule import even_groups, learning_rate
 from methods.parts.adversary import Gate, Rebuilt, hinge
-from methods.parts.equal_anisotropy import EqualAnisotropy
+from methods.parts.equal_anisotropy import EqualAnisotropy, held_out
 from methods.parts.foreign import read_foreign
 from methods.parts.perceptual import LAYERS, MEAN, SD, Perceptual, as_slices, some_slices
 from methods.parts.soft_tokens import dual_prior, entropy, mean_usage, soft_cross_entropy, token_use
+from methods.parts.token_pictures import Tried, tried
 from methods.parts.zoomed_crop import ZoomedCrop
 from methods.spad import METHOD, PredictConfig, Spad, TokenizerConfig, degrees_by_depth, visible_count
 from tests.methods.spad_pool import Pool, mixed
@@ -200,6 +201,15 @@ def test_a_steps_parts_count_by_their_samples_for_the_gate() -> None:
     assert gate.last.item() == pytest.approx(0.1) and gate.mean.item() == pytest.approx(0.1)
 
 
+def test_the_gate_takes_a_steps_loss_over_when_the_step_ends() -> None:
+    net, batch = method(), crops()
+    net.begin_turn("discriminator")
+    loss = net.discriminator_loss(batch)["hinge"].item()
+    assert net.gate.last.item() == pytest.approx(0.1)
+    net.after_step(0.5)
+    assert net.gate.last.item() == pytest.approx(loss) and net.gate.mean.item() == pytest.approx(0.09 + 0.1 * loss)
+
+
 def test_hinge_is_one_for_silence_and_nothing_for_a_perfect_judge() -> None:
     assert hinge(torch.zeros(4), torch.zeros(4)) == 1 and hinge(torch.full((4,), 2.0), torch.full((4,), -1.0)) == 0
 
@@ -218,8 +228,12 @@ def test_the_discriminator_judges_what_the_generator_made_before_it_moved() -> N
     torch.testing.assert_close(net.discriminator_loss(batch)["hinge"], expected)
 
 
-def test_the_discriminators_loss_moves_no_tokenizer_even_where_nothing_was_kept_for_it() -> None:
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_discriminators_loss_moves_no_tokenizer_whether_or_not_something_was_kept_for_it(kept: bool) -> None:
     net = method()
+    if kept:
+        net.begin_turn("generator")
+        net.generator_loss(crops())
     net.begin_turn("discriminator")
     net.discriminator_loss(crops())["hinge"].backward()
     assert all(p.grad is None for p in net.tokenizer.parameters())
@@ -273,6 +287,16 @@ def test_lpips_is_twice_the_weighted_distance_of_unit_features_over_five_layers(
         a, b = nn.functional.max_pool2d(a, 2), nn.functional.max_pool2d(b, 2)
     torch.testing.assert_close(distance(x, y), 2 * total, rtol=1e-4, atol=1e-5)
     assert distance(x, x) == 0 and distance.is_weighted and not any(p.requires_grad for p in distance.parameters())
+
+
+def test_without_lpips_own_weights_the_channels_of_a_layer_are_averaged(tmp_path: Path) -> None:
+    distance = Perceptual(str(vgg(tmp_path, lines=False)))
+    x, y = torch.rand(1, 3, 16, 16) * 2 - 1, torch.rand(1, 3, 16, 16) * 2 - 1
+    a, b, total = distance.normalised(x), distance.normalised(y), torch.zeros(())
+    for n, block in enumerate(distance.blocks):
+        a, b = (block(nn.functional.max_pool2d(t, 2) if n else t) for t in (a, b))
+        total = total + (a / a.norm(dim=1, keepdim=True) - b / b.norm(dim=1, keepdim=True)).square().mean()
+    torch.testing.assert_close(distance(x, y), 2 * total, rtol=1e-4, atol=1e-6)
 
 
 def test_the_released_slip_of_sign_shifts_the_networks_input_by_the_specifications_numbers(tmp_path: Path) -> None:
@@ -468,6 +492,13 @@ def test_settings_that_cannot_stand_together_are_refused() -> None:
         method(predict={"crop": (16, 32, 24)})
 
 
+def test_where_no_axis_stands_out_the_setting_tells_which_comes_first() -> None:
+    for axis in range(3):
+        config = dataclasses.replace(METHOD.tiny["predict"], even_axis=axis)
+        encoder = METHOD.encoder(config, Sight(1, (32, 32, 32), (1.0, 1.0, 1.0), Intensity("asis")))
+        assert isinstance(encoder, AdaptedSpadViT) and (encoder.depth_axis, encoder.da) == (axis, 0)
+
+
 def test_the_encoder_of_a_flat_task_has_no_depth_to_lose() -> None:
     encoder = METHOD.encoder(METHOD.tiny["predict"], Sight(3, (1, 32, 32), None, Intensity("asis")))
     assert isinstance(encoder, AdaptedSpadViT) and encoder.da == 5
@@ -523,6 +554,19 @@ def test_a_weight_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 # Pictures ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_tried_are_held_out_images_rebuilt_in_their_own_range() -> None:
+    """The network works on 2x - 1; errors are the mean distance of what was made, and of the crop's mean colour."""
+    net, pool = method(), mixed()
+    found = list(tried(net.tokenizer, pool, 32, 24, 2))
+    assert [one.case for one in found] == list(held_out(pool)) and len(found) < len(pool.cases)
+    for one in found:
+        with torch.no_grad():
+            made = net.tokenizer(one.crop * 2 - 1, one.da)[0]
+        torch.testing.assert_close(one.made, ((made + 1) / 2).clamp(0, 1))
+    crop = torch.tensor([0.2, 0.6]).view(1, 1, 1, 1, 2)
+    assert Tried("a", 0, crop, crop + 0.1, crop).errors() == pytest.approx((0.1, 0.2))
 
 
 def test_the_tokenizer_shows_what_it_rebuilds_at_each_anisotropy_and_how_it_uses_its_words() -> None:

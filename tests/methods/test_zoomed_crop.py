@@ -1,0 +1,127 @@
+"""What SPAD's loader workers show of an image: which slices are read, how a field of view, a turn and a mirror change a crop, how
+its axes are told, and how its intensities vary (Sec. 1.2 and 1.3 of its fidelity spec)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bench.contracts.configs import Shape3, Spacing
+from methods.parts import photometry, zoomed_crop
+from methods.parts.equal_anisotropy import Zoomed
+from methods.parts.lie import lie_of, lie_of_case
+from methods.parts.photometry import vary_intensity
+from methods.parts.zoomed_crop import ZoomedCrop, turn
+from tests.methods.spad_pool import Image, Pool
+
+VIEW = ZoomedCrop(16, 2, 8, even_axis=0)  # 16 voxels along each axis of a cube
+
+
+def unturned(count: int) -> list[int]:
+    """Seeds whose crops are not turned: the first of a crop's draws decides it."""
+    return [k for k in range(2 * count) if np.array_equal(turn(np.random.default_rng(k), tilted=True), np.eye(3))][
+        :count
+    ]
+
+
+def rise(crop: np.ndarray, axis: int) -> float:
+    """By how much the middle eight of sixteen voxels rise from one to the next along an axis, on average."""
+    inner = np.moveaxis(crop[0, 4:12, 4:12, 4:12].astype(np.float64), axis, 0)
+    return float((inner[-1] - inner[0]).mean() / 7)
+
+
+def test_a_field_of_view_spaces_the_voxels_along_depth_and_in_plane_each_by_its_own_factor() -> None:
+    """Voxels of the pool rise by 1 / 40 along depth and by 1 / 1600 along the first in-plane axis."""
+    pool = Pool({"a": Image((40, 40, 40))})
+    for seed in unturned(8):
+        crop = VIEW(pool, Zoomed("a", 0, in_plane=1.25, along_depth=0.8), np.random.default_rng(seed))["volume"]
+        assert abs(rise(crop, 0)) == pytest.approx(0.8 / 40, rel=0.01)
+        assert abs(rise(crop, 1)) == pytest.approx(1.25 / 1600, rel=0.03)
+
+
+def test_each_axis_is_mirrored_half_of_the_time() -> None:
+    """Of 160 crops 80, with a standard error of 6.3."""
+    pool = Pool({"a": Image((24, 24, 24))})
+    crops = [VIEW(pool, Zoomed("a", 0, 1.0, 1.0), np.random.default_rng(k))["volume"] for k in unturned(160)]
+    for axis in range(3):
+        assert 60 < sum(rise(crop, axis) < 0 for crop in crops) < 100
+
+
+def test_slices_out_of_the_plane_are_turned_only_where_voxels_are_near_cubes(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(zoomed_crop, "turn", lambda rng, tilted: (told.append(tilted), np.eye(3))[1])
+    for thickness in (1.0, 1.5, 1.6):
+        pool = Pool({"a": Image((40, 40, 40), (thickness, 1.0, 1.0))})
+        VIEW(pool, Zoomed("a", 0, 1.0, 1.0), np.random.default_rng(0))
+    assert told == [True, True, False]
+
+
+def test_at_most_24_slices_a_token_are_read_from_any_start_and_the_crop_lies_inside_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two tokens: 48 of 100 slices, from slice 0 to 52 on; a crop of 16 has its middle 7.5 to 39.5 slices behind the first."""
+    slabs, middles = [], []
+
+    def cut(*given: object) -> np.ndarray:
+        slabs.append(given[3])
+        middles.append(given[5][0] - given[3][0])  # type: ignore[index]
+        return np.zeros((1, 16, 16, 16), np.float32)
+
+    monkeypatch.setattr(zoomed_crop, "cut", cut)
+    pool = Pool({"a": Image((100, 40, 40))})
+    for seed in range(1500):
+        VIEW(pool, Zoomed("a", 0, 1.0, 1.0), np.random.default_rng(seed))
+    assert {stop - start for start, stop in slabs} == {48}
+    assert {start for start, _ in slabs} == set(range(53))
+    assert {float(m) for m in middles} == {7.5 + k for k in range(33)}
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "axis"),
+    [
+        ((4, 5, 6), (1.0, 1.0, 1.009), 0),  # within 1 %: no axis stands out, and the first is taken
+        ((4, 5, 6), (1.0, 1.0, 1.02), 2),
+        ((1, 1, 50), None, 0),  # a line is no image of one slice
+        ((50, 1, 40), None, 1),
+    ],
+)
+def test_an_axis_stands_out_beyond_one_per_cent(shape: Shape3, spacing: Spacing | None, axis: int) -> None:
+    lie = lie_of(shape, spacing, even_axis=0)
+    assert lie.axis == axis and (lie.ratio > 1e7) == (shape == (50, 1, 40))
+
+
+def test_the_owners_word_on_the_depth_axis_counts_before_the_spacing() -> None:
+    pool = Pool(
+        {"a": Image((4, 5, 6), (5.0, 1.0, 1.0), fields={"depth_axis": 1}), "b": Image((4, 5, 6), (5.0, 1.0, 1.0))}
+    )
+    assert [lie_of_case(pool, case, 2).axis for case in "ab"] == [1, 0]
+
+
+def test_gain_contrast_and_gamma_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of the numbers drawn: gain or not, gain, contrast or not, contrast, gamma or not, gamma, on the inverse or not."""
+    rows = [
+        ([0.14, 0.0, 1, 0, 1, 0, 1], (0.2 * 0.75, 0.6 * 0.75)),
+        ([0.14, 1.0, 1, 0, 1, 0, 1], (0.2 * 1.25, 0.6 * 1.25)),
+        ([0.16, 0.0, 1, 0, 1, 0, 1], (0.2, 0.6)),
+        ([1, 0, 0.14, 0.0, 1, 0, 1], (0.4 - 0.2 * 0.75, 0.4 + 0.2 * 0.75)),
+        ([1, 0, 0.14, 1.0, 1, 0, 1], (0.4 - 0.2 * 1.25, 0.4 + 0.2 * 1.25)),
+        ([1, 0, 0.16, 0.0, 1, 0, 1], (0.2, 0.6)),
+        ([1, 0, 1, 0, 0.29, 0.0, 0.51], (0.2**0.7, 0.6**0.7)),
+        ([1, 0, 1, 0, 0.29, 1.0, 0.51], (0.2**1.5, 0.6**1.5)),
+        ([1, 0, 1, 0, 0.29, 1.0, 0.49], (1 - 0.8**1.5, 1 - 0.4**1.5)),
+        ([1, 0, 1, 0, 0.31, 1.0, 0.49], (0.2, 0.6)),
+    ]
+    drawn = torch.tensor([numbers for numbers, _ in rows]).float().T.reshape(7, len(rows), 1, 1, 1, 1)
+    monkeypatch.setattr(photometry.torch, "rand", lambda *_, **__: drawn)
+    images = torch.tensor([0.2, 0.6]).view(1, 1, 1, 1, 2).expand(len(rows), -1, -1, -1, -1)
+    found = vary_intensity(images).flatten(1)
+    torch.testing.assert_close(found, torch.tensor([wanted for _, wanted in rows]))
+
+
+def test_contrast_turns_about_the_mean_of_each_image_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = torch.tensor([1, 0, 0.0, 0.0, 1, 0, 1]).view(7, 1, 1, 1, 1, 1).expand(7, 2, 1, 1, 1, 1)
+    monkeypatch.setattr(photometry.torch, "rand", lambda *_, **__: drawn)
+    images = torch.tensor([[0.2, 0.6], [0.5, 0.9]]).view(2, 1, 1, 1, 2)
+    found = vary_intensity(images).flatten(1)
+    torch.testing.assert_close(found, torch.tensor([[0.25, 0.55], [0.55, 0.85]]))
