@@ -66,7 +66,7 @@ def test_bytes_are_scaled_from_0_to_255() -> None:
 
 def test_more_channels_take_those_there_are_in_turn_and_fewer_are_refused() -> None:
     """Channel i takes channel i mod C: two become a, b, a, b. A patch of three voxels holds its channels fastest."""
-    a, b = torch.full((5, 1, 1, 1, 3), 1.0), torch.full((5, 1, 1, 1, 3), 2.0)
+    a, b = torch.randn(2, 5, 1, 1, 1, 3)
     two, four = torch.cat([a, b], 1), torch.cat([a, b, a, b], 1)
     found = repeat_conv_channels(two, four)
     assert found is not None and torch.equal(found, four) and repeat_conv_channels(four, two) is None
