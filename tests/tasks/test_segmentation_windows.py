@@ -147,6 +147,14 @@ def test_a_whole_volume_gives_one_sample_and_crops_as_many_as_the_recipe_says() 
 
 
 @pytest.mark.parametrize(
+    ("target", "values"), [("", (0, 1, 2)), ("whole", (0, 1, 1)), ("end", (0, 0, 1)), ("swapped", (0, 2, 1))]
+)
+def test_a_target_merges_drops_and_renumbers_labels_in_training_as_in_scoring(target: str, values: Any) -> None:
+    views: Any = kind.training_phase(setup_of(target), Says(0.0, 0.0)).views
+    assert views.values == values  # what 0, head and tail become
+
+
+@pytest.mark.parametrize(
     "recipe",
     [
         FineTuneConfig(rotate_degrees=(0.0, 0.0, 10.0)),
