@@ -169,12 +169,14 @@ def test_an_epoch_shows_each_case_once_and_the_next_in_another_order(tmp_path: P
     epochs = [[case for step in range(4 * e, 4 * e + 4) for (case,) in draw(cases, 2, step, 5)] for e in range(2)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(cases.cases) and epochs[0] != epochs[1]
     assert draw(cases, 2, 3, 5) == draw(cases, 2, 3, 5)
+    assert epochs[0] != [case for step in range(4) for (case,) in draw(cases, 2, step, 6)]  # another seed, another order
 
 
 def test_balanced_draws_show_rare_and_frequent_classes_alike(tmp_path: Path) -> None:
     cases = cases_of(tmp_path, [0] * 11 + [1])
     drawn = [case for (case,) in ShuffledCases(balanced=True)(cases, 400, 0, 1)]
     assert 150 < drawn.count("case11") < 250 and len(set(drawn)) == 12
+    assert drawn != [case for (case,) in ShuffledCases(balanced=True)(cases, 400, 0, 2)]  # another seed, other cases
 
 
 def test_a_candidate_is_the_cube_about_its_place_and_other_cases_are_whole(tmp_path: Path) -> None:

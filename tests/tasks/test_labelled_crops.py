@@ -173,6 +173,7 @@ def test_every_epoch_shows_every_volume_once_and_crops_of_one_volume_follow_each
     epochs = [sorted(s[0] for step in steps[k : k + 2] for s in step[::2]) for k in (0, 2)]
     assert epochs == [list("abcdef")] * 2
     assert steps[:2] != steps[2:] and steps == [draw(corpus, 6, step, 7) for step in range(4)]
+    assert steps != [draw(corpus, 6, step, 8) for step in range(4)]  # another seed, another order
     assert [s[0] for s in VolumesThenCrops(4)(corpus, 6, 0, 7)][4] != steps[0][0][0]  # the last volume gives fewer
     assert len(VolumesThenCrops(4)(corpus, 6, 0, 7)) == 6
 
