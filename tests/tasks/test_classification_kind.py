@@ -169,7 +169,9 @@ def test_an_epoch_shows_each_case_once_and_the_next_in_another_order(tmp_path: P
     epochs = [[case for step in range(4 * e, 4 * e + 4) for (case,) in draw(cases, 2, step, 5)] for e in range(2)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(cases.cases) and epochs[0] != epochs[1]
     assert draw(cases, 2, 3, 5) == draw(cases, 2, 3, 5)
-    assert epochs[0] != [case for step in range(4) for (case,) in draw(cases, 2, step, 6)]  # another seed, another order
+    assert epochs[0] != [
+        case for step in range(4) for (case,) in draw(cases, 2, step, 6)
+    ]  # another seed, another order
 
 
 def test_balanced_draws_show_rare_and_frequent_classes_alike(tmp_path: Path) -> None:

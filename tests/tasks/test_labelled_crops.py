@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from bench.contracts.configs import FineTuneConfig, Shape3
 from bench.data.patches import overlap
-from tasks.kinds.crops import LabelledCrop, VolumesThenCrops, turn_matrix
-from tasks.kinds.vary import turn
+from tasks.kinds.crops import LabelledCrop, VolumesThenCrops, around, turn_matrix
 
 IDENTITY = tuple(range(6))
 EVERYTHING = FineTuneConfig(
@@ -126,6 +124,13 @@ def test_a_crop_that_is_not_square_keeps_its_shape_and_is_turned_by_halves() -> 
     assert seen == {np.ascontiguousarray(np.rot90(corpus.labels["a"], 2)).tobytes()}
 
 
+def test_a_turn_that_comes_seldom_is_still_by_one_two_or_three_quarters() -> None:
+    corpus = Labels({"a": labels((5, 5, 5))})
+    recipe = dataclasses.replace(EVERYTHING, flip_probability=0.0, rot90_probability=0.2)
+    seen = {shown(crop((5, 5, 5), recipe), corpus, seed)["label"].tobytes() for seed in range(200)}
+    assert seen == {np.ascontiguousarray(np.rot90(corpus.labels["a"], quarters)).tobytes() for quarters in range(4)}
+
+
 def test_axes_that_are_not_to_be_flipped_never_are() -> None:
     corpus = Labels({"a": labels((6, 5, 4))})
     recipe = dataclasses.replace(EVERYTHING, flip_axes=(0,), rot90_probability=0.0)
@@ -148,6 +153,18 @@ def test_positive_crops_hold_foreground_and_others_are_drawn_everywhere() -> Non
     never = dataclasses.replace(EVERYTHING, positive_share=0.0)
     assert all(shown(crop((8, 8, 8), always), one_voxel(), seed)["label"].any() for seed in range(30))
     assert not all(shown(crop((8, 8, 8), never), one_voxel(), seed)["label"].any() for seed in range(30))
+
+
+def test_classes_are_centred_on_by_their_voxels_or_alike_as_the_recipe_says() -> None:
+    """Of 100 labelled voxels one is of class 1, far from the others: one crop in a hundred shows it, or every second."""
+    sparse = np.zeros((30, 30, 30), np.uint8)
+    sparse[4, 4, 4], sparse[20:23, 20:23, 10:21] = 1, 2
+    corpus = Labels({"a": sparse})
+    count = {}
+    for balanced in (False, True):
+        recipe = dataclasses.replace(EVERYTHING, positive_share=1.0, balanced_classes=balanced)
+        count[balanced] = sum(bool((shown(crop((8, 8, 8), recipe), corpus, s)["label"] == 1).any()) for s in range(200))
+    assert count[False] < 12 and 70 < count[True] < 130  # 2 and 100 expected, ten and four standard deviations
 
 
 def test_a_target_merges_and_drops_classes_and_centres_on_what_it_keeps() -> None:
@@ -224,76 +241,7 @@ def test_turns_stay_within_their_degrees_and_zooms_within_their_factors() -> Non
     assert -30.0 <= min(angles) < -27.0 and 27.0 < max(angles) <= 30.0
 
 
-# On the device -------------------------------------------------------------------------------------------
-
-QUARTERS = {  # output offset -> input offset
-    (0, 1): ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
-    (1, 2): ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
-    (0, 2): ((0, 0, 1), (0, 1, 0), (-1, 0, 0)),
-}
-
-
-def turned(array: np.ndarray, matrix: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    label = torch.from_numpy(array)[None]
-    moved = torch.from_numpy(np.array(matrix, np.float32))[None]
-    return turn(label[:, None].float(), label, torch.ones_like(label), moved)
-
-
-@pytest.mark.parametrize("shape", [(7, 7, 7), (8, 6, 5), (1, 6, 9), (33, 48, 64)])
-def test_a_turn_by_nothing_returns_label_and_inside_exactly_and_the_image_to_rounding(shape: Shape3) -> None:
-    array = labels(shape)
-    volume, label, inside = turned(array, np.eye(3))
-    assert torch.equal(label[0], torch.from_numpy(array)) and label.dtype == torch.uint8
-    assert bool((inside == 1).all())
-    assert torch.allclose(volume[0, 0], torch.from_numpy(array).float(), rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("axes", list(QUARTERS))
-@pytest.mark.parametrize("side", [7, 8])
-def test_a_quarter_turn_equals_numpys(axes: tuple[int, int], side: int) -> None:
-    array = labels((side, side, side))
-    volume, label, inside = turned(array, QUARTERS[axes])
-    expected = torch.from_numpy(np.ascontiguousarray(np.rot90(array, 1, axes)))
-    assert torch.equal(label[0], expected) and bool((inside == 1).all())
-    assert torch.allclose(volume[0, 0], expected.float(), rtol=0, atol=1e-4)
-
-
-def test_zooming_by_three_shows_the_middle_third_three_times_as_large() -> None:
-    array = np.zeros((33, 33, 33), np.uint8)
-    array[14:19, 14:19, 14:19] = 1
-    _, large, _ = turned(array, np.eye(3) / 3)
-    _, small, inside = turned(array, np.eye(3) * 2)
-    assert int(large.sum()) == 15**3  # offset k / 3 lies in a voxel of the cube for k in -7..7
-    assert (
-        int(small.sum()) == 3**3 and int(inside.sum()) == 17**3
-    )  # 2 k lies in the cube for -1..1, in the volume for -8..8
-
-
-@pytest.mark.parametrize("zoom", [1 / 1.4, 1 / 1.1, 1.0, 1 / 0.7])
-def test_a_zoom_above_one_enlarges_a_ball_and_one_below_shrinks_it(zoom: float) -> None:
-    recipe = FineTuneConfig(zoom=(zoom, zoom))
-    z, y, x = np.ogrid[-24:25, -24:25, -24:25]
-    ball = (z**2 + y**2 + x**2 <= 15**2).astype(np.uint8)
-    _, shown_ball, _ = turned(ball, turn_matrix(recipe, np.random.default_rng(0)))
-    assert int(shown_ball.sum()) / int(ball.sum()) == pytest.approx(zoom**3, rel=0.02)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_image_label_and_inside_turn_about_the_same_place_by_the_same_angle(seed: int) -> None:
-    recipe = FineTuneConfig(rotate_degrees=(40.0, 40.0, 40.0), zoom=(0.8, 1.2))
-    matrix = turn_matrix(recipe, np.random.default_rng(seed))
-    array = np.zeros((41, 37, 33), np.uint8)
-    array[14:22, 15:21, 10:19] = 1
-    volume, label, inside = turned(array, matrix)
-    places = [np.argwhere(label[0].numpy() == 1).mean(0), np.argwhere(volume[0, 0].numpy() > 0.5).mean(0)]
-    middle = (np.array(array.shape) - 1) / 2
-    expected = middle + np.linalg.solve(matrix.astype(float), np.argwhere(array).mean(0) - middle)
-    assert np.abs(np.array(places) - expected).max() < 0.15
-    assert not bool(label[inside == 0].any())
-
-
-def test_each_sample_of_a_batch_has_its_own_turn() -> None:
-    array = torch.from_numpy(labels((6, 6, 6)))[None].repeat(2, 1, 1, 1)
-    matrices = torch.tensor(np.array([np.eye(3), QUARTERS[0, 1]]), dtype=torch.float32)
-    _, label, _ = turn(array[:, None].float(), array, torch.ones_like(array), matrices)
-    assert torch.equal(label[0], array[0]) and not torch.equal(label[1], array[1])
+def test_a_gain_and_an_offset_lie_on_both_sides_of_what_they_are_without_them() -> None:
+    drawn = [float(around(1.0, 0.2, True, np.random.default_rng(seed))[0]) for seed in range(100)]
+    assert 0.8 <= min(drawn) < 0.85 and 1.15 < max(drawn) <= 1.2
+    assert around(1.0, 0.2, False, np.random.default_rng(0)) == np.float32(1)

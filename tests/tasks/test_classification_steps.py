@@ -1,0 +1,84 @@
+"""What a classification step is made of: how batches split, which cases are drawn, how volumes are stretched and turned."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench.contracts.errors import DataUnsound
+from tasks.kinds import classification as kind
+from tasks.kinds.class_losses import probabilities
+from tasks.kinds.class_samples import ShuffledCases
+from tests.tasks.test_classification_kind import Brightness, a_record, setup_of
+
+
+@pytest.mark.parametrize(
+    ("loss", "decoder", "splits"), [("ce", "unet", True), ("ce_by_class", "unet", False), ("ce", "linear", False)]
+)
+def test_a_batch_splits_unless_its_loss_or_a_norm_looks_at_all_of_it(loss: str, decoder: str, splits: bool) -> None:
+    setup = setup_of(loss=loss)
+    net = kind.build_net(setup, Brightness(), decoder, 0)
+    assert kind.training_phase(setup, net).splits_batch is splits
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_classes_are_drawn_alike_where_the_recipe_says_so(balanced: bool) -> None:
+    setup = setup_of(balanced_classes=balanced)
+    phase = kind.training_phase(setup, kind.build_net(setup, Brightness(), "unet", 0))
+    assert phase.draw == ShuffledCases(balanced)
+
+
+def test_a_stretched_volume_keeps_its_outermost_values_for_half_a_voxel() -> None:
+    """New voxel i of 8 stands at old coordinate (i + 1/2) / 2 - 1/2 of 4."""
+    ramp = torch.arange(4.0).view(1, 1, 4, 1, 1).expand(1, 1, 4, 4, 4)
+    found = kind.sized(setup_of(), ramp)
+    assert found.shape == (1, 1, 8, 8, 8)
+    assert found[0, 0, :, 3, 3].tolist() == [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [{"rotate_degrees": (0.0, 0.0, 10.0)}, {"zoom": (0.9, 1.1)}, {"elastic_probability": 0.5}, {}],
+    ids=lambda recipe: next(iter(recipe), "neither"),
+)
+def test_a_batch_is_turned_where_the_recipe_rotates_zooms_or_bends(recipe: dict[str, Any]) -> None:
+    volume = torch.randint(0, 255, (1, 1, 8, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    batch = {
+        "volume": volume,
+        "label": torch.tensor([1]),
+        "turn": torch.tensor([[[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]]),
+        "gain": torch.tensor([[1.0]]),
+        "offset": torch.tensor([[0.0]]),
+        "factor": torch.tensor([[1.0]]),
+    }
+    found = kind.prepare(setup_of(**recipe))(batch)["volume"]
+    still = volume.float() / 255
+    expected = torch.rot90(still, 1, (2, 3)) if recipe else still
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity"])
+def test_a_score_that_is_no_number_is_refused(number: str, tmp_path: Path) -> None:
+    path = tmp_path / "case0.json"
+    path.write_text(f'{{"scores": {{"a": {number}, "b": 0.2, "c": 0.1}}}}')
+    with pytest.raises(DataUnsound, match=r"^case0: .*no numbers"):
+        kind.score_case(setup_of(), tmp_path, a_record(0, 1), None, path)
+
+
+def test_answers_have_a_probability_each_and_classes_share_one() -> None:
+    logits = torch.tensor([[0.0, math.log(3)]])
+    assert probabilities(logits, multilabel=True)[0].tolist() == pytest.approx([0.5, 0.75])
+    assert probabilities(logits, multilabel=False)[0].tolist() == pytest.approx([0.25, 0.75])
+
+
+def test_a_head_starts_small_and_the_probes_norm_learns_nothing() -> None:
+    class Wide(Brightness):
+        pooled_width = 3_000
+
+    net = kind.build_net(setup_of(), Wide(), "linear", 0)
+    assert 0.0095 < net.head.weight.std().item() < 0.0105 and not net.head.bias.any()  # MAE's standard deviation, 0.01
+    assert not list(net.even.parameters())
