@@ -18,12 +18,13 @@ from bench.run import Place, resolve_at
 from bench.stats.paired import Paired
 from bench.store import Store
 from bench.study import Arm, Pool, Start, Way
-from bench.train.log import evaluations
+from bench.train.log import evaluations, losses
 
 
 @dataclass(frozen=True)
 class Line:
-    """What one arm, over its seeds, says against scratch on the same cases; `compared` is None for scratch itself."""
+    """What one arm, over its seeds, says against scratch on the same cases; `compared` is None for scratch itself. `losses` are
+    the first and the last in the log of each phase of its pre-training, which tell whether that learnt what it was asked."""
 
     pool: str
     metric: str
@@ -34,28 +35,42 @@ class Line:
     seeds: int
     mean: float
     compared: Paired | None
+    losses: Mapping[str, tuple[float, float]]
 
 
 def report(kept: Sequence[Arm], place: Place) -> list[Line]:
     """Each arm's mean score over seeds, and its cases paired with those of scratch; a case counts as the mean over seeds."""
     store = Store(place.results)
     groups: dict[tuple[Pool, str, Start, Way, float], list[Cell]] = {}
+    learnt = {}
     for arm in kept:
-        cell = store.find(resolve_at(arm.spec, place).key)
+        chain = resolve_at(arm.spec, place)
+        cell = store.find(chain.key)
         if cell is not None:
-            groups.setdefault((arm.pool, arm.method, arm.start, arm.way, arm.spec.ratio), []).append(cell)
+            group = (arm.pool, arm.method, arm.start, arm.way, arm.spec.ratio)
+            groups.setdefault(group, []).append(cell)
+            learnt[group] = pretraining_losses(chain.keys, place)
     sides = {
         group: Side(f"{group[1]} {group[2]}", tuple(cells), tuple(store.rows(cell.name) for cell in cells))
         for group, cells in groups.items()
     }
     lines = []
-    for (pool, method, start, way, ratio), side in sides.items():
+    for group, side in sides.items():
+        pool, method, start, way, ratio = group
         base = sides.get((pool, method, "scratch", way, ratio))
         both = None if start == "scratch" or base is None else compare([side, base], pool.metric)[0].paired
         scores = [score for cell in side.cells if (score := cell.scores.get(pool.metric)) is not None]
         mean = statistics.fmean(scores) if scores else math.nan
-        lines.append(Line(pool.name, pool.metric, method, start, way, ratio, len(side.cells), mean, both))
+        words = (pool.name, pool.metric, method, start, way, ratio)
+        lines.append(Line(*words, len(side.cells), mean, both, learnt[group]))
     return lines
+
+
+def pretraining_losses(keys: Mapping[str, str], place: Place) -> dict[str, tuple[float, float]]:
+    """Phase -> first and last loss in the log of the pre-training behind these keys; a phase without a log is left out."""
+    phases = {room.partition(":")[2]: key for room, key in keys.items() if room.startswith("pretrain:")}
+    logs = {phase: list(losses(place.folder("pretrain", key) / "log.jsonl").values()) for phase, key in phases.items()}
+    return {phase: (told[0], told[-1]) for phase, told in logs.items() if told}
 
 
 def courses(kept: Sequence[Arm], place: Place) -> list[Course]:
@@ -74,7 +89,10 @@ def courses(kept: Sequence[Arm], place: Place) -> list[Course]:
     ]
 
 
-COLUMNS = ("pool", "method", "way", "ratio", "start", "mean", "less scratch", "95 % interval", "p", "cases", "seeds")
+COLUMNS = (
+    *("pool", "method", "way", "ratio", "start", "mean", "less scratch", "95 % interval", "p", "cases", "seeds"),
+    "pre-training loss",
+)
 
 
 def rows_of(lines: Sequence[Line]) -> list[tuple[str, ...]]:
@@ -89,9 +107,14 @@ def rows_of(lines: Sequence[Line]) -> list[tuple[str, ...]]:
             f"{line.mean:.4f}",
             *(_compared(line.compared) if line.compared else ("", "", "", "")),
             str(line.seeds),
+            "; ".join(f"{_phase(name)}{first:.2f} to {last:.2f}" for name, (first, last) in line.losses.items()),
         )
         for line in lines
     ]
+
+
+def _phase(name: str) -> str:
+    return "" if name == "pretrain" else f"{name} "
 
 
 def _compared(found: Paired) -> tuple[str, str, str, str]:

@@ -107,7 +107,14 @@ def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
         )
         store.write(cell, [CaseRow(f"case{k}", "organ", "dice", value) for k, value in enumerate(values)])
         keys[arm.spec] = cell.key
-    monkeypatch.setattr(study_report, "resolve_at", lambda spec, _: SimpleNamespace(key=keys[spec]))
+    monkeypatch.setattr(
+        study_report,
+        "resolve_at",
+        lambda spec, _: SimpleNamespace(key=keys[spec], keys={"pretrain:tokenizer": "a" * 64, "score": ""}),
+    )
+    log = place(tmp_path).folder("pretrain", "a" * 64) / "log.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(json.dumps({"step": 10 * k, "loss": 1.0 / k}) + "\n" for k in (1, 2, 4)))
     found = {(line.start, line.way): line for line in report(kept, place(tmp_path))}
     better = found["pre-trained", "fine-tuning"]
     assert better.seeds == 3 and better.compared is not None
@@ -121,6 +128,7 @@ def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
         tmp_path / "study", "full", list(found.values()), 99, ["mg3d on real hippocampus: no report"], {"cores": 2}
     )
     assert "| real hippocampus | mae3d | fine-tuning | 0.1 | pre-trained | 0.5650 | +0.0550 |" in path.read_text()
+    assert path.read_text().count("| 3 | tokenizer 1.00 to 0.25 |") == len(found)
     told = json.loads((tmp_path / "study" / "full.json").read_text())
     assert told["machine"] == {"cores": 2}
     done = sum(line.seeds for line in found.values())

@@ -46,14 +46,23 @@ def cut(path: Path, step: int) -> None:
 
 def evaluations(path: Path) -> dict[int, float]:
     """Finished steps -> score of each evaluation of a log; the later of two lines of one step holds, {} without a log."""
+    return _told(path, "evaluation")
+
+
+def losses(path: Path) -> dict[int, float]:
+    """Finished steps -> mean loss of the updates since the line before; as `evaluations`."""
+    return _told(path, "loss")
+
+
+def _told(path: Path, name: str) -> dict[int, float]:
     found = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
         try:
             told = json.loads(line)
         except ValueError:
             continue  # a last line that a kill left unfinished
-        if "evaluation" in told:
-            found[int(told["step"])] = math.nan if told["evaluation"] is None else float(told["evaluation"])
+        if name in told:
+            found[int(told["step"])] = math.nan if told[name] is None else float(told[name])
     return found
 
 
