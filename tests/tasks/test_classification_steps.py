@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 from bench.contracts.errors import DataUnsound
 from tasks.kinds import classification as kind
 from tasks.kinds.class_losses import probabilities
-from tasks.kinds.class_samples import ShuffledCases
+from tasks.kinds.class_samples import ShuffledCases, voxels_of
 from tests.tasks.test_classification_kind import Brightness, a_record, setup_of
 
 
@@ -82,3 +83,13 @@ def test_a_head_starts_small_and_the_probes_norm_learns_nothing() -> None:
     net = kind.build_net(setup_of(), Wide(), "linear", 0)
     assert 0.0095 < net.head.weight.std().item() < 0.0105 and not net.head.bias.any()  # MAE's standard deviation, 0.01
     assert not list(net.even.parameters())
+
+
+def test_a_candidates_cube_is_about_the_voxel_nearest_to_its_place() -> None:
+    """At 2.6, 3.4 and 5 a cube of 2 x 2 x 4 voxels begins at 3 - 1, 3 - 1 and 5 - 2."""
+    asked = []
+    corpus = SimpleNamespace(
+        fields=lambda case: {"centre": (2.6, 3.4, 5.0)}, read=lambda case, start, size: asked.append((start, size)) or 0
+    )
+    voxels_of(corpus, "case", (2, 2, 4))
+    assert asked == [((2, 2, 3), (2, 2, 4))]
