@@ -141,6 +141,13 @@ def test_without_padding_the_dice_part_is_monais() -> None:
     assert torch.allclose(region_dice_ce(logits, code, torch.ones_like(code))[1], expected, atol=1e-6)
 
 
+def test_a_region_that_is_neither_there_nor_called_costs_nothing_and_one_that_is_called_all_over_costs_one() -> None:
+    nothing, everything = torch.full((1, 1, 4, 3, 2), -100.0), torch.full((1, 1, 4, 3, 2), 100.0)
+    code, inside = torch.zeros(1, 4, 3, 2, dtype=torch.uint8), torch.ones(1, 4, 3, 2, dtype=torch.uint8)
+    assert region_dice_ce(nothing, code, inside)[1].item() == 0.0
+    assert region_dice_ce(everything, code, inside)[1].item() == pytest.approx(1.0, abs=1e-5)
+
+
 # The kind ---------------------------------------------------------------------------------------------
 
 
