@@ -125,3 +125,10 @@ def test_the_plain_form_is_monais_with_its_own_smoothing_and_leaves_padding_out(
     assert torch.equal(
         torch.stack(plain_dice_ce(other, label, inside)), torch.stack(plain_dice_ce(logits, label, inside))
     )
+
+
+def test_what_is_added_above_and_below_the_plain_fraction_is_a_hundred_thousandth() -> None:
+    """One voxel of background, the other class called with a chance of 1e-5: its loss is 1 - 1e-5 / 2e-5, one half."""
+    logits = torch.tensor([0.0, math.log(1e-5)]).view(1, 2, 1, 1, 1)
+    label, inside = torch.zeros(1, 1, 1, 1, dtype=torch.uint8), torch.ones(1, 1, 1, 1, dtype=torch.uint8)
+    assert plain_dice_ce(logits, label, inside)[1].item() == pytest.approx(0.5 / 2, abs=1e-4)
