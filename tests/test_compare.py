@@ -204,6 +204,8 @@ def test_a_board_ranks_results_and_gives_ties_a_letter(store: Store) -> None:
     letters = {place.name: place.letters for place in ranking.places}
     assert ranking.places[-1].name == names[0]
     assert letters[names[1]] == letters[names[2]] == "a" and letters[names[0]] == "b"
+    raw = sorted(line.paired.p for _, _, line in ranking.lines)
+    assert min(line.holm_p for _, _, line in ranking.lines) == pytest.approx(3 * raw[0])  # one of three questions
     assert len(ranking.lines) == 3 and all(place.interval.low < place.interval.mean for place in ranking.places)
     distances = board([find_side(store, name) for name in names], "hd95")
     assert distances.places[-1].name == names[0]  # the largest distance is the worst

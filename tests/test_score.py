@@ -1,7 +1,14 @@
 import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from bench.case_rows import CaseRow
-from bench.score import mean, summarise
+from bench.contracts.errors import DataMissing
+from bench.contracts.kind import Scored
+from bench.score import mean, score, summarise, undefined_of
 
 NAN = math.nan
 
@@ -30,3 +37,39 @@ def test_a_class_that_no_case_has_is_left_out_and_nothing_defined_is_undefined()
     assert math.isclose(means["dice"], 0.6)
     assert math.isnan(by_class["b"]["dice"])
     assert math.isnan(mean([NAN]))
+
+
+def test_a_metric_is_its_own_name_and_no_other_that_begins_with_it() -> None:
+    values = {"dice": 0.4, "dice@brats": 1.0, "hd95": 3.0, "hd95-pooled": 2.0}
+    table = [CaseRow("case0", "a", metric, value) for metric, value in values.items()]
+    means, by_class = summarise(table, "class_then_case", tuple(values))
+    assert means == values and by_class == {"a": values}
+
+
+def test_what_was_undefined_is_added_up_over_cases_and_what_never_was_is_not_told(tmp_path: Path) -> None:
+    for case in ("a", "b"):
+        (tmp_path / f"{case}.json").write_text("")
+    counts = {"a": {"n_failed": 1, "false_positive_mm3": 5}, "b": {"n_failed": 2}}
+
+    def score_case(setup: Any, folder: Path, record: Any, cases: Any, path: Path) -> Scored:
+        return Scored((("liver", "dice", 0.5 if record.case_id == "a" else 0.7),), counts[record.case_id])
+
+    setup: Any = SimpleNamespace(protocol=SimpleNamespace(average="class_then_case", metrics=("dice",)))
+    kind: Any = SimpleNamespace(suffix=".json", score_case=score_case)
+    records: Any = [SimpleNamespace(case_id=case) for case in ("a", "b")]
+    found = score(setup, kind, tmp_path, records, None, tmp_path)
+    assert found.counts == {"n_failed": 3, "false_positive_mm3": 5}
+    assert found.means == {"dice": pytest.approx(0.6)} and [row.case for row in found.rows] == ["a", "b"]
+    records.append(SimpleNamespace(case_id="c"))
+    with pytest.raises(DataMissing, match=r"^c: No prediction c\.json"):
+        score(setup, kind, tmp_path, records, None, tmp_path)
+
+
+def test_only_metrics_of_the_whole_set_that_were_undefined_are_counted() -> None:
+    told = [
+        CaseRow(case, name, metric, value)
+        for case, score, truth in (("a", 0.9, 1.0), ("b", 0.2, 0.0))
+        for name, metric, value in (("x", "score", score), ("x", "truth", truth))
+    ]
+    assert undefined_of(told, ("auc", "dice")) == {}
+    assert undefined_of(told[:2], ("auc", "dice")) == {"n_undefined_auc": 1}

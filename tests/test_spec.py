@@ -11,7 +11,7 @@ from bench.check_words import check_words
 from bench.contracts.configs import FineTuneConfig, Inference, MethodConfig, PhaseConfig, from_disk, later
 from bench.contracts.deciding import deciding
 from bench.contracts.errors import SpecError
-from bench.keys import key_of
+from bench.keys import key_of, short
 from bench.spec import apply_settings, make_spec, parse_setting, read_value
 
 CONFIGS = {"pretrain": MethodConfig(), "finetune": FineTuneConfig(), "predict": Inference()}
@@ -117,6 +117,12 @@ def test_what_does_not_decide_a_result_is_in_no_key() -> None:
 def test_a_key_knows_no_order_of_names_and_no_kind_of_sequence() -> None:
     assert key_of(a=1, b=(1, 2)) == key_of(b=[1, 2], a=1)
     assert len(key_of(a=math.pi)) == 64
+    assert key_of(a={"volume", "report", "label"}) == key_of(
+        a=["label", "report", "volume"]
+    )  # a set has no order of its own
+    assert short("0123456789abcdef" * 4) == "0123456789abcdef"  # what names a folder on every machine
+    with pytest.raises(ValueError, match="JSON"):
+        key_of(a=math.nan)
 
 
 def test_a_later_field_enters_the_key_only_where_it_departs_from_its_default() -> None:
