@@ -79,6 +79,16 @@ def test_a_score_edited_in_the_json_is_found(tmp_path: Path, edited: dict[str, f
     assert not report.holds
 
 
+def test_a_score_that_only_one_side_tells_is_a_difference_and_undefined_is_not_nothing(tmp_path: Path) -> None:
+    mean = (0.8 + 0.6 + 0.9) / 3
+    for at, scores in enumerate(({"dice": mean, "hd95": math.nan, "nsd@2mm": 0.9}, {"hd95": math.nan})):
+        report = look(tmp_path / str(at), *stored(tmp_path / str(at), scores=scores))
+        assert verdicts(report)["scores"] == "differs"
+    store, cell = stored(tmp_path / "undefined")
+    report = verify(cell.name, store, lambda _: ROWS, summarise=lambda *_: {"dice": mean, "hd95": 0.0})
+    assert verdicts(report)["scores"] == "differs"
+
+
 def test_without_a_way_to_average_the_scores_are_absent_not_ok(tmp_path: Path) -> None:
     store, cell = stored(tmp_path)
     assert verdicts(verify(cell.name, store, lambda _: ROWS))["scores"] == "absent"
