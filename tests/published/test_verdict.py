@@ -66,7 +66,7 @@ def test_a_mean_of_scores_between_zero_and_one_has_a_bound_and_its_cases_stay_be
     sd = float(values.std(ddof=1))
     mean = float(values.mean())
     bound = beside(mean, 81.0, n_cases=40)
-    assert bound.basis == "bound"
+    assert bound.basis == "bound" and beside(100.5, 81.0, n_cases=40).basis == "none"  # beyond 1 nothing is bounded
     assert beside(mean, 81.0, cases=Spread(sd, 40)).half_width < bound.half_width
     right_or_wrong = (np.arange(40) < 30) * 100.0  # the widest scores there are reach the bound
     widest = beside(75.0, 81.0, cases=Spread(float(right_or_wrong.std()), 40))
