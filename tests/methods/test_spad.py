@@ -499,6 +499,13 @@ def test_where_no_axis_stands_out_the_setting_tells_which_comes_first() -> None:
         assert isinstance(encoder, AdaptedSpadViT) and (encoder.depth_axis, encoder.da) == (axis, 0)
 
 
+def test_fine_tuning_sees_the_epsilon_with_which_pre_training_learnt() -> None:
+    tiny = METHOD.tiny["predict"]
+    for changes, eps in (({}, 1e-5), ({"norm_eps": 1e-3}, 1e-3), ({"eva02_file": "weights"}, 1e-6)):
+        encoder = METHOD.encoder(dataclasses.replace(tiny, **changes), SIGHT)
+        assert {part.eps for part in encoder.modules() if isinstance(part, nn.LayerNorm)} == {eps}
+
+
 def test_the_encoder_of_a_flat_task_has_no_depth_to_lose() -> None:
     encoder = METHOD.encoder(METHOD.tiny["predict"], Sight(3, (1, 32, 32), None, Intensity("asis")))
     assert isinstance(encoder, AdaptedSpadViT) and encoder.da == 5
