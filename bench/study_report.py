@@ -23,8 +23,9 @@ from bench.train.log import evaluations, losses
 
 @dataclass(frozen=True)
 class Line:
-    """What one arm, over its seeds, says against scratch on the same cases; `compared` is None for scratch itself. `losses` are
-    the first and the last in the log of each phase of its pre-training, which tell whether that learnt what it was asked."""
+    """What one arm, over its seeds, says against scratch on the same cases; `compared` is None for scratch itself. Its interval
+    is over cases; how much seeds matter is told by `by_seed`, the difference of means for each seed that both have. `losses`
+    are the first and the last in the log of each phase of its pre-training, which tell whether that learnt what it was asked."""
 
     pool: str
     metric: str
@@ -35,6 +36,7 @@ class Line:
     seeds: int
     mean: float
     compared: Paired | None
+    by_seed: Mapping[int, float]
     losses: Mapping[str, tuple[float, float]]
 
 
@@ -62,8 +64,16 @@ def report(kept: Sequence[Arm], place: Place) -> list[Line]:
         scores = [score for cell in side.cells if (score := cell.scores.get(pool.metric)) is not None]
         mean = statistics.fmean(scores) if scores else math.nan
         words = (pool.name, pool.metric, method, start, way, ratio)
-        lines.append(Line(*words, len(side.cells), mean, both, learnt[group]))
+        apart = gaps(side.cells, base.cells, pool.metric) if both and base else {}
+        lines.append(Line(*words, len(side.cells), mean, both, apart, learnt[group]))
     return lines
+
+
+def gaps(cells: Sequence[Cell], others: Sequence[Cell], metric: str) -> dict[int, float]:
+    """Seed -> score less the other's of the same seed, where both have one."""
+    scores, theirs = ({cell.seed: cell.scores.get(metric) for cell in side} for side in (cells, others))
+    pairs = {seed: (score, theirs.get(seed)) for seed, score in sorted(scores.items())}
+    return {seed: own - other for seed, (own, other) in pairs.items() if own is not None and other is not None}
 
 
 def pretraining_losses(keys: Mapping[str, str], place: Place) -> dict[str, tuple[float, float]]:
@@ -91,7 +101,7 @@ def courses(kept: Sequence[Arm], place: Place) -> list[Course]:
 
 COLUMNS = (
     *("pool", "method", "way", "ratio", "start", "mean", "less scratch", "95 % interval", "p", "cases", "seeds"),
-    "pre-training loss",
+    *("less scratch by seed", "pre-training loss"),
 )
 
 
@@ -107,6 +117,7 @@ def rows_of(lines: Sequence[Line]) -> list[tuple[str, ...]]:
             f"{line.mean:.4f}",
             *(_compared(line.compared) if line.compared else ("", "", "", "")),
             str(line.seeds),
+            ", ".join(f"{gap:+.3f}" for gap in line.by_seed.values()),
             "; ".join(f"{_phase(name)}{first:.2f} to {last:.2f}" for name, (first, last) in line.losses.items()),
         )
         for line in lines

@@ -19,7 +19,7 @@ from bench.figures.courses import draw_courses, mean_course
 from bench.run import Place
 from bench.store import Store
 from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, forecast_of, possible
-from bench.study_report import courses, report, rows_of, write_report
+from bench.study_report import courses, gaps, report, rows_of, write_report
 from bench.train.hardware import Hardware
 from tests.cells import make_cell
 from tests.command_line import bench
@@ -120,7 +120,8 @@ def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
     assert better.seeds == 3 and better.compared is not None
     assert better.compared.difference.mean == pytest.approx(0.055)
     assert better.compared.difference.low > 0 and better.compared.higher == 10 and better.compared.n == 10
-    assert found["scratch", "linear probe"].compared is None
+    assert found["scratch", "linear probe"].compared is None and found["scratch", "linear probe"].by_seed == {}
+    assert better.by_seed == {seed: pytest.approx(0.055) for seed in (0, 1, 2)}
     assert found["scratch", "linear probe"].mean == pytest.approx(0.51)
     assert len(rows_of(list(found.values()))) == 6
 
@@ -128,7 +129,8 @@ def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
         tmp_path / "study", "full", list(found.values()), 99, ["mg3d on real hippocampus: no report"], {"cores": 2}
     )
     assert "| real hippocampus | mae3d | fine-tuning | 0.1 | pre-trained | 0.5650 | +0.0550 |" in path.read_text()
-    assert path.read_text().count("| 3 | tokenizer 1.00 to 0.25 |") == len(found)
+    assert path.read_text().count("| tokenizer 1.00 to 0.25 |") == len(found)
+    assert "| 10 | 3 | +0.055, +0.055, +0.055 | tokenizer" in path.read_text()
     told = json.loads((tmp_path / "study" / "full.json").read_text())
     assert told["machine"] == {"cores": 2}
     done = sum(line.seeds for line in found.values())
@@ -168,6 +170,13 @@ def test_the_course_of_each_run_is_read_from_its_log_and_drawn(tmp_path: Path, m
         assert draw_courses(found, tmp_path / f"short{suffix}").stat().st_size > 1_000
     drawn = (tmp_path / "short.svg").read_text()
     assert all(word in drawn for word in ("mae3d", "shuffled voxels", "linear probe", "10% of labels"))
+
+
+def test_gaps_are_taken_seed_by_seed_where_both_sides_have_a_score() -> None:
+    ours = [make_cell(seed=2, dice=0.5), make_cell(seed=0, dice=0.7), make_cell(seed=1, dice=0.6)]
+    theirs = [make_cell(seed=0, dice=0.6), make_cell(seed=2, dice=0.75)]
+    assert list(gaps(ours, theirs, "dice").items()) == [(0, pytest.approx(0.1)), (2, pytest.approx(-0.25))]
+    assert gaps(ours, theirs, "froc") == {}
 
 
 def test_the_mean_of_several_seeds_ends_where_the_first_of_them_stands() -> None:
