@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,13 +60,24 @@ def report(kept: Sequence[Arm], place: Place) -> list[Line]:
     for group, side in sides.items():
         pool, method, start, way, ratio = group
         base = sides.get((pool, method, "scratch", way, ratio))
-        both = None if start == "scratch" or base is None else compare([side, base], pool.metric)[0].paired
+        both = None if start == "scratch" or base is None else paired_over_seeds(side, base, pool.metric)
         scores = [score for cell in side.cells if (score := cell.scores.get(pool.metric)) is not None]
         mean = statistics.fmean(scores) if scores else math.nan
         words = (pool.name, pool.metric, method, start, way, ratio)
         apart = gaps(side.cells, base.cells, pool.metric) if both and base else {}
         lines.append(Line(*words, len(side.cells), mean, both, apart, learnt[group]))
     return lines
+
+
+def paired_over_seeds(side: Side, base: Side, metric: str) -> Paired | None:
+    """The cases of two sides, over the seeds that both have: else a seed that only one has would count as a difference."""
+    shared = {cell.seed for cell in side.cells} & {cell.seed for cell in base.cells}
+    return compare([_of_seeds(side, shared), _of_seeds(base, shared)], metric)[0].paired if shared else None
+
+
+def _of_seeds(side: Side, seeds: Set[int]) -> Side:
+    kept = [(cell, rows) for cell, rows in zip(side.cells, side.rows, strict=True) if cell.seed in seeds]
+    return Side(side.name, tuple(cell for cell, _ in kept), tuple(rows for _, rows in kept))
 
 
 def gaps(cells: Sequence[Cell], others: Sequence[Cell], metric: str) -> dict[int, float]:

@@ -172,6 +172,31 @@ def test_the_course_of_each_run_is_read_from_its_log_and_drawn(tmp_path: Path, m
     assert all(word in drawn for word in ("mae3d", "shuffled voxels", "linear probe", "10% of labels"))
 
 
+def test_a_start_is_set_against_scratch_over_the_seeds_that_both_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seed 2 of scratch failed to learn and has no fellow yet: it must not make the others look good."""
+    tuned = [arm for arm in arms("long", ["mae3d"]) if arm.way == "fine-tuning"]
+    scores = {
+        ("scratch", 0): 0.8,
+        ("scratch", 1): 0.8,
+        ("scratch", 2): 0.2,
+        ("pre-trained", 0): 0.7,
+        ("pre-trained", 1): 0.8,
+    }
+    store, keys = Store(tmp_path), {arm.spec: f"{number:064x}" for number, arm in enumerate(tuned)}
+    for arm in tuned:
+        if (arm.start, arm.spec.seed) in scores:
+            score = scores[arm.start, arm.spec.seed]
+            cell = make_cell(task="msd04", seed=arm.spec.seed, dice=score, config={"arm": {"start": arm.start}})
+            store.write(cell, [CaseRow(f"case{k}", "organ", "dice", score + k / 100) for k in range(10)])
+            keys[arm.spec] = cell.key
+    monkeypatch.setattr(study_report, "resolve_at", lambda spec, _: SimpleNamespace(key=keys[spec], keys={}))
+    (line,) = [line for line in report(tuned, place(tmp_path)) if line.start == "pre-trained"]
+    assert line.compared is not None and line.compared.difference.mean == pytest.approx(-0.05)
+    assert line.by_seed == {0: pytest.approx(-0.1), 1: pytest.approx(0.0)}
+
+
 def test_gaps_are_taken_seed_by_seed_where_both_sides_have_a_score() -> None:
     ours = [make_cell(seed=2, dice=0.5), make_cell(seed=0, dice=0.7), make_cell(seed=1, dice=0.6)]
     theirs = [make_cell(seed=0, dice=0.6), make_cell(seed=2, dice=0.75)]
