@@ -1,4 +1,4 @@
-"""MiM's small preset learns from real volumes."""
+"""MiM's small preset learns from real volumes as its loader gives them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.real_volumes import real
 
 
 def hippocampi(count: int) -> torch.Tensor:
-    """(count, 1, 48, 64, 48) float16: z-scored, padded on both sides with the least value."""
+    """(count, 1, 48, 64, 48) float16: z-scored, padded on both sides with the mean, as crops of smaller volumes are."""
     import nibabel
 
     folder = real("msd04/Task04_Hippocampus/imagesTr")
@@ -21,21 +21,19 @@ def hippocampi(count: int) -> torch.Tensor:
         voxels = np.asarray(nibabel.load(path).dataobj, dtype=np.float32)  # type: ignore[attr-defined]
         voxels = (voxels - voxels.mean()) / voxels.std()
         spare = [want - have for want, have in zip((48, 64, 48), voxels.shape, strict=True)]
-        volumes.append(np.pad(voxels, [(s // 2, s - s // 2) for s in spare], constant_values=voxels.min()))
+        volumes.append(np.pad(voxels, [(s // 2, s - s // 2) for s in spare]))
     return torch.from_numpy(np.stack(volumes)[:, None]).half()
 
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_small_learns_in_sixty_steps_where_real_volumes_end() -> None:
-    """Guessing each token's mean costs 4095/4096 where no token is constant, as in these volumes at level 1. They are padded with
-    their least value, and a frame is what can be learnt so soon: padded with their mean, as the loader does, they take the preset
-    hundreds of steps (results/README.md)."""
+def test_small_learns_hippocampi_within_its_steps() -> None:
+    """Guessing each token's mean costs 4095/4096 at level 1, where tokens that are padding alone cost nothing."""
     torch.manual_seed(0)
     method = MiM(SMALL, Sight(1, SMALL.crop, None, Intensity("zscore")))
     optimiser = torch.optim.AdamW(method.parameters(), SMALL.lr, betas=SMALL.betas, weight_decay=SMALL.weight_decay)
     volumes, errors = hippocampi(60), []
-    for step in range(60):
+    for step in range(SMALL.steps):
         for group in optimiser.param_groups:
             group["lr"] = SMALL.lr * min(1.0, (step + 1) / SMALL.warmup_steps)
         batch = {"volume": volumes[torch.randint(0, len(volumes), (SMALL.batch_size,))]}
@@ -44,4 +42,5 @@ def test_small_learns_in_sixty_steps_where_real_volumes_end() -> None:
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
         errors.append(losses["rebuild_1"].item())
-    assert sum(errors[-15:]) / 15 < 0.9
+    assert sum(errors[:50]) / 50 > 0.95
+    assert sum(errors[-50:]) / 50 < 0.8
