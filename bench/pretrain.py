@@ -82,13 +82,14 @@ def _run_phase(
     hardware: Hardware,
     progress: Progress | None,
 ) -> None:
-    phase = controlled(next(phase for phase in method.phases if phase.name == phase_name), configs[phase_name])
+    method.fit(corpus)  # first, for views may need what it finds
+    shown = next(phase for phase in method.phases if phase.name == phase_name)
+    phase = controlled(shown, configs[phase_name], corpus)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(
         folder / "config.json",
         {"key": key, "phase": phase_name, "config": plain(dataclasses.asdict(configs[phase_name]))},
     )
-    method.fit(corpus)
     job = Job(
         key=key,
         phase=phase,

@@ -30,6 +30,7 @@ from bench.contracts.configs import Intensity, MethodConfig, PhaseConfig, Shape3
 from bench.contracts.method import Batch, Encoder, Method, Phase
 from bench.data.patches import overlap
 from bench.nets.decoders import build_decoder
+from bench.train.controls import controlled
 from bench.train.loop import Hardware, Job, train
 from bench.train.seeds import generator
 from bench.train.thin_convolutions import sound_convolutions
@@ -279,6 +280,24 @@ def test_pre_training_lowers_every_phases_loss_on_a_fixed_batch(name: str) -> No
         curve = descend(method, phase, batch_of(method, phase, corpus), 10)
         assert all(math.isfinite(value) for value in curve)
         assert curve[-1] < curve[0], (phase.name, curve)
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_even_views_show_every_sample_of_a_phase_as_bright_and_as_varied(name: str) -> None:
+    method, corpus = start(name), Memory(pre_training_sight(name))
+    method.fit(corpus)
+    for phase in method.phases:
+        assert isinstance(phase.config, MethodConfig)
+        asked = dataclasses.replace(phase.config, shuffled_voxels=True, even_views=True)
+        even = controlled(phase, asked, corpus)
+        shown = [
+            even.views(corpus, sample, generator("slot", step, i))["volume"].astype(np.float64)
+            for step in range(2)
+            for i, sample in enumerate(phase.draw(corpus, phase.config.batch_size, step, 0))
+        ]
+        levels = np.array([(channel.mean(), channel.std()) for view in shown for channel in view])
+        assert len(levels) >= 2 and levels[0, 1] > 0.05
+        assert levels == pytest.approx(np.broadcast_to(levels[0], levels.shape), abs=2e-3)  # float16
 
 
 @pytest.mark.parametrize("name", PRETRAINED)

@@ -13,7 +13,7 @@ from bench.contracts.configs import MethodConfig
 from bench.contracts.errors import SpecError
 from bench.contracts.method import one_phase
 from bench.keys import key_of
-from bench.train.controls import ShuffledVoxels, WhiteNoise, controlled, others_label
+from bench.train.controls import EvenedViews, ShuffledVoxels, WhiteNoise, controlled, levels_of, others_label
 
 
 def views(corpus: Any, sample: tuple[str, ...], rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -70,20 +70,56 @@ def test_noise_beyond_what_a_byte_holds_ends_at_its_limits_and_does_not_come_rou
     assert found.max() == 255 and found.min() > 220  # mean 250, deviation 5
 
 
+def test_even_views_have_the_levels_asked_for_in_each_channel_and_a_flat_channel_has_the_mean() -> None:
+    def uneven(corpus: Any, sample: tuple[str, ...], rng: np.random.Generator) -> dict[str, np.ndarray]:
+        drawn = rng.standard_normal((3, 8, 8, 8)) * np.array([1, 20, 0]).reshape(3, 1, 1, 1) + 300
+        return {"volume": drawn.astype(np.float32), "grey": np.full((1, 2, 2, 2), 9, np.uint8), "tokens": np.arange(7)}
+
+    plain = uneven(None, (), np.random.default_rng(0))
+    found = EvenedViews(uneven, {"volume": (5.0, 2.0)})(None, (), np.random.default_rng(0))  # type: ignore[arg-type]
+    assert found["volume"].dtype == np.float32
+    assert found["volume"].mean((1, 2, 3)) == pytest.approx([5, 5, 5], abs=1e-4)
+    assert found["volume"].std((1, 2, 3)) == pytest.approx([2, 2, 0], abs=1e-4)
+    assert np.corrcoef(found["volume"][1].ravel(), plain["volume"][1].ravel())[0, 1] == pytest.approx(1)
+    assert np.array_equal(found["grey"], plain["grey"]) and np.array_equal(found["tokens"], plain["tokens"])
+
+
+def test_levels_are_the_mean_brightness_and_the_mean_spread_of_the_first_views() -> None:
+    def plain(corpus: Any, sample: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        board = np.where(np.indices((4, 4, 4)).sum(0) % 2, 1, -1)
+        return {"volume": (100 * sample + (sample + 1) * board)[None].astype(np.int16), "tokens": np.arange(3)}
+
+    config = MethodConfig(batch_size=3, seed=4)
+    drawn = []
+
+    def draw(corpus: Any, batch_size: int, step: int, seed: int) -> list[int]:
+        drawn.append((batch_size, step, seed))
+        return [0, 1, 5]
+
+    phase = one_phase(config, draw=draw, views=plain, loss=None)[0]  # type: ignore[arg-type]
+    assert levels_of(phase, None, config.seed) == {"volume": (200.0, 3.0)}  # type: ignore[arg-type]
+    assert drawn == [(3, 0, 4)]
+    even = controlled(phase, replace(config, shuffled_voxels=True, even_views=True), None)  # type: ignore[arg-type]
+    found = even.views(None, 9, np.random.default_rng(0))["volume"]  # type: ignore[arg-type]
+    assert sorted(set(found.ravel().tolist())) == [197, 203]
+    assert not np.array_equal(found, even.views(None, 9, np.random.default_rng(1))["volume"])  # type: ignore[arg-type]
+
+
 def test_a_phase_is_destroyed_in_the_one_way_its_config_asks_for() -> None:
     config = MethodConfig()
     phase = one_phase(config, draw=None, views=views, loss=None)[0]  # type: ignore[arg-type]
-    assert controlled(phase, config) is phase
-    assert isinstance(controlled(phase, replace(config, shuffled_voxels=True)).views, ShuffledVoxels)
-    assert isinstance(controlled(phase, replace(config, white_noise=True)).views, WhiteNoise)
+    assert controlled(phase, config, None) == phase
+    assert isinstance(controlled(phase, replace(config, shuffled_voxels=True), None).views, ShuffledVoxels)
+    assert isinstance(controlled(phase, replace(config, white_noise=True), None).views, WhiteNoise)
     with pytest.raises(SpecError, match="two controls"):
-        controlled(phase, replace(config, shuffled_voxels=True, white_noise=True))
+        controlled(phase, replace(config, shuffled_voxels=True, white_noise=True), None)
 
 
 def test_a_control_is_a_pretraining_of_its_own() -> None:
     small = registry.method("mae3d").small
-    configs = (small, replace(small, white_noise=True), replace(small, shuffled_voxels=True))
-    assert len({key_of(config=config) for config in configs}) == 3
+    shuffled = replace(small, shuffled_voxels=True)
+    configs = (small, replace(small, white_noise=True), shuffled, replace(shuffled, even_views=True))
+    assert len({key_of(config=config) for config in configs}) == 4
 
 
 def test_permuted_labels_are_a_permutation_that_the_seed_decides() -> None:
