@@ -75,7 +75,7 @@ class MiMConfig(MethodConfig):
     negatives: Literal["all", "visible_only"] = "all"  # released code, the parent's patches that oppose a child
     betas: tuple[float, float] = (0.9, 0.95)  # released code
     precision: str = "fp16"  # released code, autocast with loss scaling
-    micro_batch: int = recorded(2)  # crops at once on a device; each is 21 encoder passes, about 12 GiB in 16 bits
+    micro_batch: int = recorded(2)  # crops at once on a device; each is 21 encoder passes, about 7 GiB in 16 bits
 
     def multiple(self) -> Shape3:
         """Fine-tuning's coarsest map has stride 32; pre-training itself needs multiples of 16 in `input_shape`."""
@@ -128,7 +128,7 @@ class MiM(Method):
         self.project_context = nn.ModuleDict({pair: projection(width, hidden, out) for pair in config.aligned_pairs})
         self.project_patches = nn.ModuleDict({pair: projection(width, hidden, out) for pair in config.aligned_pairs})
         self.register_buffer("progress", torch.zeros(()))
-        self.register_buffer("block", self._block_of_each_token(), persistent=False)
+        self.register_buffer("block", block_of_tokens(config), persistent=False)
         self.phases = one_phase(config, draw=epochs, views=OneCrop(config.crop), loss=self.loss)
 
     def prepare(self, batch: Batch) -> Batch:
@@ -235,11 +235,6 @@ class MiM(Method):
         """Where the level weights stand; part of the checkpoint, so that a resumed run goes on from it."""
         self.progress.fill_(progress)
 
-    def _block_of_each_token(self) -> Tensor:
-        if self.config.geometry == "repo" and not self.config.octant_fix:
-            return chunk_of_each_token(self.grid, math.prod(self.blocks))
-        return block_of_each_token(self.grid, self.blocks)
-
 
 def projection(width: int, hidden: int, out: int) -> nn.Sequential:
     """A projection head: two linear layers, GELU between, no norm; Xavier-uniform with bias 0 as every Linear here."""
@@ -269,6 +264,28 @@ def level_weights(schedule: str, progress: Tensor) -> tuple[Tensor, Tensor, Tens
     return (falls, one, rises) if schedule == "coarse_to_fine" else (rises, one, falls)
 
 
+def block_of_tokens(config: MiMConfig) -> Tensor:
+    """(N,) the block of level 1 with which each token is hidden: where it lies, or a row-major chunk in the released code."""
+    if config.geometry == "repo" and not config.octant_fix:
+        return chunk_of_each_token(config.grid(), math.prod(config.blocks()))
+    return block_of_each_token(config.grid(), config.blocks())
+
+
+def possible_children(config: MiMConfig, number: int) -> int:
+    """How many children level `number` can have whose tokens are all hidden (or all visible), whatever the draw.
+
+    A child is one token; at level 1 of the other geometries it is a block of them, and the largest may be drawn.
+    """
+    tokens = math.prod(config.grid())
+    kept = kept_count(tokens, config.mask_ratios[number - 1])
+    room = tokens - kept if config.next_level_from == "hidden" else kept
+    if number > 1 or config.geometry == "paper":
+        return room
+    with torch.device("cpu"):  # a number, also where a network is built without values
+        largest_first = torch.bincount(block_of_tokens(config)).sort(descending=True).values
+        return int((largest_first.cumsum(0) <= room).sum())
+
+
 def deepest_level(config: MiMConfig) -> int:
     """The last level that some term of the loss looks at."""
     return max((0, *config.rebuilt_levels, *(int(pair[1]) for pair in config.aligned_pairs)))
@@ -276,7 +293,6 @@ def deepest_level(config: MiMConfig) -> int:
 
 def check(config: MiMConfig) -> None:
     """SpecError where the settings cannot stand together."""
-    tokens, blocks = math.prod(config.grid()), math.prod(config.blocks())
     grid_of(config.crop, config.blocks())
     if any(cells > along for cells, along in zip(config.blocks(), config.grid(), strict=True)):
         raise SpecError(
@@ -289,15 +305,18 @@ def check(config: MiMConfig) -> None:
         raise SpecError(
             f"Levels {config.rebuilt_levels} and pairs {config.aligned_pairs}: levels are 1, 2, 3 and pairs 12, 23."
         )
-    places = [min(kept_count(tokens, r), tokens) for r in config.mask_ratios[: max(deepest_level(config) - 1, 0)]]
-    for number, kept in enumerate(places, start=1):
-        least = tokens - kept if config.next_level_from == "hidden" else kept
-        least = blocks if number == 1 and config.geometry != "paper" else least
-        if least < config.children:
+    for number in range(1, deepest_level(config)):
+        places = possible_children(config, number)
+        if places < config.children:
             raise SpecError(
-                f"Level {number} has {least} {config.next_level_from} places for {config.children} children.",
-                remedy="Lower `children`, or change `input_shape` or `mask_ratios`.",
+                f"Level {number} has {places} {config.next_level_from} places for {config.children} children.",
+                remedy="Lower `children`, or change `crop`, `input_shape` or `mask_ratios`.",
             )
+    if config.octant_fix and config.geometry != "repo":
+        raise SpecError(
+            f"octant_fix mends the geometry of the released code, found geometry={config.geometry}.",
+            remedy="Take --preset ref_code, or leave it out.",
+        )
     if config.alignment == "byol_released" and config.projection_out != config.decoder_width:
         raise SpecError(
             f"byol_released compares projected with plain features: projection_out {config.projection_out} must equal "

@@ -77,7 +77,8 @@ def hide_blocks(
     """Hide whole blocks, then part of one so that `kept` tokens stay: hidden (B, N), chosen blocks (B, children).
 
     Blocks are ranked by one uniform draw each; tokens take their block's rank plus a draw below the gap of ranks; the
-    `kept` lowest stay visible. Children are the highest-ranked blocks, or the lowest with `from_hidden` False.
+    `kept` lowest stay visible. Children are the highest-ranked blocks, or the lowest with `from_hidden` False; a method
+    sees to it, when it is built, that so many blocks find room among the tokens that hide (or stay).
     """
     rank = torch.rand(batch, blocks, device=block.device).argsort(1).argsort(1)  # 0 .. U-1, higher hides first
     score = rank[:, block] + torch.rand(batch, len(block), device=block.device, dtype=torch.float64)

@@ -79,14 +79,20 @@ def test_hounsfield_units_are_clipped_and_scaled() -> None:
 # --- reconstruction -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("channels", [1, 2])
 @torch.no_grad()
-def test_reconstruction_is_the_mean_squared_error_over_hidden_tokens() -> None:
-    method = made()
-    level = method.look(crops(method)["volume"])[1]
+def test_reconstruction_is_the_mean_squared_error_over_hidden_tokens(channels: int) -> None:
+    """A token of several channels is normalised as one; of each voxel its channels lie side by side."""
+    torch.manual_seed(0)
+    method = MiM(CUBE, dataclasses.replace(SIGHT, channels=channels))
+    x1 = torch.rand(2, channels, 32, 32, 32) * torch.tensor([1.0, 5.0])[:channels].view(-1, 1, 1, 1)
+    level = method.look(x1)[1]
+    assert level.rebuilt.shape == (8, 8, 4096 * channels)
     total, count = 0.0, 0
     for b, t in level.hidden.nonzero().tolist():
         i, j, k = t // 4, t // 2 % 2, t % 2
-        y = level.volume[b, 0, 16 * i : 16 * i + 16, 16 * j : 16 * j + 16, 16 * k : 16 * k + 16].flatten()
+        box = level.volume[b, :, 16 * i : 16 * i + 16, 16 * j : 16 * j + 16, 16 * k : 16 * k + 16]
+        y = box.movedim(0, -1).flatten()
         y = (y - y.mean()) / (y.var() + 1e-6).sqrt()
         total, count = total + float(((level.rebuilt[b, t] - y) ** 2).mean()), count + 1
     assert float(method.rebuild_error(level)) == pytest.approx(total / count, rel=1e-5)
@@ -295,10 +301,12 @@ def test_info_nce_on_octants_has_8_candidates() -> None:
 
 @torch.no_grad()
 def test_fig_9_geometry_cuts_native_blocks_and_aligns_with_them() -> None:
-    method = made(crop=(64, 64, 32), geometry="table_fig9")
+    method = made(crop=(64, 64, 32), geometry="table_fig9", children=2)
     assert method.blocks == (2, 2, 1)
     levels = method.look(crops(method)["volume"])
-    assert [len(level.volume) for level in levels] == [2, 8, 32]
+    assert [len(level.volume) for level in levels] == [2, 4, 8]
+    for hidden, places in zip(levels[0].hidden, levels[0].chosen, strict=True):  # type: ignore[arg-type]
+        assert all(bool(hidden[method.block == place].all()) for place in places)
     for heads in (method.project_context, method.project_patches):
         for part in heads.values():
             torch.nn.init.zeros_(part[2].weight)
@@ -436,12 +444,20 @@ def test_a_batch_in_halves_gives_the_same_loss_as_whole() -> None:
     [
         ({"mask_ratios": (0.2, 0.6, 0.6)}, "Level 1 has 2 hidden places for 4 children"),
         ({"next_level_from": "visible"}, "Level 1 has 3 visible places"),
-        ({"geometry": "table_fig9"}, "Level 1 has 1 hidden places"),
+        ({"geometry": "table_fig9"}, "Level 1 has 0 hidden places"),
+        ({"geometry": "table_fig9", "children": 1}, "Level 1 has 0 hidden places for 1"),  # the whole crop again
+        ({"crop": (64, 64, 32), "geometry": "table_fig9"}, "Level 1 has 2 hidden places"),  # of 5 hidden tokens, 2 each
+        (
+            {"crop": (64, 64, 32), "geometry": "table_fig9", "children": 2, "next_level_from": "visible"},
+            "Level 1 has 1 visible places",
+        ),
+        ({"crop": (64, 64, 32), "geometry": "repo"}, "Level 1 has 2 hidden places"),
         ({"input_shape": (40, 32, 32)}, "40"),
         ({"crop": (33, 32, 32)}, "33"),
         ({"crop": (96, 64, 32), "geometry": "table_fig9"}, "own no token"),
         ({"rebuilt_levels": (4,)}, "levels are 1, 2, 3"),
         ({"rebuilt_levels": (), "aligned_pairs": ()}, "nothing to learn"),
+        ({"octant_fix": True}, "found geometry=paper"),
         ({"alignment": "byol_released", "projection_out": 7}, "must equal"),
         ({"crop": (64, 64, 64), "geometry": "repo", "negatives": "visible_only"}, "one candidate per token"),
     ],
