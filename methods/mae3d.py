@@ -5,7 +5,8 @@ Changes  `full` is the setting of MiM's comparison (45k updates of 256 crops, Ad
          normalised patches; the decoder of width 384 is ours: sine-cosine positions need a multiple of 6, which 512 is
          not. @mim_med3d and @mim_code take decoder, loss and target of the two released 3-D versions. The encoder has
          no class token (UNETR reads patches only; MiM's code carries one) and learned positions as UNETR's, so that a
-         network from scratch differs in its start alone. Autocast is bf16 where both releases used fp16
+         network from scratch differs in its start alone. Autocast is bf16 where both releases used fp16. Crops keep the
+         voxel size of their pool, native in MiM's
 Shapes   B crops, N patches each, V of them visible, P numbers per patch, C channels
 """
 
