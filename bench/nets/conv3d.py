@@ -4,7 +4,7 @@ Source   MiM (arXiv 2404.15580) names an "MCMAE backbone extended to 3D"; sizes,
          the released model definition. Two forms share every name that pre-training hands over.
 Shapes   B volumes, N = D/16 * H/16 * W/16 tokens in row-major order, V of them visible, widths (c1, c2, c3, c4)
 Changes  any grid instead of 6^3: positions and relative-position tables follow the input's grid; SyncBatchNorm is
-         BatchNorm3d here, which the training loop converts where several devices share a batch
+         BatchNorm3d here, so that fine-tuning keeps its batch in one piece on one device (pre-training has no such norm)
 """
 
 from __future__ import annotations
