@@ -354,6 +354,12 @@ def test_the_predictors_loss_is_equation_three_over_masked_tokens(depth: int) ->
     torch.testing.assert_close(found, torch.stack(terms).mean(), atol=1e-5, rtol=1e-5)
 
 
+def test_the_transformer_sees_images_as_imagenets_mean_and_spread_tell() -> None:
+    mean, sd = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    shown = method().normalised(torch.stack([mean, mean + sd]).view(2, 3, 1, 1, 1)).flatten(1)
+    torch.testing.assert_close(shown, torch.tensor([[0.0] * 3, [1.0] * 3]), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("which", ["visible", "masked"])
 def test_the_targets_of_masked_tokens_alone_decide_the_loss(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Check 9: a visible token's target may say anything."""
@@ -453,6 +459,11 @@ def test_a_batch_is_varied_before_it_is_shown_on_three_channels() -> None:
     shown = method().prepare({"volume": stored})["volume"]
     assert shown.shape == (400, 3, 2, 4, 4) and torch.equal(shown[:, :1], shown[:, 2:])
     assert 162 < int((shown[:, :1] == stored.float()).flatten(1).all(1).sum()) < 242
+
+
+def test_the_tokenizers_loss_wants_the_whole_batch_of_every_device_and_the_predictors_is_a_mean_over_samples() -> None:
+    tokenizer, predict = method().phases
+    assert (tokenizer.splits_batch, tokenizer.gathers) == (False, True) and predict.splits_batch
 
 
 def test_the_phases_move_their_own_parameters_only() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -152,6 +154,22 @@ def test_the_coarsest_map_is_the_maximum_over_two_tokens_of_each_axis() -> None:
     assert torch.equal(coarsest, cells.amax((3, 5, 7)))
 
 
+def test_each_level_norms_the_tokens_of_its_own_block_as_they_are_before_the_final_norm() -> None:
+    """Sec. 5.1: fine to coarse from rising blocks, the class token dropped; the third level is its norm's output itself."""
+    size = {**SIZE, "depth": 6}
+    net = AdaptedSpadViT(sight((32, 32, 16)), da=0, depth_axis=2, taps=(1, 3, 4, 6), **size)
+    after, given, normed = list[Tensor](), list[Tensor](), list[Tensor]()
+    for block in net.blocks:
+        block.register_forward_hook(lambda _m, _i, out: after.append(out))
+    for norm in net.norms:
+        norm.register_forward_pre_hook(lambda _m, inputs: given.append(inputs[0]))
+        norm.register_forward_hook(lambda _m, _i, out: normed.append(out))
+    maps = net(torch.randn(1, 1, 32, 32, 16)).maps
+    for number, found in zip((1, 3, 4, 6), given, strict=True):
+        assert torch.equal(found, after[number - 1][:, 1:].transpose(1, 2).reshape(1, 48, 2, 4, 4))
+    assert torch.equal(maps[2], normed[2].movedim(2, 4))
+
+
 def test_adapter_grids_are_those_of_the_papers_tasks() -> None:
     with torch.device("meta"):
         for shape, channels, grids in (
@@ -168,6 +186,9 @@ def test_adapter_grids_are_those_of_the_papers_tasks() -> None:
             assert [w for w, _ in found] == pytest.approx([8 / 15, 4 / 15, 2 / 15, 1 / 15])
             assert {tuple(x.shape) for _, x in found} == {(1, 14, *shape)}
             assert [head.in_channels for head in decoder.heads] == [32, 64, 128, 256]
+            assert [lateral[0].out_channels for lateral in decoder.laterals] == [128, 256, 512, 512]
+            widths = [512, 512, 256, 128, 64, 32]
+            assert [(up.in_channels, up.out_channels) for up in decoder.ups] == list(pairwise(widths))
             assert all(
                 part.affine for part in (*net.modules(), *decoder.modules()) if isinstance(part, nn.InstanceNorm3d)
             )

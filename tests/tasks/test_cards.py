@@ -198,6 +198,9 @@ def test_spad_disturbs_its_training_images_as_its_code_does_where_the_units_allo
     assert (recipe.contrast_probability, recipe.contrast) == (0.15, (0.75, 1.25))
     assert (recipe.gamma_probability, recipe.gamma) == (3 / 13, (0.7, 1.5))
     assert recipe.low_resolution_probability == 0.0
+    assert (recipe.flip_axes, recipe.flip_probability) == ((0, 1, 2), 0.5) and recipe.rot90_probability == 0
+    assert (recipe.rotate_degrees, recipe.rotate_probability) == ((0, 0, 90), 0.2) and recipe.zoom_probability == 0.2
+    assert (recipe.intensity_scale, recipe.intensity_scale_probability, recipe.intensity_shift) == (0.25, 0.15, 0)
     low, high = protocol("btcv", "spad").intensity.scaled_to
     noise = (0.1, (0.0, 0.1 * (high - low))) if task == "btcv" else (0.0, (0.0, 0.1))  # z-scores have another unit
     assert (recipe.noise_probability, recipe.noise_sd) == noise
@@ -224,7 +227,8 @@ def test_spad_on_btcv_is_as_its_paper_and_code_do_it() -> None:
     chosen = protocol("btcv", "spad")
     recipe = chosen.recipe
     assert chosen.spacing_mm == (0.75, 0.75, 3.0) and chosen.patch_voxels == (192, 192, 48)
-    assert chosen.intensity.scaled_to == (-1, 1) and recipe.selection == "last" and recipe.positive_share == 0.75
+    assert chosen.intensity.window_hu == (-175, 250) and chosen.intensity.scaled_to == (-1, 1)
+    assert recipe.selection == "last" and recipe.positive_share == 0.75 and recipe.balanced_classes
     assert (recipe.steps, recipe.batch_size, recipe.lr, recipe.weight_decay) == (50_000, 4, 1e-4, 0.05)
     assert (recipe.warmup_steps, recipe.grad_clip, recipe.layer_decay) == (5_000, 1.0, 1.0)
     assert chosen.inference.mirrored and chosen.inference.overlap == 0.75 and chosen.inference.blending == "gaussian"
@@ -393,7 +397,9 @@ def test_spad_on_chaos_is_as_its_code_does_it_on_a_split_of_ours() -> None:
 @pytest.mark.parametrize("task", ["btcv", "chaos"])
 def test_spads_two_segmentations_share_loss_and_fall_of_the_rate(task: str) -> None:
     recipe = protocol(task, "spad").recipe
-    assert recipe.loss == "dice_ce_plain"
+    assert recipe.loss == "dice_ce_plain" and recipe.precision == "fp16" and recipe.crops_per_volume == 1
+    assert recipe.betas == (0.9, 0.999) and recipe.grad_clip == 1 and recipe.warmup_steps == 5_000
+    assert recipe.layer_decay == 1 and not recipe.decay_all
     first, peak, last = (recipe.lr * learning_rate(recipe, step) for step in (0, 5_000, recipe.steps))
     assert (first, peak) == (0, 1e-4) and last == pytest.approx(3.423e-6, abs=5e-10)
 

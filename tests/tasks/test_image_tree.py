@@ -74,14 +74,30 @@ def test_phantoms_of_all_sorts_take_turns_and_are_read_as_what_they_pass_for(tmp
     assert shapes == {"MR": (1, 16, 16, 8), "FP": (3, 1, 16, 16), "US": (1, 1, 16, 16)}
 
 
-def test_the_pool_names_all_sets_of_the_paper_with_its_counts() -> None:
+def test_the_pool_names_all_sets_of_the_paper_with_its_counts_and_the_codes_weights() -> None:
     card = registry.corpus("spad-55")
     counts = {member.key: member.printed for member in card.members}
     assert len(counts) == 55 and sum(counts.values()) == card.printed == 48_344 + 348_991
     trees = {member.key: member.files for member in card.members if isinstance(member.files, ImageTree)}
     flat = [key for key, files in trees.items() if all(s.example.endswith((".png", ".jpg")) for s in files.images)]
     assert len(flat) == 15 and sum(counts[key] for key in flat) == 348_991
-    assert {m.key: m.weight for m in card.members if m.weight < 0.01} == {"chexpert": 0.007, "nih-cxr": 0.007}
+    assert {member.key: member.weight for member in card.members if member.weight != 1} == {
+        "idrid": 0.5,
+        "busi": 0.4,
+        "ichallenge-adam": 0.2,
+        "ichallenge-palm": 0.2,
+        "hc18": 0.2,
+        "chaksu": 0.2,
+        "refuge2": 0.1,
+        "chexpert": 0.007,
+        "nih-cxr": 0.007,
+        "ixi": 0.5,
+        "rsna-2022-csfd": 0.6,
+        "brats23-men": 0.5,
+        "brats23-gli": 0.4,
+        "rsna-2020-ped": 0.3,
+        "pi-cai": 0.25,
+    }
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from bench.contracts.errors import DataUnsound, SpecError
 from bench.data.archive import encode_npz, small_array
 from bench.data.volumes import read_image
 from bench.phantom_data import task_ids
+from bench.train.schedule import learning_rate
 from tasks.layouts import medmnist
 from tasks.layouts.medmnist import MedMnist
 from tests.command_line import TINY, bench
@@ -60,6 +61,22 @@ def test_there_are_nine_sets_and_their_cards_agree_with_the_owners_facts() -> No
         assert card.protocols["spad"].recipe.random_factor == (flag in ("adrenalmnist3d", "vesselmnist3d"))
         steps = 100 * -(-facts[flag]["n"]["train"] // card.protocols["spad"].recipe.batch_size)
         assert card.protocols["spad"].recipe.steps == steps and card.protocols["spad"].recipe.schedule == "milestones"
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_spad_on_medmnist_is_as_its_table_and_code_do_it(flag: str) -> None:
+    """Table 6: 100 epochs at a tenth from epoch 50 and a hundredth from 75, the epoch of best validation; images in [0, 1]."""
+    chosen = registry.task(flag).protocols["spad"]
+    recipe, flat = chosen.recipe, not flag.endswith("3d")
+    epoch = recipe.steps // 100
+    assert (recipe.batch_size, recipe.weight_decay, recipe.betas) == (128 if flat else 32, 0.01, (0.9, 0.999))
+    assert [round(100 * learning_rate(recipe, n * epoch)) for n in (0, 49, 50, 74, 75, 99)] == [100, 100, 10, 10, 1, 1]
+    assert (recipe.loss, recipe.precision, recipe.grad_clip, recipe.layer_decay) == ("ce", "fp32", 0, 1)
+    assert (recipe.selection, recipe.select_by, recipe.evaluate_every) == ("best_val", "", epoch)
+    assert recipe.flip_axes == () and (recipe.zoom, recipe.rotate_degrees) == ((1, 1), (0, 0, 0))
+    assert (recipe.intensity_scale, recipe.intensity_shift, recipe.rot90_probability) == (0, 0, 0)
+    assert chosen.patch_voxels == (160, 160, 1 if flat else 160) and chosen.whole_volume
+    assert (chosen.intensity.kind, chosen.intensity.scaled_to) == ("u8", (0, 1)) and chosen.metrics == ("auc", "acc")
 
 
 @pytest.mark.parametrize(("name", "field"), [("organmnist3d.npz", "md5_28"), ("organmnist3d_64.npz", "md5_64")])
