@@ -39,7 +39,8 @@ class SpadViTConfig(MethodConfig):
 
 
 def build_encoder(config: SpadViTConfig, sight: Sight) -> AdaptedSpadViT:
-    """The encoder that fine-tuning sees (SPAD, Sec. 3.3 and 4)."""
+    """The encoder that fine-tuning sees (SPAD, Sec. 3.3 and 4). A protocol that keeps native voxels tells it no spacing: it takes
+    them for cubes, however thick the slices of single cases are, and whatever degree they have in pre-training."""
     lie = lie_of(sight.shape, sight.spacing_mm, even_axis=config.even_axis)
     return AdaptedSpadViT(
         sight,
