@@ -27,6 +27,8 @@ TOTAL = Look(
     mini=(96, 96, 64),
     spacing_mm=(1.5, 1.5, 1.5),
 )
+# FLARE23 gathers public sets, the Decathlon among them; which of their scans it holds no list tells
+GATHERED = ("amos22", "msd03", "msd06", "msd07", "msd08", "msd09", "msd10")
 # not first as the tasks call theirs: a pool of phantoms must not stand in for a task's data
 LUNA_FOLDERS = ("LUNA16", "LUNA-16")
 STOIC_FOLDERS = ("STOIC", "stoic2021-training", "STOIC2021", "stoic21")
@@ -71,8 +73,9 @@ CORPUS = CorpusCard(
             files=NiftiFolder(prefix="FLARE23_", suffix="_0000", look=FLARE),
             folders=("FLARE23", "imagesTr2200"),
             printed=4_000,
-            overlaps=("flare22",),
-            exposes={"flare22": "probably a part: FLARE23 gathers scans of FLARE22"},
+            overlaps=("flare22", *GATHERED),
+            exposes={"flare22": "probably a part: FLARE23 gathers scans of FLARE22"}
+            | dict.fromkeys(GATHERED, "perhaps a part: FLARE23 gathers public sets, and which scans no list tells"),
         ),
         CorpusMember(
             key="totalsegmentator",
