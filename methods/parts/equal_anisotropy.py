@@ -42,7 +42,7 @@ class Zoomed(tuple[str, ...]):
 
 @dataclass(frozen=True)
 class EqualAnisotropy:
-    """A `Draw`. `side` is the in-plane crop; `weighted` False draws evenly; `spared` cases are never drawn.
+    """A `Draw`. `side` is the in-plane crop; `weighted` False draws evenly; with `hold_out` what is `held_out` is never drawn.
 
     The stream of one corpus, batch size and seed is replayed from its start when it is asked for an earlier step than
     before, and goes on otherwise; what a step is given does not depend on it. `exclude_overlap` leaves out cases whose
