@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.contracts.configs import Intensity, Sight
+from bench.keys import key_of
 from bench.nets.decoders import build_decoder
+from bench.train.loader import AHEAD
 from methods.mim import FULL, REF_CODE, MiM, build_encoder
 
 SIGHT = Sight(1, (96, 96, 96), None, Intensity("hu"))
@@ -55,3 +58,10 @@ def test_first_losses_are_1_25_and_a_pass_through_the_decoder_costs_15_gflop() -
     with FlopCounterMode(display=False) as decoding:
         method.decoder(seen, level.hidden)
     assert round(decoding.get_total_flops() / 1e9) == 15  # attention's own products are not counted on a CPU
+
+
+def test_the_steps_that_loaders_hold_ready_fit_into_32_gib_and_their_number_is_in_no_key() -> None:
+    step = FULL.batch_size * math.prod(FULL.crop) * 2  # bytes of int16
+    assert step / 2**30 == pytest.approx(13.5)
+    assert AHEAD * FULL.workers * step < 32 * 2**30
+    assert key_of(config=FULL) == key_of(config=dataclasses.replace(FULL, workers=4))
