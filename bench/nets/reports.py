@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import re
 
-NOTHING = re.compile(r"\bnot given\b\.?", re.IGNORECASE)
+NOTHING = re.compile(r"(?:^|(?<=[.;]))\s*not given\s*(?:\.|$)")
 SENTENCE_END = re.compile(r"(?<=\.)\s+")
 
 
 def clean_report(report: str) -> str:
     """The report in lower case, white space single, without CT-RATE's placeholder "Not given." for an empty section.
 
+    It goes where it stands alone; a sentence that says what was not given stays as it is.
+
     Example: ``clean_report("Nodule.\\n Not given.") == "nodule."``
     """
-    return " ".join(NOTHING.sub(" ", report).lower().split())
+    return NOTHING.sub("", " ".join(report.lower().split())).strip()
 
 
 def fragments(report: str) -> list[str]:

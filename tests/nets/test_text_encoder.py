@@ -65,6 +65,18 @@ def test_empty_fragments_and_the_placeholder_of_an_empty_section_are_dropped() -
     assert fragments("Not given.") == fragments("") == []
 
 
+def test_a_sentence_that_says_what_was_not_given_is_no_placeholder_and_ends_where_it_ends() -> None:
+    """CT-RATE's reports often say that no contrast was given."""
+    report = "Hard to judge, for contrast is not given. Heart normal; IV contrast not given, old cyst.\nNot given. Not given."
+    assert fragments(report) == [
+        "hard to judge,",
+        "for contrast is not given.",
+        "heart normal;",
+        "iv contrast not given,",
+        "old cyst.",
+    ]
+
+
 def test_a_parenthesis_that_never_closes_ends_with_its_sentence() -> None:
     assert fragments("cyst (3, 4 mm. clear, stable") == ["cyst (3, 4 mm.", "clear,", "stable"]
 
