@@ -145,7 +145,8 @@ class MG3D(Method):
     def __init__(self, config: MG3DConfig, sight: Sight) -> None:
         super().__init__()
         check(config)
-        self.config, self.intensity, self.wanted = config, sight.intensity, frozenset(config.terms)
+        self.config, self.wanted = config, frozenset(config.terms)
+        self.channels, self.intensity = sight.channels, sight.intensity
         self.encoder = build_towers(config, sight)
         self._contrast = BatchContrast(config.temperature)
         self._add_fusion()
@@ -178,7 +179,7 @@ class MG3D(Method):
         sides |= dict.fromkeys(("hidden_place", "hidden_word"), self._report_tokens().most_hidden)
         sides |= dict.fromkeys(("apart_words", "apart_group", "apart_position"), room)
         text = {name: torch.empty(1, side, dtype=torch.long) for name, side in sides.items()}
-        return {"volume": torch.empty(1, 1, *self.config.crop), **text}
+        return {"volume": torch.empty(1, self.channels, *self.config.crop), **text}
 
     def loss(self, batch: Batch) -> Losses:
         """L = L_MIM + L_MLM + 0.1 (L_SFR + L_CML) + 0.1 (L_SSM + L_DFA) (Eq. 10, 14, 15)."""
@@ -343,7 +344,7 @@ class MG3D(Method):
     def _add_intra(self) -> None:
         config, width, text = self.config, self.config.width, self.encoder.text
         if "mim" in self.wanted:
-            self.mim_decoder = VolumeDecoder(width, config.grid(), 1)
+            self.mim_decoder = VolumeDecoder(width, config.grid(), self.channels)
         if self.wanted & {"mlm", "sfr"}:
             self.mlm_transform = nn.Sequential(nn.Linear(width, text.width), nn.GELU(), nn.LayerNorm(text.width))
         if "mlm" in self.wanted:

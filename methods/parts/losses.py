@@ -36,8 +36,9 @@ def mean_per_sequence(per_token: Tensor, counted: Tensor) -> Tensor:
 
 
 def hidden_voxel_error(rebuilt: Tensor, volume: Tensor, hidden: Tensor) -> Tensor:
-    """Mean squared error over the voxels that are hidden (B, 1, D, H, W), in float32 (MG-3D Eq. 2, as its code has it)."""
-    return mean_over_hidden((rebuilt.float() - volume) ** 2, hidden)
+    """Mean squared error of (B, C, D, H, W) over the voxels that are hidden (B, 1, D, H, W) and all their channels, in float32
+    (MG-3D Eq. 2, as its code has it)."""
+    return mean_over_hidden((rebuilt.float() - volume) ** 2, hidden.expand_as(volume))
 
 
 def token_mean(logits: Tensor, words: Tensor) -> Tensor:

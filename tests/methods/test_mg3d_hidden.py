@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts.method import Batch
-from methods.mg3d import MG3D
+from methods.mg3d import METHOD, MG3D
 from methods.parts.losses import NOT_HIDDEN
-from tests.methods.volumes_with_reports import batch_of, made
+from tests.methods.volumes_with_reports import Reported, batch_of, made
 from tests.nets.bert_folder import write_bert
 
 GUIDES = ["sentence", "word", "word_stack"]
@@ -102,6 +102,22 @@ def test_l_mim_rebuilds_hidden_voxels_from_visible_ones_and_the_guide_that_is_as
     found = method.loss(batch)
     assert list(found) == ["mim"]
     assert float(found["mim"]) == pytest.approx(squares / voxels, rel=1e-4)
+
+
+@torch.no_grad()
+def test_every_channel_of_a_volume_is_rebuilt_and_counts_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = Reported()
+    method = MG3D(METHOD.tiny, dataclasses.replace(corpus.sight, channels=3)).eval()
+    method.fit(corpus)
+    assert method.blank("pretrain")["volume"].shape == (1, 3, *METHOD.tiny.crop)
+    batch, hidden = batch_of(method), with_fixed_mask(monkeypatch, method)
+    batch["volume"] = torch.rand(4, 3, *METHOD.tiny.crop)
+    with outputs(method.mim_decoder) as rebuilt:
+        found = method.loss(batch)["mim"]
+    assert rebuilt[0].shape == batch["volume"].shape
+    squares = (rebuilt[0] - batch["volume"]).square()
+    of_each = [float(squares[:, c][hidden[:, 0]].mean()) for c in range(3)]
+    assert len(set(of_each)) == 3 and float(found) == pytest.approx(sum(of_each) / 3, rel=1e-5)
 
 
 @pytest.mark.parametrize("guide", GUIDES)
