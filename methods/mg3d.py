@@ -392,10 +392,10 @@ def check(config: MG3DConfig) -> None:
             f"A crop of {config.crop} voxels is no whole number of tokens of {STRIDE} and of blocks of {config.block}.",
             remedy="Choose multiples of both.",
         )
-    if config.projected_twice and config.encoder == "swin" and 16 * config.features() != config.width:
+    coarsest = 16 * config.features() if config.encoder == "swin" else config.unet_widths[-1]
+    if config.projected_twice and coarsest != config.width:
         raise SpecError(
-            f"The image can be projected twice only where the encoder's {16 * config.features()} features are the width's "
-            f"{config.width}.",
+            f"The image can be projected twice only where the encoder's {coarsest} features are the width's {config.width}.",
             remedy="Set projected_twice=false.",
         )
 

@@ -516,6 +516,7 @@ def rates_of(method: MG3D) -> dict[int, float]:
         ({"crop": (32, 32, 48)}, "tokens of 32"),
         ({"block": (12, 16, 16)}, "blocks of"),
         ({"projected_twice": True}, "projected_twice=false"),
+        ({"projected_twice": True, "encoder": "unet3d"}, "the encoder's 32 features are the width's 48"),
         ({"crop": (32, 32, 32)}, "two tokens"),
     ],
 )
