@@ -11,7 +11,8 @@ Changes  `full` walks the tokens of image 1, then those of image 2, as the paper
          arithmetic are bfloat16 too where ours are float32 (autocast). No volume is held out in `full`: only the training
          loss is logged, and the code's hold-out shares volumes with training. 100k updates in `ref_code` too: its 50 epochs
          are 213k to 281k, by how many volumes are shallow. `no_patch_sequences` (of which no code exists) shows one crop of
-         any image as it is
+         any image as it is. Without weights the network starts as pre-training does; the code's own start from scratch
+         has a convolution's default in its patch embedding, 0.44 times as wide
 Shapes   B sequences of four slabs, N image tokens of V voxels, P of them the prefix, C the width
 
 Longer than 250 lines because the rows of Table 4 and the released code's order and mean are settings of one loss.
@@ -64,8 +65,15 @@ class ARConfig(MethodConfig):
     bf16_voxels: bool = True  # released code, inputs and so targets are rounded to bfloat16
     steps: int = 100_000  # Sec. "Implementation details", updates
     batch_size: int = 288  # Sec. "Implementation details", sequences
+    optimiser: str = "adamw"  # Sec. "Implementation details"
+    lr: float = 1e-4  # Sec. "Implementation details"
+    betas: tuple[float, float] = (0.9, 0.999)  # released code
+    weight_decay: float = 0.01  # released code, on every parameter (`decay_all`)
+    schedule: str = "cosine"  # Sec. "Implementation details", half a period down to 0
     warmup_steps: int = 0  # released code
-    decay_all: bool = True  # released code, weight decay 0.01 on norms, biases and special tokens too
+    grad_clip: float = 0.0  # released code, off
+    ema_decay: float = 0.0  # released code, off
+    decay_all: bool = True  # released code, norms, biases and special tokens too
     precision: str = "bf16"  # released code
     micro_batch: int = recorded(72)  # sequences at once on a device, as in the released code
     recompute: bool = recorded(False)  # blocks run again in the backward pass as in the code: less memory

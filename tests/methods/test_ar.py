@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.catalogue import sourced
 from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import SpecError
 from bench.nets.decoders import build_decoder
@@ -281,6 +282,12 @@ def test_full_is_the_papers_setting_and_ref_code_differs_where_the_code_does() -
     differs = {name for name in decides if getattr(full, name) != getattr(code, name)}
     assert differs == {"token_order", "reduction", "pooled_sequences", "held_out_every"}
     assert METHOD.finetune["full"] == {"layer_decay": 0.75} and "ref_code" not in METHOD.finetune
+
+
+def test_no_number_of_pre_training_is_said_to_be_another_papers() -> None:
+    told = sourced(METHOD.full, "full")
+    assert [name for name, value in told.items() if "MiM" in value["source"]] == []
+    assert told["weight_decay"]["source"].startswith("released code") and "exempt" not in told["weight_decay"]["source"]
 
 
 def test_the_rate_falls_by_half_a_cosine_without_warm_up_and_everything_decays() -> None:
