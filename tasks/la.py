@@ -89,7 +89,7 @@ AR = Protocol(
         "Needs the h5 package: its voxels enter as they are. The challenge's NRRD volumes cannot stand beside published numbers.",
         "Selected on the 20 reported scans, as the released code does; the paper does not say how it selects.",
         "1,000 epochs of 80 volumes by 4 are 20,000 updates; warm-up 50 epochs, an evaluation each 50 (code).",
-        "Layer decay 0.9 is the code's for LA; the paper says 0.75 everywhere.",
+        "Layer decay 0.9 is the code's for LA; the paper says 0.75 everywhere, which `ar` takes at preset full.",
         "A start without weights takes lr 1e-4, weight decay 1e-5 on every parameter, default betas and no layer decay (code); "
         "`--set finetune.matched_optim=true` gives it the recipe of pre-trained encoders.",
         "Smaller ratios: the first int(r 80) of the published list (inferred from the code of the MSD tasks) = 8, 20, 40.",
@@ -97,7 +97,8 @@ AR = Protocol(
         "The code zooms by multiplying sampling positions by 0.85 to 1.25, so that images grow by 0.8 to 1.18; ours is uniform in "
         "the growth. Blur, offset and low resolution (p 0.2, 0.15, 0.25) skip a channel half the time: halved, for there is one.",
         "Turned and bent images are interpolated linearly (code: cubic); bends are drawn on a grid four times coarser.",
-        "Volumes smaller than the crop are padded with 0 on both sides; the code pads at the far end.",
+        "Volumes smaller than the crop are padded with 0 on both sides; the code pads at the far end. Padding and what turns in "
+        "from outside count nothing in the loss here, and as background there.",
         CROP,
     ),
 )

@@ -102,6 +102,7 @@ def ar_protocol(
             "decay 1e-5 on every parameter, default betas and no layer decay (code). `--set finetune.matched_optim=true` gives it "
             "those of pre-trained encoders.",
             "Volumes are scored on the resampled, cropped grid (code); the paper is silent.",
-            "Crops centred on background may centre on air here; the code wants the windowed image above 0 there.",
+            "Crops that are not centred on foreground lie anywhere here; the code centres them on background whose windowed image "
+            "is above 0. Padding counts nothing in the loss here, and as background there.",
         ),
     )
