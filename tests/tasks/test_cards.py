@@ -175,6 +175,8 @@ def test_ar_on_the_left_atrium_is_as_its_code_does_it() -> None:
     assert chosen.intensity.kind == "asis" and chosen.patch_voxels == (192, 192, 64) and chosen.spacing_mm is None
     assert (recipe.lr, recipe.betas, recipe.weight_decay, recipe.layer_decay) == (3e-4, (0.9, 0.95), 0.05, 0.9)
     assert recipe.steps == 1000 * 80 // 4 and recipe.warmup_steps == 50 * 80 // 4 and recipe.selection == "best_val"
+    assert (recipe.batch_size, recipe.crops_per_volume, recipe.positive_share) == (4, 1, 0)  # uniform, one of a volume
+    assert (recipe.precision, recipe.grad_clip, recipe.loss, recipe.rot90_probability) == ("fp16", 0, "dice_ce", 0)
     assert chosen.inference.overlap == 0.75 and chosen.inference.blending == "constant" and chosen.metrics == ("dice",)
 
 
@@ -189,6 +191,33 @@ def test_ar_disturbs_its_training_images_as_its_code_does(task: str) -> None:
     assert (recipe.blur_sd, recipe.contrast, recipe.low_resolution) == ((0.5, 1.0), (0.75, 1.25), (0.5, 1.0))
     assert recipe.gamma == (0.7, 1.5) and recipe.flip_axes == (0, 1, 2) and recipe.flip_probability == 0.5
     assert recipe.zoom == pytest.approx((1 / 1.25, 1 / 0.85), abs=0.005)  # sampling positions times 0.85 to 1.25
+    assert recipe.rotate_degrees == (15.0,) * 3 and recipe.rotate_probability == recipe.zoom_probability == 0.2
+    assert recipe.intensity_scale == 0.25
+    assert recipe.intensity_shift / math.sqrt(3) == pytest.approx(0.1, abs=0.002)  # the sd of a uniform offset
+
+
+def test_ar_on_covid_is_as_its_code_does_it() -> None:
+    chosen = protocol("ricord", "ar")
+    recipe, n = chosen.recipe, len(lists(chosen.split, SPLITS).train)
+    assert (chosen.intensity.window_hu, chosen.stored_values, chosen.whole_volume) == ((0, 1400), True, True)
+    assert chosen.patch_voxels == chosen.stored_voxels == (128, 128, 64) and chosen.spacing_mm is None
+    assert (recipe.lr, recipe.betas, recipe.weight_decay, recipe.layer_decay) == (5e-5, (0.9, 0.95), 0.05, 0.75)
+    assert (recipe.batch_size, recipe.grad_clip, recipe.precision, recipe.warmup_steps) == (8, 12, "fp32", 0)
+    assert recipe.steps == 200 * (n // 8) and recipe.evaluate_every == n // 8  # the last, smaller batch is dropped
+    assert (recipe.loss, recipe.selection, recipe.select_by) == ("ce_by_class", "best_val", "acc+auc")
+
+
+def test_ar_on_nodules_is_as_its_code_does_it() -> None:
+    chosen = protocol("nodulemnist3d", "ar")
+    recipe, epoch = chosen.recipe, math.ceil(1_158 / 16)
+    assert chosen.intensity.kind == "u8" and chosen.patch_voxels == (128, 128, 128) and chosen.whole_volume
+    assert (recipe.lr, recipe.betas, recipe.weight_decay, recipe.layer_decay) == (1.5e-5, (0.9, 0.999), 0.01, 1.0)
+    assert (recipe.batch_size, recipe.grad_clip, recipe.precision, recipe.warmup_steps) == (16, 0, "fp32", 0)
+    assert (recipe.steps, recipe.evaluate_every, recipe.schedule) == (100 * epoch, epoch, "cosine")
+    assert (recipe.loss, recipe.selection, recipe.select_by) == ("ce", "best_val", "")  # empty: AUC
+    assert (recipe.flip_axes, recipe.flip_probability) == ((0, 1, 2), 0.5)
+    still = (recipe.intensity_scale, recipe.intensity_shift, recipe.rot90_probability, *recipe.rotate_degrees)
+    assert set(still) == {0} and recipe.zoom == (1, 1)
 
 
 @pytest.mark.parametrize("task", ["btcv", "chaos"])
@@ -260,6 +289,9 @@ def test_ar_on_the_decathlon_is_as_its_code_does_it(
     )
     assert recipe.flip_probability == recipe.rot90_probability == 0.2 and chosen.metrics == ("dice",)
     assert recipe.intensity_scale_probability == recipe.intensity_shift_probability == 0.1
+    assert recipe.intensity_scale == recipe.intensity_shift == 0.1 and recipe.precision == "fp16"
+    classes = (2 / 3, True) if target == "both" else (0.5, False)  # background and two classes alike, or one half each
+    assert (recipe.positive_share, recipe.balanced_classes) == classes and recipe.loss == "dice_ce"
     assert (chosen.inference.overlap, chosen.inference.blending) == (0.75, "constant")
     assert (chosen.score_grid, chosen.average) == ("resampled", "class_then_case")
 
