@@ -104,9 +104,7 @@ class MethodConfig(PhaseConfig):
     workers: int = recorded(4)  # loader processes
     shuffled_voxels: bool = later(False)  # ours, a control that must not help: the voxels of every view in random order
     white_noise: bool = later(False)  # ours, a control that must not help: noise with the mean and spread of every view
-    even_views: bool = later(
-        False
-    )  # ours; brings every view to one mean and spread, so that controls tell no brightness either
+    even_views: bool = later(False)  # ours, every view at one mean and spread, so that controls tell no brightness
 
     def multiple(self) -> Shape3:
         """Voxels per axis of which the encoder's input must be a whole multiple."""
