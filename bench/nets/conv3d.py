@@ -3,8 +3,7 @@
 Source   MiM (arXiv 2404.15580) names an "MCMAE backbone extended to 3D"; sizes, norms and initial values are those of
          the released model definition. Two forms share every name that pre-training hands over.
 Shapes   B volumes, N = D/16 * H/16 * W/16 tokens in row-major order, V of them visible, widths (c1, c2, c3, c4)
-Changes  any grid instead of 6^3: positions and relative-position tables follow the input's grid; SyncBatchNorm is
-         BatchNorm3d here, so that fine-tuning keeps its batch in one piece on one device (pre-training has no such norm)
+Changes  any grid instead of 6^3: positions and relative-position tables follow the input's grid
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from bench.nets.channel_norm import norm_channels
 from bench.nets.input_channels import repeat_conv_channels
 from bench.nets.masked_conv import Embed, MaskedConvBlock, Surroundings, visible_cubes
 from bench.nets.patches import as_map, as_tokens, grid_of
+from bench.nets.shared_batch_norm import SharedBatchNorm
 from bench.nets.visible import visible_places
 from bench.nets.vit3d import Block, init_transformer_, interpolate_positions, sincos_positions
 
@@ -186,7 +186,7 @@ class HybridEncoder(HybridTrunk):
         c1, c2, c3, c4 = widths
         self.channels, self.strides = (c1, c2, c3, c4, 2 * c4), tuple((s, s, s) for s in (*STRIDES, 32))
         self.stage4 = nn.ModuleList(ScaledBlock(c4, heads, self.grid, r) for r in self.block_rates)
-        self.down = nn.Sequential(nn.Conv3d(c4, 2 * c4, 2, stride=2), nn.BatchNorm3d(2 * c4), nn.GELU())
+        self.down = nn.Sequential(nn.Conv3d(c4, 2 * c4, 2, stride=2), SharedBatchNorm(2 * c4), nn.GELU())
         self.positions = nn.Parameter(sincos_map(self.grid, c4))
         init_hybrid_(self)
 

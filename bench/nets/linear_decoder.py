@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.nets.shared_batch_norm import SharedBatchNorm
+
 
 class LinearDecoder(nn.Module):
     """One linear map of all maps of an encoder, at every voxel.
@@ -24,7 +26,7 @@ class LinearDecoder(nn.Module):
 
     def __init__(self, channels: Sequence[int], classes: int) -> None:
         super().__init__()
-        self.evens = nn.ModuleList(nn.BatchNorm3d(width, affine=False) for width in channels)
+        self.evens = nn.ModuleList(SharedBatchNorm(width, affine=False) for width in channels)
         self.reads = nn.ModuleList(nn.Linear(width, classes, bias=False) for width in channels)
         self.bias = nn.Parameter(torch.zeros(classes))
 

@@ -16,6 +16,7 @@ from bench.contracts.configs import Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Encoder, Features
 from bench.nets.input_channels import repeat_conv_channels
+from bench.nets.shared_batch_norm import SharedBatchNorm
 
 Norm = Literal["batch", "batch_statistics", "instance"]
 
@@ -118,5 +119,5 @@ def _norm(kind: Norm, channels: int) -> nn.Module:
     if kind == "instance":
         return nn.InstanceNorm3d(channels, affine=True)
     if kind in ("batch", "batch_statistics"):
-        return nn.BatchNorm3d(channels, track_running_stats=kind == "batch")
+        return SharedBatchNorm(channels, track_running_stats=kind == "batch")
     raise SpecError(f"No normalisation '{kind}'.", remedy="Choose batch, batch_statistics or instance.")

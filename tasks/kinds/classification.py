@@ -25,6 +25,7 @@ from bench.contracts.record import Record
 from bench.data.atomic import write_json
 from bench.metrics.pooled import FINDING, FINDINGS, SCORE, TRUTH, pooled
 from bench.nets.intensity import to_network_range
+from bench.nets.shared_batch_norm import SharedBatchNorm, shares_batch, whole_batch
 from bench.train.seeds import reseed_torch
 from tasks.kinds.class_losses import WHOLE_BATCH, loss_named, probabilities
 from tasks.kinds.class_samples import LabelledVolume, ShuffledCases, voxels_of
@@ -32,7 +33,6 @@ from tasks.kinds.disturb import disturbed
 from tasks.kinds.vary import turn
 
 suffix = ".json"
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 HALF = 0.5  # MedMNIST's factor for shapes that are not trained on
 SELECTING = ("auc", "auc@micro", "acc", "ap")  # what a checkpoint may be chosen by
 Row = tuple[str, str, float]  # class, metric, value
@@ -58,7 +58,7 @@ class ClassificationNet(nn.Module):
     def __init__(self, encoder: Encoder, classes: int, *, even: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
-        self.even = nn.BatchNorm1d(encoder.pooled_width, affine=False) if even else nn.Identity()
+        self.even = SharedBatchNorm(encoder.pooled_width, affine=False) if even else nn.Identity()
         self.head = nn.Linear(encoder.pooled_width, classes)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
@@ -90,9 +90,16 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
     def loss(batch: Batch) -> Losses:
         return {recipe.loss: measure(net(batch["volume"]), batch["label"])}
 
-    splits = recipe.loss not in WHOLE_BATCH and not any(isinstance(part, BATCH_NORMS) for part in net.modules())
-    draw = ShuffledCases(recipe.balanced_classes)
-    return Phase("finetune", recipe, draw, views, (Turn("all", loss),), splits_batch=splits)
+    by_sample = recipe.loss not in WHOLE_BATCH
+    return Phase(
+        "finetune",
+        recipe,
+        ShuffledCases(recipe.balanced_classes),
+        views,
+        (Turn("all", loss),),
+        splits_batch=by_sample and not whole_batch(net),
+        gathers=by_sample and shares_batch(net),
+    )
 
 
 def prepare(setup: Setup) -> Callable[[Batch], Batch]:

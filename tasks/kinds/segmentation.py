@@ -31,6 +31,7 @@ from bench.metrics.overlap import dice
 from bench.metrics.surface import label_map_scores
 from bench.nets.decoders import build_decoder
 from bench.nets.intensity import to_network_range
+from bench.nets.shared_batch_norm import shares_batch, whole_batch
 from bench.train.seeds import reseed_torch
 from tasks.kinds.crops import LabelledCrop, VolumesThenCrops
 from tasks.kinds.dice_ce import dice_ce, plain_dice_ce
@@ -41,7 +42,6 @@ from tasks.kinds.vary import turn
 suffix = ".nii.gz"
 # cross-entropy and soft Dice in equal parts, with plain sums in the Dice, with Dice over foreground alone, or soft Dice alone
 LOSSES = ("dice_ce", "dice_ce_plain", "dice_ce_foreground", "dice")
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class SegmentationNet(nn.Module):
@@ -114,8 +114,8 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
         entropy, overlap = (torch.stack([share * both[k] for share, both in found]).sum() for k in (0, 1))
         return {"dice": overlap} if recipe.loss == "dice" else {"cross_entropy": entropy, "dice": overlap}
 
-    splits = not any(isinstance(part, BATCH_NORMS) for part in net.modules())
-    return Phase("finetune", recipe, VolumesThenCrops(crops), views, (Turn("all", loss),), splits_batch=splits)
+    draw, turns = VolumesThenCrops(crops), (Turn("all", loss),)
+    return Phase("finetune", recipe, draw, views, turns, splits_batch=not whole_batch(net), gathers=shares_batch(net))
 
 
 def prepare(setup: Setup) -> Callable[[Batch], Batch]:

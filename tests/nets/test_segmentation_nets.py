@@ -20,6 +20,7 @@ from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.nets.decoders import build_decoder, unetr_feature
 from bench.nets.patches import patchify
+from bench.nets.shared_batch_norm import SharedBatchNorm
 from bench.nets.swin3d import Merging, PatchMerging, Swin3D
 from bench.nets.unet3d import UNet3D
 from bench.nets.unetr import SwinUNETRDecoder, UNETRDecoder, halvings
@@ -229,8 +230,8 @@ def test_unet_gives_logits_of_the_volumes_size(norm: str) -> None:
     features = encoder(volume)
     assert [tuple(m.shape[1:]) for m in features.maps] == [(4, 16, 24, 16), (8, 8, 12, 8), (16, 4, 6, 4)]
     assert decoder(volume, features.maps).shape == (2, 3, 16, 24, 16)
-    kinds = {type(part) for part in decoder.modules() if isinstance(part, (nn.BatchNorm3d, nn.InstanceNorm3d))}
-    assert kinds == {nn.InstanceNorm3d if norm == "instance" else nn.BatchNorm3d}
+    kinds = {type(part) for part in decoder.modules() if isinstance(part, (SharedBatchNorm, nn.InstanceNorm3d))}
+    assert kinds == {nn.InstanceNorm3d if norm == "instance" else SharedBatchNorm}
 
 
 def test_batch_statistics_ignore_what_training_saw_and_running_ones_do_not() -> None:

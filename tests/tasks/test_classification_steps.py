@@ -18,12 +18,18 @@ from tests.tasks.test_classification_kind import Brightness, a_record, setup_of
 
 
 @pytest.mark.parametrize(
-    ("loss", "decoder", "splits"), [("ce", "unet", True), ("ce_by_class", "unet", False), ("ce", "linear", False)]
+    ("loss", "decoder", "splits", "shared"),
+    [("ce", "unet", True, True), ("ce_by_class", "unet", False, False), ("ce", "linear", False, True)],
 )
-def test_a_batch_splits_unless_its_loss_or_a_norm_looks_at_all_of_it(loss: str, decoder: str, splits: bool) -> None:
+def test_a_batch_splits_unless_its_loss_or_a_norm_looks_at_all_of_it_and_devices_share_what_a_norm_looks_at(
+    loss: str, decoder: str, splits: bool, shared: bool
+) -> None:
     setup = setup_of(loss=loss)
     net = kind.build_net(setup, Brightness(), decoder, 0)
-    assert kind.training_phase(setup, net).splits_batch is splits
+    phase = kind.training_phase(setup, net)
+    assert (phase.splits_batch, phase.gathers) == (splits, shared)
+    net.even = torch.nn.BatchNorm1d(1, affine=False)  # a norm that knows of no other device
+    assert not kind.training_phase(setup, net).gathers
 
 
 @pytest.mark.parametrize("balanced", [False, True])

@@ -351,7 +351,7 @@ def test_the_training_phase_splits_batches_unless_the_network_normalises_over_th
         setup = setup_of(patch_voxels=(16, 16, 16))
         net = build_model(unet3d_scratch.METHOD, "unet3d_scratch", config, setup, kind, 0)
         phase = kind.training_phase(setup, net)
-        assert phase.splits_batch is splits
+        assert phase.splits_batch is splits and phase.gathers
         losses = phase.turns[0].loss(kind.prepare(setup)(batch_of(setup)))
         assert set(losses) == {"cross_entropy", "dice"} and all(bool(loss.isfinite()) for loss in losses.values())
 
