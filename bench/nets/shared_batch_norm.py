@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 ANY = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -64,6 +63,10 @@ def _several() -> bool:
 
 def _summed(own: Tensor) -> Tensor:
     """Over all processes; the gradient is summed likewise."""
+    from torch.distributed.nn.functional import (
+        all_reduce,
+    )  # not every build of torch has it, and one process needs none
+
     total: Tensor = all_reduce(own)  # type: ignore[no-untyped-call]
     return total
 
