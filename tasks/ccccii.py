@@ -106,6 +106,7 @@ MG3D = Protocol(
         "130 epochs of 2,514 by 4 are 81,770 updates, warm-up 30 epochs (code). AdamW's amsgrad is left out.",
         "The crop stands in the middle; the code moves it by up to 18 pixels.",
         "The code's Swin-L variant stacks each volume twice and adds a decoder; here every network has a linear head.",
+        "The code norms the pooled features before that head; ours does not.",
         SIZES,
         SLICES,
     ),

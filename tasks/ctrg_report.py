@@ -89,6 +89,8 @@ MG3D = Protocol(
         "The code clips gradient values at 5, takes AMSGrad and cuts the rate by 0.8 each epoch; here the norm is clipped at 5, "
         "the optimiser is AdamW and the rate falls as a cosine.",
         "The knowledge memory stands among the visual tokens; M2KT reads it by an attention of its own.",
+        "Visual tokens are the five maps as the encoder gives them, 1,488 channels of Swin-B, normed token by token; the code "
+        "pools Swin-UNETR's convolved scales beside the last map, 1,152 channels, and norms each over the 27 tokens.",
         "The paper prints 1,443 / 361; the released list has 1,444 / 360.",
     ),
 )

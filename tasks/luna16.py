@@ -77,6 +77,7 @@ MG3D = Protocol(
         "Two outputs with cross-entropy stand for one with a sigmoid, which is the same up to a factor of two in the head.",
         "AdamW stands for Adam (weight decay 1e-6). The code has no fixed length; 50,000 updates is ours.",
         "Voxels are not rounded to 8 bits before they are scaled.",
+        "An encoder of stride 32 (Swin) sees the cube stretched to 64 voxels a side; the code's Swin takes the 48 as they are.",
         "Validation by AUC over all candidates of folder 6, each 5,000 updates (ours; the code each 10 epochs).",
         FROC,
     ),

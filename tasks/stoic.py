@@ -75,7 +75,9 @@ MG3D = Protocol(
         "1,600 of 2,000 by our rule, give or take the rounding in each stratum; the authors' draw is unpublished. Its three "
         "repeats are folds 0, 1, 2.",
         "Selected on the reported patients: the code reads one table twice and keeps the best AUC of severity.",
-        "100 epochs of 1,600 by 2 are 80,000 updates at a constant rate; moments and decay are fastai's defaults (code).",
+        "100 epochs of 1,600 by 2 are 80,000 updates at a constant rate; moments and decay are fastai's defaults (code), "
+        "its epsilon of 1e-5 is not: ours is 1e-8.",
+        "The code norms the pooled features before its linear head; ours has the linear head alone.",
         "Both outputs learn by binary cross-entropy; that of severity from positive patients alone, in the code from all.",
         "The final script of the code counts severity among all patients; its training counts it among positive ones, as we do.",
         "Clipping comes after the resizing to 128 voxels a side; the code clips first.",
