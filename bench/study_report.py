@@ -25,7 +25,7 @@ from bench.train.log import evaluations, losses
 class Line:
     """What one arm, over its seeds, says against scratch on the same cases; `compared` is None for scratch itself. Its interval
     is over cases; how much seeds matter is told by `by_seed`, the difference of means for each seed that both have. `losses`
-    are the first and the last in the log of each phase of its pre-training, which tell whether that learnt what it was asked."""
+    are means over the first and the last tenth of the log of each phase of its pre-training: did it learn what it was asked?"""
 
     pool: str
     metric: str
@@ -88,10 +88,16 @@ def gaps(cells: Sequence[Cell], others: Sequence[Cell], metric: str) -> dict[int
 
 
 def pretraining_losses(keys: Mapping[str, str], place: Place) -> dict[str, tuple[float, float]]:
-    """Phase -> first and last loss in the log of the pre-training behind these keys; a phase without a log is left out."""
+    """Phase -> mean loss in the first and last tenth of the log of the pre-training behind these keys, for a small batch's loss
+    jumps from line to line. A phase without a log is left out."""
     phases = {room.partition(":")[2]: key for room, key in keys.items() if room.startswith("pretrain:")}
     logs = {phase: list(losses(place.folder("pretrain", key) / "log.jsonl").values()) for phase, key in phases.items()}
-    return {phase: (told[0], told[-1]) for phase, told in logs.items() if told}
+    return {phase: _ends(told) for phase, told in logs.items() if told}
+
+
+def _ends(told: Sequence[float]) -> tuple[float, float]:
+    some = max(1, len(told) // 10)
+    return statistics.fmean(told[:some]), statistics.fmean(told[-some:])
 
 
 def courses(kept: Sequence[Arm], place: Place) -> list[Course]:

@@ -19,7 +19,7 @@ from bench.figures.courses import draw_courses, mean_course
 from bench.run import Place
 from bench.store import Store
 from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, forecast_of, possible
-from bench.study_report import courses, gaps, report, rows_of, write_report
+from bench.study_report import courses, gaps, pretraining_losses, report, rows_of, write_report
 from bench.train.hardware import Hardware
 from tests.cells import make_cell
 from tests.command_line import bench
@@ -94,6 +94,14 @@ def test_a_pool_without_its_data_is_left_out_with_the_reason(tmp_path: Path) -> 
     assert kept == [] and len(refused) == 1 and refused[0].startswith("mae3d on real hippocampus: ")
 
 
+def test_pre_training_is_told_by_the_first_and_the_last_tenth_of_its_log(tmp_path: Path) -> None:
+    log = place(tmp_path).folder("pretrain", "a" * 64) / "log.jsonl"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(json.dumps({"step": k, "loss": float(k % 19)}) + "\n" for k in range(1, 26)))
+    assert pretraining_losses({"pretrain:all": "a" * 64}, place(tmp_path)) == {"all": (1.5, 5.5)}  # 1, 2 and 5, 6
+    assert pretraining_losses({"pretrain:all": "b" * 64}, place(tmp_path)) == {}
+
+
 def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +123,9 @@ def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
     log = place(tmp_path).folder("pretrain", "a" * 64) / "log.jsonl"
     log.parent.mkdir(parents=True)
     log.write_text("".join(json.dumps({"step": 10 * k, "loss": 1.0 / k}) + "\n" for k in (1, 2, 4)))
+    assert pretraining_losses({"pretrain:tokenizer": "a" * 64, "score": "b"}, place(tmp_path)) == {
+        "tokenizer": (1.0, 0.25)
+    }
     found = {(line.start, line.way): line for line in report(kept, place(tmp_path))}
     better = found["pre-trained", "fine-tuning"]
     assert better.seeds == 3 and better.compared is not None
