@@ -1,7 +1,7 @@
 """How a case lies for a network that wants its depth axis first: which axis, how thick its slices, how large.
 
-Source   SPAD, Sec. 3.1 and App. C: official description, then metadata, then the most anisotropic axis; a 2-D image is one
-         slice, as thick as one likes
+Source   SPAD, Sec. 3.1 and App. C: official description, then metadata, then the most anisotropic axis, which its released
+         code finds by the closest in-plane pair; a 2-D image is one slice, as thick as one likes
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Lie:
 
 
 def lie_of(shape: Shape3, spacing_mm: Spacing | None, *, even_axis: int, told_axis: int | None = None) -> Lie:
-    """The lie of a volume. `told_axis` is what the corpus knows; `even_axis` is taken where no axis stands out.
+    """The lie of a volume. `told_axis` is what the corpus knows; `even_axis` is taken where the sizes across it agree.
 
     Without a spacing voxels count as cubes, and a volume of one slice as a 2-D image.
     """
@@ -70,6 +70,10 @@ def to_unit_range(voxels: NDArray[np.generic], intensity: Intensity) -> NDArray[
 
 
 def _stands_out(spacing_mm: Spacing, even_axis: int) -> int:
-    largest = max(spacing_mm)
-    near = [axis for axis, size in enumerate(spacing_mm) if size >= largest * (1 - SAME_SPACING)]
-    return near[0] if len(near) == 1 else even_axis
+    """`even_axis` where the sizes across it agree; else the axis whose two others are closest, thick slices or thin."""
+
+    def apart(axis: int) -> float:
+        first, second = (size for at, size in enumerate(spacing_mm) if at != axis)
+        return abs(first - second) / max(first, second)
+
+    return even_axis if apart(even_axis) <= SAME_SPACING else min(range(3), key=apart)

@@ -91,6 +91,17 @@ def test_an_axis_stands_out_beyond_one_per_cent(shape: Shape3, spacing: Spacing 
     assert lie.axis == axis and (lie.ratio > 1e7) == (shape == (50, 1, 40))
 
 
+@pytest.mark.parametrize("even_axis", [0, 2])
+@pytest.mark.parametrize(
+    ("spacing", "axis"), [((0.7, 0.7, 0.5), 2), ((0.5, 0.7, 0.7), 0), ((0.7, 0.72, 0.5), 2), ((3.0, 0.7, 0.8), 0)]
+)
+def test_slices_lie_where_the_in_plane_pair_is_closest_however_thin_they_are(
+    spacing: Spacing, axis: int, even_axis: int
+) -> None:
+    """Sec. 1.2: where in-plane sizes differ, the code takes the axis whose pair is closest; 0.7 x 0.7 x 0.5 mm are axial slices."""
+    assert lie_of((4, 5, 6), spacing, even_axis=even_axis).axis == axis
+
+
 def test_the_owners_word_on_the_depth_axis_counts_before_the_spacing() -> None:
     pool = Pool(
         {"a": Image((4, 5, 6), (5.0, 1.0, 1.0), fields={"depth_axis": 1}), "b": Image((4, 5, 6), (5.0, 1.0, 1.0))}
