@@ -268,8 +268,10 @@ def member_records(
 
 
 def _told(record: Record, member: CorpusMember) -> Record:
-    """A record that also says of which member it is, how often it is drawn and which tasks know its image."""
-    own = {"dataset": member.key, "weight": member.weight * float(record.meta.get("weight", 1.0))}
+    """A record that also says of which member it is, how often it is drawn, how often it would be were all members drawn alike,
+    and which tasks know its image."""
+    alone = float(record.meta.get("weight", 1.0))
+    own = {"dataset": member.key, "weight": member.weight * alone, "image_weight": alone}
     return record.model_copy(update={"meta": {**record.meta, **own, "overlaps": member.overlaps}})
 
 

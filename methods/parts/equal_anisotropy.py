@@ -42,7 +42,8 @@ class Zoomed(tuple[str, ...]):
 
 @dataclass(frozen=True)
 class EqualAnisotropy:
-    """A `Draw`. `side` is the in-plane crop; `weighted` False draws evenly; with `hold_out` what is `held_out` is never drawn.
+    """A `Draw`. `side` is the in-plane crop; `weighted` False leaves out the weights of data sets, not of near-duplicates; with
+    `hold_out` what is `held_out` is never drawn.
 
     The stream of one corpus, batch size and seed is replayed from its start when it is asked for an earlier step than
     before, and goes on otherwise; what a step is given does not depend on it. `exclude_overlap` leaves out cases whose
@@ -112,8 +113,8 @@ class _Stream:
         lies = [lie_of_case(corpus, case, draw.even_axis) for case in self.cases]
         self.ratio = np.array([lie.ratio for lie in lies])
         self.least_side = np.array([min(lie.shape[1:]) for lie in lies], float)
-        told = [float(corpus.fields(case).get("weight", 1.0)) if draw.weighted else 1.0 for case in self.cases]
-        self.weight = np.array(told)
+        name = "weight" if draw.weighted else "image_weight"
+        self.weight = np.array([float(corpus.fields(case).get(name, 1.0)) for case in self.cases])
         self._begin()
 
     def batch(self, step: int) -> list[Zoomed]:

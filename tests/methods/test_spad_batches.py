@@ -70,6 +70,15 @@ def test_images_are_drawn_as_often_as_their_weights_say() -> None:
         assert np.all(np.abs(counts / counts.sum() - shares) < 4 * sd + 0.01)
 
 
+def test_even_data_sets_leave_near_duplicates_their_weights() -> None:
+    """Half of 2,000 images are frames of weight 0.2 (Sec. 1.2) of a set of weight 0.5: a sixth is drawn, not a half or a tenth."""
+    frame = {"weight": 0.1, "image_weight": 0.2}
+    pool = Pool({f"c{n}": Image((40, 40, 40), fields=frame if n % 2 else {}) for n in range(2_000)})
+    draw = EqualAnisotropy(side=32, buffer=64, weighted=False, hold_out=False)
+    drawn = [int(case[1:]) % 2 for step in range(1_000) for (case,) in draw(pool, 16, step, 1)]
+    assert sum(drawn) / len(drawn) == pytest.approx(1 / 6, abs=0.012)  # 4 standard errors
+
+
 def test_a_buffer_is_gone_through_without_repetition_and_the_next_goes_on() -> None:
     pool = Pool({f"c{n}": Image((40, 40, 40), (1.0, 1.0, 8.0)) for n in range(10)})
     drawn = [case for step in range(10) for (case,) in EqualAnisotropy(side=99, hold_out=False)(pool, 2, step, 0)]
