@@ -148,8 +148,6 @@ SPAD = Protocol(
         "Gamma acts in the crop's own range and keeps its mean and sd, contrast stays inside that range; in the code both act in "
         "[0, 1], and gamma acts on the inverted image with p 1/13 besides, which is left out. So is low resolution (p 0.15), which "
         "is one of slices there and of all axes in our field.",
-        "Padding, and what a turn or a zoom leaves empty, is 0 in [-1, 1], which is 37.5 HU, and counts in no loss; the code pads "
-        "images in [0, 1], with the darkest, -175 HU.",
         "Probabilities go back to the original grid linearly along every axis; the code takes the nearest slice along depth.",
         "Swin-UNETR was trained on crops of 96x96x96 in this table.",
     ),

@@ -20,3 +20,12 @@ def to_network_range(volume: Tensor, intensity: Intensity) -> Tensor:
         return x
     window, (low, high) = intensity.window_hu if intensity.kind == "hu" else (0.0, 255.0), intensity.scaled_to
     return (x.clamp(*window) - window[0]) * ((high - low) / (window[1] - window[0])) + low
+
+
+def darkest(intensity: Intensity) -> float:
+    """What stands for the outside of a volume in network range: the low end of what grey values are scaled to; 0, the mean, of
+    `zscore`, and 0 of `asis`.
+
+    Example: 0 for a window scaled to (0, 1), -1 for one scaled to (-1, 1).
+    """
+    return intensity.scaled_to[0] if intensity.kind in ("hu", "u8") else 0.0

@@ -30,7 +30,7 @@ from bench.metrics import parse_metric
 from bench.metrics.overlap import dice
 from bench.metrics.surface import label_map_scores
 from bench.nets.decoders import build_decoder
-from bench.nets.intensity import to_network_range
+from bench.nets.intensity import darkest, to_network_range
 from bench.nets.shared_batch_norm import shares_batch, whole_batch
 from bench.train.seeds import reseed_torch
 from tasks.kinds.crops import LabelledCrop, VolumesThenCrops
@@ -119,18 +119,25 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
 
 
 def prepare(setup: Setup) -> Callable[[Batch], Batch]:
-    """On the device: network range, rotation, zoom and bent space, gain, offset and disturbances; padding stays 0."""
+    """On the device: network range, rotation, zoom and bent space, gain, offset and disturbances; padding stays the darkest."""
+    low = darkest(setup.sight.intensity)
     turned = any(setup.recipe.rotate_degrees) or setup.recipe.zoom != (1.0, 1.0) or setup.recipe.elastic_probability > 0
 
     def apply(batch: Batch) -> Batch:
         volume = to_network_range(batch["volume"], setup.sight.intensity)
         label, inside = batch["label"], batch["inside"]
         if turned:
-            volume, label, inside = turn(volume, label, inside, batch["turn"], batch.get("bent"))
+            volume, label, inside = turn(volume - low, label, inside, batch["turn"], batch.get("bent"))
+            volume = volume + low
         volume = disturbed(volume, batch["gain"], batch["offset"], batch.get("disturb"))
-        return {"volume": volume * inside[:, None], "label": label, "inside": inside}
+        return {"volume": padded(volume, inside[:, None], low), "label": label, "inside": inside}
 
     return apply
+
+
+def padded(volume: Tensor, inside: Tensor, low: float) -> Tensor:
+    """A volume with `low` where it is not inside (1, else 0)."""
+    return volume * inside + low * (1 - inside.to(volume.dtype))
 
 
 def evaluate(setup: Setup, net: nn.Module, cases: Any) -> float:
@@ -263,7 +270,8 @@ def _probabilities(setup: Setup, net: nn.Module, cases: Any, case: str) -> np.nd
         else tuple(max(have, least) for have, least in zip(shape, setup.sight.shape, strict=True))
     )
     inside = torch.from_numpy(pad_to(np.ones(shape, np.uint8), wanted)).to(device)[None, None]
-    volume = to_network_range(torch.from_numpy(pad_to(stored, wanted)).to(device)[None], setup.sight.intensity) * inside
+    volume = to_network_range(torch.from_numpy(pad_to(stored, wanted)).to(device)[None], setup.sight.intensity)
+    volume = padded(volume, inside, darkest(setup.sight.intensity))
     mean = _mirrored_mean(setup, net, volume) if setup.inference.mirrored else _windowed(setup, net, volume)
     return np.stack([unpad(channel, shape) for channel in mean[0].float().cpu().numpy()])
 

@@ -65,15 +65,15 @@ class JudgesByWindow(nn.Module):
 # Inference --------------------------------------------------------------------------------------------
 
 
-def test_padding_is_zero_to_the_network_whatever_the_window_makes_of_air(tmp_path: Path) -> None:
-    """0 HU is -0.5 in the range of a window of -100 to 300 HU; around it lies what training pads with, 0."""
+def test_padding_is_to_the_network_what_the_window_makes_of_air(tmp_path: Path) -> None:
+    """0 HU is -0.5 in the range of a window of -100 to 300 HU; around it lies what training pads with, the darkest."""
     setup = setup_of(intensity=Intensity("hu", (-100.0, 300.0), (-1.0, 1.0)))
     record = case_of(tmp_path, np.zeros((5, 6, 7), np.uint8), affine=STRAIGHT)
     net = Says(1.0, 0.0, 0.0)
     kind.predict_case(setup, net, prepared(tmp_path, record, setup), "case_1", tmp_path / "guess.nii.gz")
     (shown,) = net.shown
     assert shown.shape == (1, 1, 8, 8, 8)
-    assert int((shown == -0.5).sum()) == 5 * 6 * 7 and int((shown == 0).sum()) == 8**3 - 5 * 6 * 7
+    assert int((shown == -0.5).sum()) == 5 * 6 * 7 and int((shown == -1).sum()) == 8**3 - 5 * 6 * 7
 
 
 @pytest.mark.parametrize(("blending", "slices_of_head"), [("gaussian", 6), ("constant", 4)])
