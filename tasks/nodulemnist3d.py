@@ -36,6 +36,8 @@ AR = Protocol(
         intensity_shift=0.0,
         evaluate_every=73,
     ),
+    scratch={"layer_decay": 1.0},  # `ar`'s card speaks of encoders with weights
+    ref_code={"lr_every": 73},  # of each epoch
     metrics=("auc", "acc"),
     notes=(
         "The paper prints this task as LIDC-IDRI: 1,633 nodules, median ratings of 3 left out. The data are this file.",
@@ -43,7 +45,8 @@ AR = Protocol(
         "AUC, which changes no weights that are kept.",
         "No layer decay here (code); the paper says 0.75 everywhere, which `ar` takes at preset full.",
         "28 voxels a side stretched to 128; the code rounds the stretched values down to bytes and reverses the axes.",
-        "The cosine falls with each update, the code's with each epoch. The head has a bias; the code's has none.",
+        "The cosine falls with each update, the code's with each epoch, as preset ref_code does. The head has a bias; the code's "
+        "has none.",
         "LIDC-IDRI is in SPAD's pool.",
     ),
 )
