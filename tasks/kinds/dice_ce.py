@@ -25,15 +25,17 @@ def dice_ce(logits: Tensor, label: Tensor, inside: Tensor, *, background: bool =
     return entropy, (1 - both / (either + SMOOTH))[:, first:].mean()
 
 
-def plain_dice_ce(logits: Tensor, label: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+def plain_dice_ce(logits: Tensor, label: Tensor, inside: Tensor, *, background: bool = True) -> tuple[Tensor, Tensor]:
     """`dice_ce` with plain sums below the fraction and 1e-5 above and below it, as MONAI's DiceCELoss(softmax) has it.
 
-    Source: SPAD's released code. A class that neither appears nor is predicted has Dice loss near 0.
+    Source: the released code of SPAD, and of MG-3D on MSD Task06 and ACDC. A class that neither appears nor is predicted has Dice
+    loss near 0.
     """
     entropy, guess, truth = _compared(logits, label, inside)
     both = 2 * (guess * truth).sum(SPACE)
     either = guess.sum(SPACE) + truth.sum(SPACE)
-    return entropy, (1 - (both + PLAIN_SMOOTH) / (either + PLAIN_SMOOTH)).mean()
+    first = 0 if background else 1
+    return entropy, (1 - (both + PLAIN_SMOOTH) / (either + PLAIN_SMOOTH))[:, first:].mean()
 
 
 def _compared(logits: Tensor, label: Tensor, inside: Tensor) -> tuple[Tensor, Tensor, Tensor]:

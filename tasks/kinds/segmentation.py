@@ -41,7 +41,7 @@ from tasks.kinds.vary import turn
 
 suffix = ".nii.gz"
 # cross-entropy and soft Dice in equal parts, with plain sums in the Dice, with Dice over foreground alone, or soft Dice alone
-LOSSES = ("dice_ce", "dice_ce_plain", "dice_ce_foreground", "dice")
+LOSSES = ("dice_ce", "dice_ce_plain", "dice_ce_foreground", "dice_ce_plain_foreground", "dice", "dice_plain")
 
 
 class SegmentationNet(nn.Module):
@@ -103,16 +103,15 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
     def judged(logits: Tensor, label: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
         if setup.overlapping:
             return region_dice_ce(logits, label, inside)
-        if recipe.loss == "dice_ce_plain":
-            return plain_dice_ce(logits, label, inside)
-        return dice_ce(logits, label, inside, background=recipe.loss != "dice_ce_foreground")
+        measure = plain_dice_ce if "plain" in recipe.loss else dice_ce
+        return measure(logits, label, inside, background="foreground" not in recipe.loss)
 
     def loss(batch: Batch) -> Losses:
         assert isinstance(net, SegmentationNet)
         label, inside = batch["label"], batch["inside"]
         found = [(share, judged(logits, label, inside)) for share, logits in net.supervised(batch["volume"])]
         entropy, overlap = (torch.stack([share * both[k] for share, both in found]).sum() for k in (0, 1))
-        return {"dice": overlap} if recipe.loss == "dice" else {"cross_entropy": entropy, "dice": overlap}
+        return {"dice": overlap} if "ce" not in recipe.loss.split("_") else {"cross_entropy": entropy, "dice": overlap}
 
     draw, turns = VolumesThenCrops(crops), (Turn("all", loss),)
     return Phase("finetune", recipe, draw, views, turns, splits_batch=not whole_batch(net), gathers=shares_batch(net))

@@ -329,7 +329,9 @@ def test_mg3d_on_the_lung_is_as_its_config_and_code_do_it() -> None:
     chosen = protocol("msd06", "mg3d")
     recipe = chosen.recipe
     assert chosen.intensity.window_hu == (-175, 250) and chosen.spacing_mm == (1.5, 1.5, 1.5)
-    assert recipe.loss == "dice" and recipe.batch_size == 2 * recipe.crops_per_volume == 8
+    assert recipe.loss == "dice_plain" and recipe.batch_size == 2 * recipe.crops_per_volume == 8
+    assert (recipe.intensity_scale, recipe.intensity_shift) == (0.1, 0.1)
+    assert (recipe.intensity_scale_probability, recipe.intensity_shift_probability) == (0.1, 0.1)
     assert recipe.lr == 2e-4 * 8 / 16 and recipe.steps == 1000 * 50 // 2 and recipe.warmup_steps == 50 * 25
 
 
@@ -360,7 +362,7 @@ def test_mg3d_on_the_beating_heart_is_as_its_config_and_code_do_it() -> None:
     chosen = protocol("acdc", "mg3d")
     recipe = chosen.recipe
     assert chosen.spacing_mm is None and chosen.patch_voxels == (192, 192, 32) and chosen.intensity.over == "nonzero"
-    assert (recipe.batch_size, recipe.crops_per_volume, recipe.loss) == (2, 2, "dice_ce_foreground")
+    assert (recipe.batch_size, recipe.crops_per_volume, recipe.loss) == (2, 2, "dice_ce_plain_foreground")
     assert (recipe.lr, recipe.weight_decay, recipe.grad_clip) == (3e-4, 1e-5, 0)
     assert (recipe.steps, recipe.warmup_steps, recipe.evaluate_every) == (300 * 160, 5 * 160, 10 * 160)
     assert chosen.inference.overlap == 0.75 and chosen.split.straddles and recipe.flip_probability == 0.1

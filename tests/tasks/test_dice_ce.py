@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench import registry
 from tasks.kinds.dice_ce import SMOOTH, dice_ce, plain_dice_ce
 
 SHAPE = (5, 6, 4)
@@ -125,6 +126,19 @@ def test_the_plain_form_is_monais_with_its_own_smoothing_and_leaves_padding_out(
     assert torch.equal(
         torch.stack(plain_dice_ce(other, label, inside)), torch.stack(plain_dice_ce(logits, label, inside))
     )
+
+
+def test_mg3d_s_masks_of_the_lung_and_of_the_heart_are_learnt_by_plain_dice_as_monai_has_it() -> None:
+    """Its released code squares nothing there: DiceLoss alone, and DiceCELoss without the background."""
+    from monai.losses import DiceLoss
+
+    lung, heart = (registry.task(name).protocols["mg3d"].recipe.loss for name in ("msd06", "acdc"))
+    assert (lung, heart) == ("dice_plain", "dice_ce_plain_foreground")
+    logits, label, inside = drawn(2, 4, padded=False)
+    for background in (True, False):
+        theirs = DiceLoss(include_background=background, to_onehot_y=True, softmax=True)
+        ours = plain_dice_ce(logits, label, inside, background=background)[1]
+        assert torch.allclose(ours, theirs(logits, label[:, None].long()), rtol=1e-6, atol=0)
 
 
 def test_what_is_added_above_and_below_the_plain_fraction_is_a_hundred_thousandth() -> None:

@@ -135,6 +135,10 @@ def test_the_background_counts_in_dice_unless_the_recipe_looks_at_foreground_alo
         chosen = setup_of(recipe=FineTuneConfig(loss=loss))
         found = kind.training_phase(chosen, Says(-100.0, 100.0, -100.0)).turns[0].loss(batch)
         assert found["dice"].item() == pytest.approx(expected, abs=1e-6) and found["cross_entropy"].item() == 0
+    for loss in ("dice_plain", "dice_ce_plain_foreground"):  # smoothed above as well: what is not there costs nothing
+        chosen = setup_of(recipe=FineTuneConfig(loss=loss))
+        found = kind.training_phase(chosen, Says(-100.0, 100.0, -100.0)).turns[0].loss(batch)
+        assert found["dice"].item() == pytest.approx(0.0, abs=1e-6) and ("cross_entropy" in found) == ("_ce_" in loss)
 
 
 def test_a_whole_volume_gives_one_sample_and_crops_as_many_as_the_recipe_says() -> None:
