@@ -15,6 +15,7 @@ from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.method import Encoder
 from bench.finetune import build_model
 from bench.nets.decoders import build_decoder
+from bench.nets.shared_batch_norm import SharedBatchNorm
 from bench.spec import make_spec
 from methods import swin_unetr_scratch, unet3d_scratch, unetr_scratch
 
@@ -107,7 +108,7 @@ def test_unetrs_reference_code_reads_one_block_later_than_the_paper_counts() -> 
 def test_models_genesis_reference_code_never_uses_running_statistics() -> None:
     with torch.device("meta"):
         encoder, _ = net(unet3d_scratch, "ref_code")
-    norms = [part for part in encoder.modules() if isinstance(part, nn.BatchNorm3d)]
+    norms = [part for part in encoder.modules() if isinstance(part, SharedBatchNorm)]
     assert len(norms) == 8
     assert {norm.track_running_stats for norm in norms} == {False}
 

@@ -19,7 +19,8 @@ def cleared():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 opened(Hardware(device="cpu"), "fp32")
-cleared()
+for _ in range(4):  # at first the heap grows, by how much is chance
+    cleared()
 print(cleared() * resource.getpagesize() / 200e6)
 """
 
@@ -28,4 +29,6 @@ print(cleared() * resource.getpagesize() / 200e6)
 def test_memory_that_a_step_frees_is_used_by_the_next_without_clearing_its_pages() -> None:
     # in a process of its own: how the memory of this one is cut up depends on the tests before
     done = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 0.25  # measured: a tenth of the pages, one block; all of them where nothing is kept
+    assert (
+        float(done.stdout) < 0.25
+    )  # measured: none, or a tenth of the pages, one block; all of them where nothing is kept
