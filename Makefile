@@ -46,7 +46,7 @@ format: venv  ## rewrite in the house style
 grid: venv  ## every method on every task, on phantoms; resumable
 	$(BIN)/bench grid
 
-study: venv  ## does pre-training help? STUDY=short takes about an hour, full a night, long (ten times the pre-training) four hours
+study: venv  ## does pre-training help? STUDY=short takes about an hour, full a night, long (ten times the pre-training) five hours
 	$(BIN)/bench study --size $(STUDY) --yes
 
 notebooks: export MPLBACKEND := module://matplotlib_inline.backend_inline
