@@ -63,9 +63,8 @@ def _several() -> bool:
 
 def _summed(own: Tensor) -> Tensor:
     """Over all processes; the gradient is summed likewise."""
-    from torch.distributed.nn.functional import (
-        all_reduce,
-    )  # not every build of torch has it, and one process needs none
+    # imported here, for not every build of torch has it, and one process needs none
+    from torch.distributed.nn.functional import all_reduce
 
     total: Tensor = all_reduce(own)  # type: ignore[no-untyped-call]
     return total
