@@ -3,8 +3,8 @@
 Source   "Building Universal Foundation Models for Medical Image Analysis with Spatially Adaptive Networks" (arXiv
          2312.07630), Sec. 3, App. A to C; what the paper leaves open (tokenizer layers, loss weights, augmentation, batches)
          follows its released code, PUMIT
-Changes  an update shares one degree of anisotropy, as the paper says, where the code has one per device. Slices of cubes lie
-         along superior, as everywhere here; `ref_code` keeps the code's left-right. The class token takes
+Changes  an update shares one degree of anisotropy, as the paper says, where the code has one per device. Where voxels
+         are cubes depth is superior, as everywhere here; `ref_code` keeps the code's left-right. The class token takes
          its own position's row from EVA-02 (the code takes a patch's) and mask tokens start drawn (there: raw memory). Without
          a file of VGG weights the perceptual term is left out, and the record says so. Pools normalised as z-scores or by
          their owners are brought to [0, 1] by +-2.576. Encoders of 2-D tasks hold positions at their own grid. The

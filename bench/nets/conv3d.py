@@ -19,7 +19,7 @@ from bench.nets.channel_norm import norm_channels
 from bench.nets.input_channels import repeat_conv_channels
 from bench.nets.masked_conv import Embed, MaskedConvBlock, Surroundings, visible_cubes
 from bench.nets.patches import as_map, as_tokens, grid_of
-from bench.nets.shared_batch_norm import SharedBatchNorm
+from bench.nets.shared_batch_norm import SharedBatchNorm, several
 from bench.nets.visible import visible_places
 from bench.nets.vit3d import Block, init_transformer_, interpolate_positions, sincos_positions
 
@@ -203,7 +203,7 @@ class HybridEncoder(HybridTrunk):
         return Features([norm_channels(m) for m in (*maps, map4, self.down(map4))], pool(tokens))
 
     def _refuse_lone_voxel(self, map4: Tensor) -> None:
-        if self.down[1].training and map4.numel() == 8 * map4.shape[1]:
+        if self.down[1].training and map4.numel() == 8 * map4.shape[1] and not several():  # others hold values too
             raise SpecError(
                 "Batch normalisation at stride 32 needs two values per channel; one volume of 32 x 32 x 32 has one.",
                 remedy="Give volumes of at least 64 voxels along one axis, or two per batch.",

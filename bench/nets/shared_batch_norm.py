@@ -21,7 +21,7 @@ class SharedBatchNorm(nn.SyncBatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu":
             return super().forward(x)
-        if self.training and _several():
+        if self.training and several():
             return self._over_processes(x)
         return super(nn.SyncBatchNorm, self).forward(x)  # plain: torch's synchronised one refuses CPUs
 
@@ -56,7 +56,8 @@ def shares_batch(net: nn.Module) -> bool:
     return all(isinstance(part, SharedBatchNorm) for part in net.modules() if isinstance(part, ANY))
 
 
-def _several() -> bool:
+def several() -> bool:
+    """True where more than one process trains."""
     distributed = torch.distributed
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 

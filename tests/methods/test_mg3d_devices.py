@@ -3,9 +3,6 @@ spec)."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +16,14 @@ from methods.parts.alignment import batch_contrast
 from methods.parts.gathered import over_devices
 from tests.methods.mg3d_on_two import SAMPLES, Gradients, gradients, method_and_batch
 from tests.methods.volumes_with_reports import Reported, made
+from tests.two_at_once import two_at_once
 
-ROOT = Path(__file__).parents[2]
 Found = tuple[dict[str, float], dict[str, Gradients]]
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("two")
-    inherited = {name: value for name, value in os.environ.items() if name not in ("LOCAL_RANK", "WORLD_SIZE", "RANK")}
-    words = [sys.executable, str(ROOT / "tests" / "methods" / "mg3d_on_two.py"), str(folder)]
-    environment = {**inherited, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    begun = [subprocess.Popen([*words, str(r)], env=environment, stderr=subprocess.PIPE, text=True) for r in range(2)]
-    for process in begun:
-        _, wrong = process.communicate(timeout=300)
-        assert process.returncode == 0, wrong[-3000:]
-    return [torch.load(folder / f"rank_{rank}.pt", weights_only=True) for rank in range(2)]
+    return two_at_once("tests/methods/mg3d_on_two.py", tmp_path_factory.mktemp("two"))
 
 
 @pytest.fixture(scope="module")

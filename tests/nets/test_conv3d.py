@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import EncoderMismatch, SpecError
+from bench.nets import conv3d
 from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, relative_offsets
 from bench.nets.decoders import build_decoder
 from bench.nets.masked_conv import MaskedConvBlock, Surroundings, visible_cubes
@@ -326,6 +327,13 @@ def test_sizes_that_cannot_be_are_told_apart() -> None:
     with pytest.raises(SpecError, match="two values per channel"):
         lone.train()(torch.rand(1, 1, 32, 32, 32))
     assert lone.eval()(torch.rand(1, 1, 32, 32, 32)).maps[-1].shape == (1, 96, 1, 1, 1)
+
+
+def test_one_value_on_a_device_is_enough_where_others_hold_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conv3d, "several", lambda: True)
+    lone = HybridEncoder(sight(32, 32, 32), **LITTLE)
+    lone.down[1] = torch.nn.Identity()  # in this process nobody else holds a value
+    assert lone.train()(torch.rand(1, 1, 32, 32, 32)).maps[-1].shape == (1, 96, 1, 1, 1)
 
 
 def test_the_segmentation_network_learns_through_every_handed_over_tensor() -> None:

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from bench.nets.shared_batch_norm import SharedBatchNorm, shares_batch, whole_batch
 from tests.nets.norm_on_two import CHANNELS, SAMPLES, batch, taught
+from tests.two_at_once import two_at_once
 
-ROOT = Path(__file__).parents[2]
 Found = dict[str, Tensor]
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
-    folder = tmp_path_factory.mktemp("two")
-    inherited = {name: value for name, value in os.environ.items() if name not in ("LOCAL_RANK", "WORLD_SIZE", "RANK")}
-    words = [sys.executable, str(ROOT / "tests" / "nets" / "norm_on_two.py"), str(folder)]
-    environment = {**inherited, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    begun = [subprocess.Popen([*words, str(r)], env=environment, stderr=subprocess.PIPE, text=True) for r in range(2)]
-    for process in begun:
-        _, wrong = process.communicate(timeout=300)
-        assert process.returncode == 0, wrong[-3000:]
-    return [torch.load(folder / f"rank_{rank}.pt", weights_only=True) for rank in range(2)]
+    return two_at_once("tests/nets/norm_on_two.py", tmp_path_factory.mktemp("two"))
 
 
 @pytest.fixture(scope="module")
