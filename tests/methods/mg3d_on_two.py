@@ -55,6 +55,7 @@ def main(folder: Path, rank: int) -> None:
         total, _ = sum_gradients(parameters, torch.tensor([own[term]]))
         values[term], summed[term] = float(total), {n: p.grad for n, p in zip(of_term, parameters, strict=True)}
     torch.save({"values": values, "gradients": summed}, folder / f"rank_{rank}.pt")
+    torch.distributed.destroy_process_group()  # or its threads may end the process with a signal
 
 
 if __name__ == "__main__":

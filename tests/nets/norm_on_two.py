@@ -43,6 +43,7 @@ def main(folder: Path, rank: int) -> None:
     found = taught(norm, parts, len(batch(0)[0][parts]) / SAMPLES)
     sum_gradients(list(norm.parameters()), torch.zeros(1))
     torch.save(found | {f"{n}.grad": p.grad for n, p in norm.named_parameters()}, folder / f"rank_{rank}.pt")
+    torch.distributed.destroy_process_group()  # or its threads may end the process with a signal
 
 
 if __name__ == "__main__":
