@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -25,6 +26,7 @@ from bench.contracts.errors import DataUnsound, PluginBroken, SpecError, Trainin
 from bench.contracts.method import Arrays, Phase, Sample
 from bench.train import loader, seeds, worker
 from bench.train.loader import AHEAD, Drawn, batches
+from bench.train.steps import Steps
 from bench.train.worker import LENT
 from tests.train.toys import SETTINGS, Toy, ToyCorpus, draw, phase, views
 
@@ -296,6 +298,25 @@ def test_an_iterator_given_up_early_ends_its_workers_at_once(workers: int, pin: 
     del source
     assert multiprocessing.active_children() == []
     assert threading.active_count() == threads
+
+
+@LINUX
+def test_a_thread_that_learns_of_the_end_of_a_worker_does_not_disturb_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(pid: int, options: int) -> tuple[int, int]:
+        found = waited(pid, options)
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.2)  # between the end of the process and the note of it, where the other thread must not be
+        return found
+
+    waited = os.waitpid
+    one = worker.Worker(Steps(PHASE, ToyCorpus(), "key", 0, 1))
+    with ThreadPoolExecutor(1) as hand:
+        coming = hand.submit(one.receive, 0)  # never asked of it
+        os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+        monkeypatch.setattr(os, "waitpid", slowly)
+        time.sleep(0.1)
+        one.end()
+        assert isinstance(coming.exception(), TrainingStopped)
 
 
 @LINUX
