@@ -42,18 +42,22 @@ def make_plan(specs: Sequence[RunSpec], place: Any, told: Sequence[str] = ()) ->
     `told` says of each spec what its own jobs are called by besides, where their words do not tell them apart.
     """
     from bench.run import resolve_at
+    from bench.store import Store
 
+    store = Store(place.results)
     jobs: dict[str, JobLine] = {}
     for spec, more in zip(specs, told or [""] * len(specs), strict=True):
         chain = resolve_at(spec, place)
+        scored = store.find(chain.key) is not None  # then its trainings may lie on another machine
         for room, key in chain.keys.items():
-            if room in ("predict", "score") or key in jobs:
+            if room in ("predict", "score") or (key in jobs and (scored or jobs[key].state != "done")):
                 continue
             folder = place.folder(room.partition(":")[0], key)
             begun = (folder / "log.jsonl").exists()
-            state = "done" if (folder / "trained.json").exists() else "started" if begun else "to do"
+            done = scored or (folder / "trained.json").exists()
+            state = "done" if done else "started" if begun else "to do"
             jobs[key] = JobLine(room, _what(chain, room, more), key, state, forecast(chain, room, state, place))
-        jobs[chain.key] = _cell_line(chain, place, more)
+        jobs[chain.key] = _cell_line(chain, "done" if scored else "to do", more)
     return list(jobs.values())
 
 
@@ -92,10 +96,7 @@ def _at(name: str, part: str) -> str:
     return f"{name}@{part}" if part else name
 
 
-def _cell_line(chain: Chain, place: Any, more: str) -> JobLine:
-    from bench.store import Store
-
-    state = "done" if Store(place.results).find(chain.key) else "to do"
+def _cell_line(chain: Chain, state: str, more: str) -> JobLine:
     return JobLine(
         "predict, score", _what(chain, "score", more), chain.key, state, Forecast(None, None, None, "after fine-tuning")
     )

@@ -18,7 +18,6 @@ from bench.run import Place, resolve_at
 from bench.stats.paired import Paired
 from bench.store import Store
 from bench.study import Arm, Pool, Start, Way
-from bench.train.log import evaluations, losses
 
 
 @dataclass(frozen=True)
@@ -37,21 +36,21 @@ class Line:
     mean: float
     compared: Paired | None
     by_seed: Mapping[int, float]
-    losses: Mapping[str, tuple[float, float]]
+    losses: Mapping[str, Sequence[float]]
 
 
-def report(kept: Sequence[Arm], place: Place) -> list[Line]:
-    """Each arm's mean score over seeds, and its cases paired with those of scratch; a case counts as the mean over seeds."""
+def recorded(kept: Sequence[Arm], place: Place) -> list[tuple[Arm, Cell]]:
+    """The arms that have a cell, with it: all that a report needs, so that committed cells tell it anywhere."""
     store = Store(place.results)
+    found = ((arm, store.find(resolve_at(arm.spec, place).key)) for arm in kept)
+    return [(arm, cell) for arm, cell in found if cell is not None]
+
+
+def report(found: Sequence[tuple[Arm, Cell]], store: Store) -> list[Line]:
+    """Each arm's mean score over seeds, and its cases paired with those of scratch; a case counts as the mean over seeds."""
     groups: dict[tuple[Pool, str, Start, Way, float], list[Cell]] = {}
-    learnt = {}
-    for arm in kept:
-        chain = resolve_at(arm.spec, place)
-        cell = store.find(chain.key)
-        if cell is not None:
-            group = (arm.pool, arm.method, arm.start, arm.way, arm.spec.ratio)
-            groups.setdefault(group, []).append(cell)
-            learnt[group] = pretraining_losses(chain.keys, place)
+    for arm, cell in found:
+        groups.setdefault((arm.pool, arm.method, arm.start, arm.way, arm.spec.ratio), []).append(cell)
     sides = {
         group: Side(f"{group[1]} {group[2]}", tuple(cells), tuple(store.rows(cell.name) for cell in cells))
         for group, cells in groups.items()
@@ -65,7 +64,7 @@ def report(kept: Sequence[Arm], place: Place) -> list[Line]:
         mean = statistics.fmean(scores) if scores else math.nan
         words = (pool.name, pool.metric, method, start, way, ratio)
         apart = gaps(side.cells, base.cells, pool.metric) if both and base else {}
-        lines.append(Line(*words, len(side.cells), mean, both, apart, learnt[group]))
+        lines.append(Line(*words, len(side.cells), mean, both, apart, pretraining_losses(side.cells[-1])))
     return lines
 
 
@@ -87,31 +86,22 @@ def gaps(cells: Sequence[Cell], others: Sequence[Cell], metric: str) -> dict[int
     return {seed: own - other for seed, (own, other) in pairs.items() if own is not None and other is not None}
 
 
-def pretraining_losses(keys: Mapping[str, str], place: Place) -> dict[str, tuple[float, float]]:
-    """Phase -> mean loss in the first and last tenth of the log of the pre-training behind these keys, for a small batch's loss
-    jumps from line to line. A phase without a log is left out."""
-    phases = {room.partition(":")[2]: key for room, key in keys.items() if room.startswith("pretrain:")}
-    logs = {phase: list(losses(place.folder("pretrain", key) / "log.jsonl").values()) for phase, key in phases.items()}
-    return {phase: _ends(told) for phase, told in logs.items() if told}
+def pretraining_losses(cell: Cell) -> dict[str, Sequence[float]]:
+    """Phase -> mean loss in the first and last tenth of the log of a cell's pre-training. A phase without a log is left out."""
+    return {name: told["losses"] for name, told in cell.training.items() if name != "finetune" and told.get("losses")}
 
 
-def _ends(told: Sequence[float]) -> tuple[float, float]:
-    some = max(1, len(told) // 10)
-    return statistics.fmean(told[:some]), statistics.fmean(told[-some:])
-
-
-def courses(kept: Sequence[Arm], place: Place) -> list[Course]:
+def courses(found: Sequence[tuple[Arm, Cell]]) -> list[Course]:
     """How the arms that were run fared while they were fine-tuned."""
-    logs = ((arm, place.folder("finetune", resolve_at(arm.spec, place).keys["finetune"]) / "log.jsonl") for arm in kept)
-    found = ((arm, evaluations(log)) for arm, log in logs)
+    told = ((arm, cell.training.get("finetune", {}).get("evaluations")) for arm, cell in found)
     return [
         Course(
             panel=f"{arm.pool.metric}, {arm.spec.ratio:.0%} of labels\n{arm.pool.name}\n{arm.way}",
             method=arm.method,
             start=arm.start,
-            scores=tuple(sorted(scores.items())),
+            scores=tuple((step, math.nan if score is None else score) for step, score in sorted(scores)),
         )
-        for arm, scores in found
+        for arm, scores in told
         if scores
     ]
 

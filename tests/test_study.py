@@ -16,10 +16,10 @@ from bench.case_rows import CaseRow
 from bench.chain import blueprint
 from bench.contracts.errors import SpecError
 from bench.figures.courses import draw_courses, mean_course
-from bench.run import Place
+from bench.run import Place, resolve_at
 from bench.store import Store
 from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, forecast_of, possible
-from bench.study_report import courses, gaps, pretraining_losses, report, rows_of, write_report
+from bench.study_report import courses, gaps, pretraining_losses, recorded, report, rows_of, write_report
 from bench.train.hardware import Hardware
 from tests.cells import make_cell
 from tests.command_line import bench
@@ -94,12 +94,9 @@ def test_a_pool_without_its_data_is_left_out_with_the_reason(tmp_path: Path) -> 
     assert kept == [] and len(refused) == 1 and refused[0].startswith("mae3d on real hippocampus: ")
 
 
-def test_pre_training_is_told_by_the_first_and_the_last_tenth_of_its_log(tmp_path: Path) -> None:
-    log = place(tmp_path).folder("pretrain", "a" * 64) / "log.jsonl"
-    log.parent.mkdir(parents=True)
-    log.write_text("".join(json.dumps({"step": k, "loss": float(k % 19)}) + "\n" for k in range(1, 26)))
-    assert pretraining_losses({"pretrain:all": "a" * 64}, place(tmp_path)) == {"all": (1.5, 5.5)}  # 1, 2 and 5, 6
-    assert pretraining_losses({"pretrain:all": "b" * 64}, place(tmp_path)) == {}
+def test_pre_training_is_told_by_the_losses_that_the_cell_carries() -> None:
+    told = {"tokenizer": {"losses": [1.5, 5.5]}, "predict": {"steps": 3}, "finetune": {"losses": [2.0, 1.0]}}
+    assert pretraining_losses(make_cell(training=told)) == {"tokenizer": [1.5, 5.5]}
 
 
 def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
@@ -111,22 +108,16 @@ def test_runs_are_averaged_over_seeds_and_their_cases_paired_with_scratch(
     for arm in kept:
         values = [0.5 + gains[arm.start] * (k + 1) / 10 + 0.01 * arm.spec.seed for k in range(10)]
         cell = make_cell(
-            task="msd04", seed=arm.spec.seed, dice=fmean(values), config={"arm": {"start": arm.start, "way": arm.way}}
+            task="msd04",
+            seed=arm.spec.seed,
+            dice=fmean(values),
+            config={"arm": {"start": arm.start, "way": arm.way}},
+            training={"tokenizer": {"losses": [1.0, 0.25]}},
         )
         store.write(cell, [CaseRow(f"case{k}", "organ", "dice", value) for k, value in enumerate(values)])
         keys[arm.spec] = cell.key
-    monkeypatch.setattr(
-        study_report,
-        "resolve_at",
-        lambda spec, _: SimpleNamespace(key=keys[spec], keys={"pretrain:tokenizer": "a" * 64, "score": ""}),
-    )
-    log = place(tmp_path).folder("pretrain", "a" * 64) / "log.jsonl"
-    log.parent.mkdir(parents=True)
-    log.write_text("".join(json.dumps({"step": 10 * k, "loss": 1.0 / k}) + "\n" for k in (1, 2, 4)))
-    assert pretraining_losses({"pretrain:tokenizer": "a" * 64, "score": "b"}, place(tmp_path)) == {
-        "tokenizer": (1.0, 0.25)
-    }
-    found = {(line.start, line.way): line for line in report(kept, place(tmp_path))}
+    monkeypatch.setattr(study_report, "resolve_at", lambda spec, _: SimpleNamespace(key=keys[spec]))
+    found = {(line.start, line.way): line for line in report(recorded(kept, place(tmp_path)), store)}
     better = found["pre-trained", "fine-tuning"]
     assert better.seeds == 3 and better.compared is not None
     assert better.compared.difference.mean == pytest.approx(0.055)
@@ -161,18 +152,10 @@ def test_fine_tunings_are_validated_five_times_and_the_full_ones_are_longer(size
     assert size == "short" or all(updates > short[pool] for pool, updates in steps.items() if pool in short)
 
 
-def test_the_course_of_each_run_is_read_from_its_log_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_course_of_each_run_is_read_from_its_cell_and_drawn(tmp_path: Path) -> None:
     kept = [arm for arm in arms("short", ["mae3d"]) if arm.pool.name == HIPPOCAMPUS.name]
-    keys = {arm.spec: f"{number:016x}{0:048x}" for number, arm in enumerate(kept)}
-    here = place(tmp_path)
-    for arm in kept[1:]:  # the first was not run
-        folder = here.folder("finetune", keys[arm.spec])
-        folder.mkdir(parents=True)
-        lines = [{"step": 20, "evaluation": 0.2}, {"step": 20, "loss": 1.0}, {"step": 40, "evaluation": None}]
-        text = "".join(json.dumps(line) + "\n" for line in [*lines, {"step": 20, "evaluation": 0.25}])
-        (folder / "log.jsonl").write_text(text + '{"step": 60, "eval')
-    monkeypatch.setattr(study_report, "resolve_at", lambda spec, _: SimpleNamespace(keys={"finetune": keys[spec]}))
-    found = courses(kept, here)
+    told = [{}, *({"finetune": {"evaluations": [[40, None], [20, 0.25]]}} for _ in kept[1:])]  # the first has no log
+    found = courses([(arm, make_cell(training=training)) for arm, training in zip(kept, told, strict=True)])
     assert [(course.method, course.start) for course in found] == [(arm.method, arm.start) for arm in kept[1:]]
     assert {course.panel.splitlines()[-1] for course in found} == set(WAYS)
     assert [step for step, _ in found[0].scores] == [20, 40]
@@ -202,8 +185,8 @@ def test_a_start_is_set_against_scratch_over_the_seeds_that_both_have(
             cell = make_cell(task="msd04", seed=arm.spec.seed, dice=score, config={"arm": {"start": arm.start}})
             store.write(cell, [CaseRow(f"case{k}", "organ", "dice", score + k / 100) for k in range(10)])
             keys[arm.spec] = cell.key
-    monkeypatch.setattr(study_report, "resolve_at", lambda spec, _: SimpleNamespace(key=keys[spec], keys={}))
-    (line,) = [line for line in report(tuned, place(tmp_path)) if line.start == "pre-trained"]
+    monkeypatch.setattr(study_report, "resolve_at", lambda spec, _: SimpleNamespace(key=keys[spec]))
+    (line,) = [line for line in report(recorded(tuned, place(tmp_path)), store) if line.start == "pre-trained"]
     assert line.compared is not None and line.compared.difference.mean == pytest.approx(-0.05)
     assert line.by_seed == {0: pytest.approx(-0.1), 1: pytest.approx(0.0)}
 
@@ -229,6 +212,23 @@ def test_no_two_lines_of_a_forecast_are_alike(tmp_path: Path) -> None:
     assert len(set(lines)) == len(lines) == 2 * 6 + 2  # six runs, and volumes as they are or shuffled
     assert ("finetune", "mae3d tiny msd04 bench r0.1 s0, pre-trained, linear probe") in lines
     assert ("pretrain:pretrain", "mae3d tiny on own (msd04), shuffled_voxels=true") in lines
+
+
+def test_what_a_cell_was_committed_of_is_not_asked_for_again_but_what_others_need_is(tmp_path: Path) -> None:
+    kept = [
+        replace(arm, spec=replace(arm.spec, preset="tiny", phantom=True, partial=False))
+        for arm in arms("short", ["mae3d"])
+        if arm.pool.name == HIPPOCAMPUS.name and arm.start == "pre-trained"
+    ]
+    here = place(tmp_path)
+    tuned, probed = (resolve_at(arm.spec, here) for arm in kept)
+    Store(tmp_path).write(make_cell(key=tuned.key), [])
+    assert {job.key for job in forecast_of(kept, here)[0]} == {
+        *(probed.keys[room] for room in ("pretrain:pretrain", "finetune")),
+        probed.key,
+    }
+    Store(tmp_path).write(make_cell(key=probed.key, seed=1), [])
+    assert forecast_of(kept, here) == ([], 0.0)
 
 
 @pytest.mark.parametrize("way", ["--forecast", "--report"])

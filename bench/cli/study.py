@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 STUDY_HELP = """Pre-train every method at preset small and set it against the same network from scratch, with controls.
 
 The forecast comes first; --yes starts without asking, --forecast stops after it. What was finished is read, so a study may be
-stopped and started again, and --report tells of what is there while others still run.
+stopped and started again, and --report tells of what is there while others still run. Cells are enough to go on from: a run
+whose cell was committed is not run again elsewhere.
 
 Example:  bench study --size short --yes
 """
@@ -38,7 +39,7 @@ def study(
     ] = "short",
     method: Annotated[str, typer.Option(help="Methods joined by commas, or all that pre-train.")] = "all",
     root: o.Root = "",
-    results: Annotated[Path, typer.Option(help="Where the runs go.")] = Path("results/runs/study"),
+    results: Annotated[Path, typer.Option(help="Where the cells and runs go.")] = Path("results/study"),
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("results/study"),
     device: o.Device = "auto",
     yes: Annotated[bool, typer.Option("--yes", help="Start without asking.")] = False,
@@ -53,6 +54,7 @@ def study(
     from bench.contracts.errors import DataMissing
     from bench.figures.courses import draw_courses
     from bench.provenance import provenance
+    from bench.store import Store
 
     place = place_of(results, device, True)
     methods = (
@@ -69,16 +71,17 @@ def study(
         if not _agreed(kept, place, forecast, yes):
             return
         s.run_arms(kept, place, lambda text: print(text, flush=True))
-    lines = r.report(kept, place)
-    if not lines:
+    found = r.recorded(kept, place)
+    if not found:
         raise DataMissing(
             f"None of the {len(kept)} runs of the study '{size}' is there.",
             case=str(results),
             remedy=f"Run them with `bench study --size {size}`, or name their folder with --results.",
         )
+    lines = r.report(found, Store(results))
     path = r.write_report(out, size, lines, len(kept), refused, provenance())
     print_table("Against the same network from scratch, on the same cases", r.COLUMNS, r.rows_of(lines))
-    courses = r.courses(kept, place)
+    courses = r.courses(found)
     picture = draw_courses(courses, path.with_suffix(".svg")) if courses else None
     print(f"Written to {path}" + (f"; how fine-tuning went: {picture}" if picture else ""))
 

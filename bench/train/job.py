@@ -15,7 +15,7 @@ from bench.contracts.configs import PhaseConfig
 from bench.contracts.counts import how_many
 from bench.contracts.errors import PluginBroken, SpecError
 from bench.contracts.method import Batch, Corpus, Phase, Turn
-from bench.train import schedule
+from bench.train import log, schedule
 from bench.train.checkpoint import sha256_of_weights
 from bench.train.hardware import Hardware, described
 from bench.train.standing import Standing
@@ -58,7 +58,8 @@ class Trained:
     """What became of a training, over all its sittings. `resumed_from` 0 is a fresh start; `best_step` None, no best.
 
     `data_wait_share` is the share of the steps' time spent waiting for the loader. `seconds` holds evaluations and
-    checkpoints too. `peak_bytes` is CUDA's allocated maximum, on a CPU the process's resident one. `final_sha256` is of
+    checkpoints too. `losses` are means over the first and the last tenth of the log, `evaluations` (finished steps, score) pairs.
+    `peak_bytes` is CUDA's allocated maximum, on a CPU the process's resident one. `final_sha256` is of
     the weights the model now holds: the best, the averaged or the last.
     """
 
@@ -70,6 +71,8 @@ class Trained:
     peak_bytes: int
     micro_batch: int
     effective_batch: int
+    losses: tuple[float, float] | None
+    evaluations: tuple[tuple[int, float], ...]
     best_step: int | None
     best_score: float
     initial_sha256: str
@@ -85,10 +88,11 @@ def account(
     config: PhaseConfig,
     model: nn.Module,
     device: torch.device,
+    curve: Path,
     resumed_from: int,
     notes: tuple[str, ...],
 ) -> Trained:
-    """The account of a finished training; `model` holds the weights that count."""
+    """The account of a finished training; `model` holds the weights that count, `curve` is its log."""
     return Trained(
         steps=now.step,
         seconds=now.seconds,
@@ -98,6 +102,8 @@ def account(
         peak_bytes=now.peak_bytes,
         micro_batch=now.micro_batch,
         effective_batch=config.batch_size,
+        losses=log.ends(curve),
+        evaluations=tuple(log.evaluations(curve).items()),
         best_step=now.best_step,
         best_score=now.best_score,
         initial_sha256=now.initial_sha256,
@@ -113,7 +119,8 @@ def untrained(job: Job) -> Trained:
     """The account of a job in which no step is taken: the network is judged as it was built and loaded."""
     begun = Standing(initial_sha256=sha256_of_weights(job.model))
     notes = ("no step was taken: the network is judged as it was loaded",)
-    return account(begun, job.phase.config, job.model, next(job.model.parameters()).device, 0, notes)
+    device = next(job.model.parameters()).device
+    return account(begun, job.phase.config, job.model, device, job.folder / "log.jsonl", 0, notes)
 
 
 def demand_possible(job: Job, hardware: Hardware) -> None:

@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -52,6 +53,14 @@ def evaluations(path: Path) -> dict[int, float]:
 def losses(path: Path) -> dict[int, float]:
     """Finished steps -> mean loss of the updates since the line before; as `evaluations`."""
     return _told(path, "loss")
+
+
+def ends(path: Path) -> tuple[float, float] | None:
+    """Mean losses over the first and the last tenth of a log's lines, for a small batch's loss jumps from line to line; None
+    without one."""
+    told = list(losses(path).values())
+    some = max(1, len(told) // 10)
+    return (fmean(told[:some]), fmean(told[-some:])) if told else None
 
 
 def _told(path: Path, name: str) -> dict[int, float]:

@@ -250,7 +250,7 @@ class _Sitting:
         elif self.job.keep_best:
             notes = (*notes, "no evaluation gave a number: the last weights are kept")
         self.machine.fabric.barrier()
-        return account(now, self.config, self.job.model, self.machine.device, resumed_from, notes)
+        return account(now, self.config, self.job.model, self.machine.device, self.curve, resumed_from, notes)
 
 
 def _every(interval: int, step: int) -> bool:

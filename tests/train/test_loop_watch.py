@@ -52,6 +52,23 @@ def test_the_last_step_is_evaluated_and_kept_whatever_the_intervals(tmp_path: Pa
     assert train(replace(made, model=Toy()), CPU).resumed_from == 7  # checkpoints at 4 and 7
 
 
+def test_a_training_is_told_by_the_first_and_the_last_tenth_of_its_log(tmp_path: Path) -> None:
+    found = trained(tmp_path, config=replace(SETTINGS, steps=25, log_every=1))
+    told = [line["loss"] for line in lines(tmp_path)]
+    assert found.losses == (pytest.approx(sum(told[:2]) / 2), pytest.approx(sum(told[-2:]) / 2))
+    assert found.losses[1] < found.losses[0] and found.evaluations == ()
+
+
+def test_the_course_of_its_evaluations_is_told_and_the_later_of_two_lines_holds(tmp_path: Path) -> None:
+    scores = iter([0.3, math.nan, 0.2])
+    made = job(tmp_path, Toy(), replace(SETTINGS, steps=9), evaluate=lambda: next(scores), evaluate_every=3)
+    first, undefined, last = train(made, CPU).evaluations
+    assert (first, undefined[0], last) == ((3, 0.3), 6, (9, 0.2)) and math.isnan(undefined[1])
+    curve = tmp_path / "written.jsonl"
+    curve.write_text('{"step": 3, "evaluation": 0.3}\n{"step": 3, "evaluation": 0.4}\n{"step": 6, "eval')
+    assert log.evaluations(curve) == {3: 0.4} and log.ends(curve) is None
+
+
 def test_a_line_is_the_mean_over_its_interval(tmp_path: Path) -> None:
     trained(tmp_path / "each", config=replace(SETTINGS, log_every=1))
     trained(tmp_path / "third", config=SETTINGS)
