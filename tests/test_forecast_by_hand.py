@@ -34,11 +34,19 @@ def found(folder: Path, state: str = "to do", **recipe: Any) -> Forecast:
 
 
 @pytest.mark.usefixtures("counted")
-def test_hours_are_the_samples_flops_over_three_tenths_of_the_machines_speed(tmp_path: Path) -> None:
-    seconds = 6e12 * 100 * 4 / (0.3 * 1e13)  # 800
-    assert found(tmp_path).hours == pytest.approx(seconds / 3600)
-    assert found(tmp_path, precision="bf16").hours == pytest.approx(seconds / 3600 / 2)
+def test_hours_are_the_samples_flops_over_half_of_the_fp32_speed_of_a_cpu_whatever_the_precision(
+    tmp_path: Path,
+) -> None:
+    seconds = 6e12 * 100 * 4 / (0.5 * 1e13)  # 480
+    assert found(tmp_path).hours == found(tmp_path, precision="bf16").hours == pytest.approx(seconds / 3600)
+    assert found(tmp_path).basis == "counted FLOPs, 50 % of this machine's fp32 matrix speed"
     assert found(tmp_path, state="done") == Forecast(0.0, None, None, "done")
+
+
+@pytest.mark.usefixtures("counted")
+def test_other_devices_reach_three_tenths_of_their_speed_at_the_precision() -> None:
+    assert room._reached("cuda", "bf16") == (0.3 * 2 * RATE, "30 % of this machine's matrix speed")
+    assert room._reached("cuda", "fp32")[0] == 0.3 * RATE
 
 
 @pytest.mark.usefixtures("counted")
