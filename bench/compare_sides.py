@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.case_rows import CaseRow
+from bench.cell_settings import with_settings
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.record import Cell
 from bench.metrics.pooled import Evidence, evidence_of, is_pooled
@@ -78,6 +79,13 @@ def find_side(store: Store, asked: str) -> Side:
                 case=asked,
                 remedy="Narrow the pattern: only seeds and folds may differ.",
             )
+    settings = sorted({setting or "none" for (_, _, setting), _ in with_settings(cells)})
+    if len(settings) > 1:
+        raise SpecError(
+            f"'{asked}' fits results of {len(settings)} settings: {'; '.join(settings)}.",
+            case=asked,
+            remedy="Name one cell, or narrow the pattern by the digits of the keys.",
+        )
     return Side(asked, tuple(cells), tuple(store.rows(cell.name) for cell in cells))
 
 

@@ -13,7 +13,7 @@ from bench.chain import Chain
 from bench.contracts.errors import SpecError
 from bench.data.atomic import write_json
 from bench.forecast import Forecast, forecast
-from bench.spec import RunSpec, make_spec
+from bench.spec import RunSpec, at, make_spec
 
 SCHEMA = "bench-plan/1"
 
@@ -85,15 +85,11 @@ def read_plan(path: Path) -> list[RunSpec]:
 
 def _spec(cell: dict[str, Any]) -> RunSpec:
     """One cell of a plan, its words checked as if they were typed: a person may have edited the file."""
-    words = {**cell, "method": _at(cell["method"], cell["variant"]), "task": _at(cell["task"], cell["target"])}
+    words = {**cell, "method": at(cell["method"], cell["variant"]), "task": at(cell["task"], cell["target"])}
     settings = tuple(f"{phase}.{key}={value}" if phase else f"{key}={value}" for phase, key, value in cell["settings"])
     for part in ("variant", "target", "settings"):
         words.pop(part)
     return make_spec(settings=settings, **words)
-
-
-def _at(name: str, part: str) -> str:
-    return f"{name}@{part}" if part else name
 
 
 def _cell_line(chain: Chain, state: str, more: str) -> JobLine:
@@ -105,13 +101,13 @@ def _cell_line(chain: Chain, state: str, more: str) -> JobLine:
 def _what(chain: Chain, room: str, more: str) -> str:
     """A pre-training is many cells', so of it only its own settings are told."""
     spec = chain.words.spec
-    method = _at(spec.method, spec.variant)
+    method = at(spec.method, spec.variant)
     if room.startswith("pretrain"):
         name = room.partition(":")[2]
         here = [(key, value) for phase, key, value in spec.settings if phase in ("", name)]
         told = [f"{key}={value}" for key, value in here if hasattr(chain.blueprint.phases[name], key)]
         return ", ".join([f"{method} {spec.preset} on {_pool(chain)}", *told])
-    words = f"{method} {spec.preset} {_at(spec.task, spec.target)} {spec.protocol} r{spec.ratio:g} s{spec.seed}"
+    words = f"{method} {spec.preset} {at(spec.task, spec.target)} {spec.protocol} r{spec.ratio:g} s{spec.seed}"
     return f"{words}, {more}" if more else words
 
 

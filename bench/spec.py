@@ -46,7 +46,7 @@ class RunSpec:
         With `paths` it says where files lie, and tells every digit of the ratio: what a record need not, another process must know.
         """
         whole = room == "run"
-        parts = [f"bench {room}", f"--method {_at(self.method, self.variant)}", f"--task {_at(self.task, self.target)}"]
+        parts = [f"bench {room}", f"--method {at(self.method, self.variant)}", f"--task {at(self.task, self.target)}"]
         parts += [f"--protocol {self.protocol}"] if self.protocol != "bench" else []
         parts += [f"--ratio {repr(self.ratio) if paths else f'{self.ratio:.12g}'}"] if whole else []
         parts += [f"--preset {self.preset}"]
@@ -200,5 +200,6 @@ def _fields(config: Any) -> set[str]:
     return {field.name for field in dataclasses.fields(config)}
 
 
-def _at(name: str, part: str) -> str:
+def at(name: str, part: str) -> str:
+    """A method with its variant, a task with its target, as they are typed."""
     return f"{name}@{part}" if part else name

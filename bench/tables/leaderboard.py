@@ -15,6 +15,7 @@ import numpy as np
 
 from bench import registry
 from bench.case_columns import CaseColumns, Numbers
+from bench.cell_settings import with_settings
 from bench.contracts.cards import PRESETS
 from bench.contracts.record import Cell
 from bench.metrics import METRICS
@@ -22,7 +23,6 @@ from bench.metrics.pooled import is_pooled
 from bench.stats.all_pairs import board_letters
 from bench.stats.intervals import FEW
 from bench.tables.entries import Entry, entry, is_error, ranks
-from bench.tables.model import with_settings
 
 TIES = (
     "Results of one board that share a letter are not told apart: paired t tests over the cases common to all of them, corrected "

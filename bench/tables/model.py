@@ -8,37 +8,19 @@ What still needs a caution carries a mark. `bench.tables.forms` renders a model 
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
+from bench.cell_settings import RowKey, grouped, with_settings
 from bench.contracts.cards import PRESETS
-from bench.contracts.configs import FineTuneConfig, Inference, MethodConfig
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.record import Cell
+from bench.spec import at
 from bench.tables.entries import MARKS, Entry, entry, is_error, ranks, undefined, unit_of
 from bench.tables.words import clean
 
 __all__ = ["MARKS", "Column", "Entry", "Row", "Section", "TableModel", "select", "table"]
-
-_WITHOUT_EFFECT = {"seed", "fold", "pretrain_seed"} | {
-    field.name
-    for config in (MethodConfig, FineTuneConfig, Inference)
-    for field in dataclasses.fields(config)
-    if not field.metadata.get("decides", True)
-}
-_BEFORE = {  # what a record from before a field was means by its absence
-    field.name: json.dumps(field.default)
-    for config in (MethodConfig, FineTuneConfig)
-    for field in dataclasses.fields(config)
-    if "since" in field.metadata
-}
-Item = TypeVar("Item")
-Group = TypeVar("Group", bound=Hashable)
-RowKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True, order=True)
@@ -126,7 +108,7 @@ def table(cells: Iterable[Cell], name: str = "all", metric: str = "dice") -> Tab
             case=metric,
             remedy="Name one of them with --metric.",
         )
-    groups = _grouped(sorted(held, key=lambda cell: cell.name), lambda cell: _section_key(cell, metric))
+    groups = grouped(sorted(held, key=lambda cell: cell.name), lambda cell: _section_key(cell, metric))
     sections = tuple(_section(groups[key], metric) for key in sorted(groups, key=_section_order))
     footnotes = tuple((m, text) for m, (_, text) in MARKS.items() if any(m in section.marks for section in sections))
     return TableModel(clean(name), clean(metric), not is_error(metric), sections, footnotes)
@@ -150,15 +132,11 @@ def select(cells: Iterable[Cell], name: str) -> list[Cell]:
 
 
 def _names(cell: Cell) -> tuple[str, ...]:
-    return (cell.task, cell.method, _at(cell.task, cell.target), _at(cell.method, cell.variant))
-
-
-def _at(word: str, part: str) -> str:
-    return f"{word}@{part}" if part else word
+    return (cell.task, cell.method, at(cell.task, cell.target), at(cell.method, cell.variant))
 
 
 def _column(cell: Cell) -> Column:
-    return Column(_at(cell.task, cell.target), cell.ratio)
+    return Column(at(cell.task, cell.target), cell.ratio)
 
 
 def _section_key(cell: Cell, metric: str) -> tuple[str, ...]:
@@ -173,8 +151,8 @@ def _section_order(key: tuple[str, ...]) -> tuple[object, ...]:
 
 
 def _section(cells: Sequence[Cell], metric: str) -> Section:
-    placed = _grouped(with_settings(cells), lambda pair: pair[0])
-    held = {key: _grouped((cell for _, cell in placed[key]), _column) for key in sorted(placed)}
+    placed = grouped(with_settings(cells), lambda pair: pair[0])
+    held = {key: grouped((cell for _, cell in placed[key]), _column) for key in sorted(placed)}
     columns = sorted({_column(cell) for cell in cells})
     ranked = {c: ranks({key: row[c] for key, row in held.items() if c in row}, metric) for c in columns}
 
@@ -216,52 +194,3 @@ def _notes(key: RowKey, column: Column, cells: Sequence[Cell], metric: str) -> l
     told = ", ".join(f"{clean(word)} {count}" for word, count in sorted(counts.items()))
     words = " ".join(clean(word) for word in (*key, column.task, f"r{column.ratio:g}") if word)
     return [f"{words}: {told}"] if told else []
-
-
-def with_settings(cells: Sequence[Cell]) -> list[tuple[RowKey, Cell]]:
-    """Each cell with its row: method, corpus, and what parts it from cells of the same words.
-
-    That is what the command line set, and any deciding value that still differs among the runs of one column, the volumes of a
-    corpus among them (not of a task's own, which go by the fold).
-    """
-    placed: list[tuple[RowKey, Cell]] = []
-    groups = _grouped(cells, lambda c: (c.method, c.variant, c.corpus, c.partial, _asked(c), _column(c)))
-    for (method, variant, corpus, partial, asked, _), group in groups.items():
-        configs = [_flat(cell.config) for cell in group]
-        names = sorted({name for config in configs for name in config})
-        differing = [name for name in names if len({_value(config, name) for config in configs}) > 1]
-        pools = len({cell.corpus_id for cell in group if cell.corpus_id}) > 1 and corpus != "own"
-        for cell, config in zip(group, configs, strict=True):
-            unasked = [f"{name}={_value(config, name)}" for name in differing]
-            unasked += [cell.corpus_id or f"{corpus}, volumes not recorded"] if pools else []
-            setting = ", ".join([*([f"partial: {partial}"] if partial else []), *asked, *unasked])
-            placed.append(((_at(method, variant), corpus, setting), cell))
-    return placed
-
-
-def _value(config: Mapping[str, str], name: str) -> str:
-    """A value of `_flat`; a record from before a field was has that field's default."""
-    return config[name] if name in config else _BEFORE.get(name.rpartition(".")[2], "absent")
-
-
-def _asked(cell: Cell) -> tuple[str, ...]:
-    """The deciding `--set` words of a cell's command."""
-    words = re.findall(r"--set[ =](\S+)", cell.command)
-    return tuple(word for word in words if word.partition("=")[0].rpartition(".")[2] not in _WITHOUT_EFFECT)
-
-
-def _flat(config: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """What decides a result, as `phase.field` -> JSON text; seeds, folds and fields that are only recorded left out."""
-    return {
-        f"{phase}.{field}": json.dumps(value, sort_keys=True)
-        for phase, values in config.items()
-        for field, value in values.items()
-        if field not in _WITHOUT_EFFECT
-    }
-
-
-def _grouped(items: Iterable[Item], key: Callable[[Item], Group]) -> dict[Group, list[Item]]:
-    groups: dict[Group, list[Item]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return groups

@@ -15,6 +15,7 @@ from functools import cached_property
 
 from bench import registry
 from bench.case_rows import CaseRow
+from bench.cell_settings import with_settings
 from bench.contracts.errors import PluginBroken, StoreError
 from bench.contracts.record import Cell
 from bench.metrics import METRICS
@@ -22,7 +23,6 @@ from bench.published.layout import Paper, PaperColumn, PaperTask, networks
 from bench.published.printed import Printed
 from bench.published.verdict import Spread
 from bench.tables.entries import is_distance
-from bench.tables.model import with_settings
 from bench.tables.words import clean
 
 RowsOf = Callable[[str], Sequence[CaseRow]]
