@@ -90,9 +90,12 @@ def board(sides: Sequence[Side], metric: str = "", *, seed: int = 0) -> Board:
         (a.name, b.name, Line(name, ALL, result, p, _better(a, b, name, result, p)))
         for (a, b), result, p in zip(pairs, found, holm([f.p for f in found]), strict=True)
     ]
-    intervals = {side.name: _interval(side, name, cases, seed) for side in sides}
+    told = _told_by_all(sides, name, cases)
+    intervals = {side.name: _interval(side, name, told, seed) for side in sides}
     upward = describe(name).higher_is_better
-    ranked = sorted(intervals, key=lambda word: (intervals[word].mean * (-1 if upward else 1), word))
+    speechless = sorted(word for word, found in intervals.items() if math.isnan(found.mean))
+    defined = intervals.keys() - set(speechless)
+    ranked = sorted(defined, key=lambda word: (intervals[word].mean * (-1 if upward else 1), word)) + speechless
     letters = tie_letters(ranked, [frozenset((a, b)) for a, b, line in lines if line.better])
     return Board(name, tuple(Place(word, intervals[word], letters[word]) for word in ranked), tuple(lines))
 
@@ -122,6 +125,13 @@ def _pair(first: Side, second: Side, metric: str, class_: str, cases: Sequence[s
     one, other = first.values(metric, class_), second.values(metric, class_)
     nothing = math.nan  # a class that a case of one side does not tell
     return paired([one.get(c, nothing) for c in cases], [other.get(c, nothing) for c in cases], seed=seed)
+
+
+def _told_by_all(sides: Sequence[Side], metric: str, cases: Sequence[str]) -> list[str]:
+    """The cases that no side lacks, sides without any value apart: a mean must not gain by what it leaves out."""
+    held = [] if metric == AREA else [side.values(metric) for side in sides]
+    speaking = [values for values in held if not all(math.isnan(values[case]) for case in cases)]
+    return [case for case in cases if not any(math.isnan(values[case]) for values in speaking)]
 
 
 def _interval(side: Side, metric: str, cases: Sequence[str], seed: int) -> Interval:

@@ -268,3 +268,37 @@ def test_three_results_are_a_board_and_one_needs_a_printed_value(store: Store) -
 )
 def test_words_that_make_no_comparison_are_refused_in_one_line(store: Store, words: tuple[str, ...], part: str) -> None:
     assert part in bench("compare", *words, "--results", store.folder, "--json").error["message"]
+
+
+def distances(store: Store, method: str, values: list[float]) -> str:
+    rows = [CaseRow(f"case_{i:02}", "liver", "hd95", value) for i, value in enumerate(values)]
+    return store.write(make_cell(method=method, metrics=("hd95",), scores={"hd95": 1.0}), rows).name
+
+
+def test_a_pattern_over_runs_of_several_settings_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for seed in (0, 1):
+        fill(store, 0.8, seed=seed)
+    probe = {"finetune": {"steps": 500, "linear_head": True}}
+    fill(store, 0.4, config=probe, command="bench run --method mim --task btcv --set finetune.linear_head=true")
+    with pytest.raises(SpecError, match="linear_head=true"):
+        find_side(store, "mim-btcv-*")
+
+
+def test_a_board_does_not_put_a_result_first_because_it_failed_on_the_hard_cases(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    whole = [1 + i / 100 for i in range(10)] + [30.0 + i for i in range(10)]
+    fails = [value + 0.5 for value in whole[:10]] + [math.nan] * 10
+    names = [distances(store, method, values) for method, values in (("ar", fails), ("mim", whole))]
+    made = board([find_side(store, name) for name in names], "hd95")
+    assert made.lines[0][2].better == names[1]
+    assert [place.name for place in made.places] == [names[1], names[0]]
+    assert [place.interval.n for place in made.places] == [10, 10]
+
+
+def test_a_result_without_a_defined_value_comes_last_and_leaves_the_order_of_the_others(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    held = {"ar": [1.0, 2, 3, 4, 5, 6], "mim": [math.nan] * 6, "spad": [0.2, 0.3, 0.4, 0.5, 0.6, 0.7]}
+    names = {method: distances(store, method, values) for method, values in held.items()}
+    made = board([find_side(store, name) for name in names.values()], "hd95")
+    assert [place.name for place in made.places] == [names[method] for method in ("spad", "ar", "mim")]
