@@ -31,7 +31,7 @@ from bench.metrics.text import LENGTH, ORDERS, REFERENCE_LENGTH, bleu_of
 
 TRUTH, SCORE = "truth", "score"
 TRUTH_OF_SCAN, SCORE_OF_SCAN = "truth@scan", "score@scan"
-RANK, RANK_FUSED, INDEX, CHANCE = "rank", "rank-fused", "index", "chance"
+RANK, RANK_FUSED, INDEX, SCAN, CHANCE = "rank", "rank-fused", "index", "scan", "chance"
 RANKS = {"recall": RANK, "recall-fused": RANK_FUSED}  # the rows that each metric of a gallery counts
 FINDING, FINDINGS = "finding", "findings"
 REFERENCE, ROUGE = "reference", "rouge-l"
@@ -200,8 +200,8 @@ def _recall(rows: Sequence[Row], k: int, rank: str) -> Pooled:
     for name, told in ranks.items():
         possible = k <= len(told)
         found[name] = sum(rank <= k for rank in told) / len(told) if possible else math.nan
-        chance = CHANCE if name == INDEX else f"{CHANCE}-{name}"
-        found[chance] = k / len(told) if possible else math.nan
+        if name != SCAN:  # a query with several right items is hit more often than k in n, how often no rank tells
+            found[CHANCE if name == INDEX else f"{CHANCE}-{name}"] = k / len(told) if possible else math.nan
     return Pooled(found.get(INDEX, math.nan), found, sum(math.isnan(found[name]) for name in ranks))
 
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from bench.contracts.errors import DataUnsound
 from bench.contracts.record import Record
 from bench.data.atomic import write_bytes
-from bench.metrics.pooled import INDEX
+from bench.metrics.pooled import INDEX, SCAN
 from tasks.kinds.scans import first_of_scan, scan_of
 
-SCAN, UNIQUE = "scan", "unique"
+UNIQUE = "unique"
 Floats = NDArray[np.floating[Any]]
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from bench.case_rows import CaseRow
+from bench.contracts.record import Record
 from bench.metrics.pooled import is_pooled, pooled
 from bench.metrics.retrieval import recall_at
+from tasks.kinds.galleries import ranked as ranked_in_gallery
 
 
 def ranked(ranks: list[int], way: str = "index") -> list[CaseRow]:
@@ -43,3 +45,23 @@ def test_the_auc_of_scans_counts_only_what_scans_left() -> None:
     rows += [CaseRow("d", "nodule", "score", 0.0), CaseRow("d", "nodule", "truth", 1.0)]
     assert pooled("auc@scan", rows).value == 1 and pooled("auc", rows).value == pytest.approx(1 / 3)
     assert is_pooled("auc@scan") and is_pooled("recall@5") and not is_pooled("dice")
+
+
+def test_no_chance_is_told_that_drawing_at_random_does_not_give() -> None:
+    records = [
+        Record(dataset="d", adapter_version="1", case_id=f"{scan}_{k}", patient_id=f"{scan}", group=f"{scan}", images=(),
+               meta={"scan": scan, "reconstruction": k})
+        for scan in range(100) for k in (0, 1)
+    ]  # fmt: skip
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(20):
+        ways = ranked_in_gallery(random.standard_normal((200, 200)), records)
+        rows = [
+            CaseRow(r.case_id, way, "rank", rank) for r, own in zip(records, ways, strict=True) for way, rank in own
+        ]
+        found.append(pooled("recall@20", rows).by_class)
+    for way in ("index", "scan", "unique"):
+        chance = "chance" if way == "index" else f"chance-{way}"
+        if chance in found[0]:
+            assert np.mean([one[way] for one in found]) == pytest.approx(found[0][chance], abs=0.02), way
