@@ -83,7 +83,7 @@ def entry(cells: Sequence[Cell], metric: str) -> Entry:
     )
 
 
-def ranks(column: Mapping[Key, Sequence[Cell]], metric: str) -> dict[Key, int]:
+def ranks(column: Mapping[Key, Sequence[Cell]], metric: str, decimals: int = DECIMALS) -> dict[Key, int]:
     """Row -> 1 (best) or 2 (second) among the entries of one column that may be compared; equal as shown shares a rank.
 
     Partial, mixed and undefined entries do not compete. Of distances only the rows with the fewest undefined values do:
@@ -94,7 +94,7 @@ def ranks(column: Mapping[Key, Sequence[Cell]], metric: str) -> dict[Key, int]:
     if is_distance(metric) and fair:
         least = min(_lost(column[key], metric) for key in fair)
         fair = [key for key in fair if _lost(column[key], metric) == least]
-    return best_two({key: round(made[key].mean, DECIMALS) for key in fair}, higher=not is_error(metric))
+    return best_two({key: round(made[key].mean, decimals) for key in fair}, higher=not is_error(metric))
 
 
 def best_two(shown: Mapping[Key, float], *, higher: bool) -> dict[Key, int]:
@@ -134,7 +134,9 @@ def undefined(cell: Cell, metric: str) -> dict[str, int]:
     (`false_positive_mm3`, `gallery`) measure."""
     pooled, own = "n_undefined_", f"n_undefined_{metric}"
     told = {name: count for name, count in cell.counts.items() if name.startswith("n_") and count}
-    found = {name: count for name, count in told.items() if not name.startswith(pooled) or name == own}
+    valued = {"n_failed": not is_distance(metric), "n_empty_truth": metric == "dice@brats"}  # a miss is a Dice of 0
+    lacked = {name: count for name, count in told.items() if not valued.get(name)}
+    found = {name: count for name, count in lacked.items() if not name.startswith(pooled) or name == own}
     return found or ({"runs without a value": 1} if math.isnan(_score(cell, metric)) else {})
 
 

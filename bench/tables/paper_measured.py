@@ -169,7 +169,8 @@ def _ranks(column: Mapping[int, Found], told: PaperColumn) -> dict[int, int]:
         return best_two(shown, higher=told.higher_is_better)
     chosen = {at: f.chosen for at, f in column.items() if f.chosen}
     kinds = {(c.cells[0].protocol, c.cells[0].preset, c.metric) for c in chosen.values()}
-    return ranks({at: c.cells for at, c in chosen.items()}, next(iter(kinds))[-1]) if len(kinds) == 1 else {}
+    decimals = told.decimals - (2 if told.unit == "fraction" else 0)  # ranks are made in percent
+    return ranks({at: c.cells for at, c in chosen.items()}, next(iter(kinds))[-1], decimals) if len(kinds) == 1 else {}
 
 
 def _all_departures(parts: Iterable[Found]) -> tuple[str, ...]:

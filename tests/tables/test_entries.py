@@ -145,3 +145,11 @@ def test_two_networks_of_one_printed_row_are_two_results_and_weights_of_others_k
     assert {result.setting.partition(",")[0] for result in fifth} == {"plain ViT", "SPAD-ViT"}
     assert len({result.scores["dice"].value for result in fifth}) == 2
     assert any(result.corpus == "official-weights" for result in found if result.table == "mg3d:VII")
+
+
+def test_a_missed_organ_is_a_dice_of_nothing_and_no_undefined_value() -> None:
+    cell = make_cell(counts={"n_failed": 1}, scores={"dice": 0.8, "nsd@2mm": 0.7, "ravd": 0.1, "hd95": 4.0})
+    assert [entry([cell], metric).marks for metric in ("dice", "nsd@2mm", "ravd")] == [("single",)] * 3
+    assert "undefined" in entry([cell], "hd95").marks
+    brats = make_cell(counts={"n_empty_truth": 3}, scores={"dice@brats": 0.8, "dice": 0.7})
+    assert entry([brats], "dice@brats").marks == ("single",) and "undefined" in entry([brats], "dice").marks

@@ -73,7 +73,7 @@ def test_a_single_run_has_no_deviation_and_a_mark() -> None:
 
 def test_only_what_is_defined_is_averaged_and_the_rest_is_marked_counted_and_not_ranked() -> None:
     cells = [
-        *seeds([0.9, math.nan], counts={"n_failed": 2, "n_empty_truth": 0, "false_positive_mm3": 9}),
+        *seeds([0.9, math.nan], counts={"n_failed": 0, "n_empty_truth": 2, "false_positive_mm3": 9}),
         *seeds([0.8, 0.8], method="ar"),
     ]
     model = table(cells)
@@ -81,7 +81,7 @@ def test_only_what_is_defined_is_averaged_and_the_rest_is_marked_counted_and_not
     assert (mim.mean, mim.runs, mim.rank) == (90.0, 2, 0)
     assert mim.marks == ("undefined",)
     assert ar.rank == 0
-    assert model.sections[0].notes == ("mim own btcv r0.25: n_failed 4",)
+    assert model.sections[0].notes == ("mim own btcv r0.25: n_empty_truth 4",)
 
 
 def test_a_score_that_is_nowhere_defined_is_said_to_be_so() -> None:

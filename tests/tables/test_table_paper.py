@@ -585,3 +585,26 @@ def test_options_of_the_other_kind_of_table_are_refused(tmp_path: Path) -> None:
         "--view belongs" in bench("table", "btcv", "--view", "both", "--results", tmp_path, "--json").error["message"]
     )
     assert "metrics of their own" in bench("table", "mim:III", "--metric", "dice", "--json").error["message"]
+
+
+def test_entries_of_a_papers_table_that_are_equal_as_shown_share_a_rank() -> None:
+    words = {
+        "task": "nodulemnist3d",
+        "protocol": "spad",
+        "preset": "full",
+        "ratio": 1.0,
+        "corpus": "none",
+        "classes": ("a", "b"),
+    }
+    scores = {"resnet50_3d": 0.8534, "resnet50_acs": 0.8531, "auto_sklearn": 0.80}
+    cells = [
+        make_cell(method=m, scores={"auc": s}, metrics=("auc",), class_scores={}, **words) for m, s in scores.items()
+    ]
+    places = [
+        p for line in paper_model("spad:2", cells, lambda _: [], "measured").lines for p in line.places if p.measured
+    ]
+    assert [(f"{p.measured.mean:.1f}", p.measured_rank) for p in places if p.measured] == [
+        ("85.3", 1),
+        ("85.3", 1),
+        ("80.0", 2),
+    ]
