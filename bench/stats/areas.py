@@ -98,6 +98,8 @@ def difference_of_areas(first: Area, second: Area, level: float = LEVEL) -> tupl
     if math.isnan(apart.value):
         return found, math.nan
     error = _standard_error(apart)
+    if error == 0 and apart.value:
+        return Interval(apart.value, math.nan, math.nan, level, len(apart.shares), "none"), math.nan
     return found, 1.0 if error == 0 else 2 * float(ndtr(-abs(apart.value) / error))
 
 

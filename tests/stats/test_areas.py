@@ -139,3 +139,10 @@ def test_the_spread_of_a_mean_over_classes_is_that_of_repeated_draws() -> None:
         found.append(difference.mean)
         errors.append((difference.high - difference.mean) / 1.959964)
     assert np.mean(errors) == pytest.approx(np.std(found), rel=0.12)
+
+
+def test_areas_that_have_no_spread_and_differ_are_not_called_alike() -> None:
+    answers = np.repeat([1.0, 0.0], 50)
+    perfect, constant = one_area(answers, answers), one_area(np.full(100, 0.5), answers)
+    found, p = difference_of_areas(perfect, constant)
+    assert found.mean == 0.5 and math.isnan(p) and math.isnan(found.low)
