@@ -154,7 +154,8 @@ def verify_cell(cell: str, results: Path, root: str, environ: Mapping[str, str])
         return _rescored(stored, predictions, root, place) if predictions.is_dir() else None
 
     def summary(stored: Cell, rows: Sequence[CaseRow]) -> dict[str, float | None]:
-        means, _ = summarise(rows, stored.average, stored.metrics)
+        means, by_class = summarise(rows, stored.average, stored.metrics)
+        means |= {f"{name} {metric}": mean for name, found in by_class.items() for metric, mean in found.items()}
         return {name: None if math.isnan(value) else value for name, value in means.items()}
 
     rehash = {"predictions": lambda: sha256_of_folder(predictions)} | {

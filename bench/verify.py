@@ -114,10 +114,12 @@ def _check_scores(cell: Cell, rows: Sequence[CaseRow] | None, summarise: Summari
     if summarise is None:
         return Check("scores", "absent", "nothing given that averages rows")
     means = summarise(cell, rows)
+    told = dict(cell.scores)
+    told |= {f"{name} {metric}": score for name, found in cell.class_scores.items() for metric, score in found.items()}
     differing = [
-        f"{metric}: {cell.scores.get(metric)!r} recorded, {means.get(metric)!r} found"
-        for metric in sorted({*cell.scores, *means})
-        if not _equal(_number(cell.scores.get(metric)), _number(means.get(metric)))
+        f"{metric}: {told.get(metric)!r} recorded, {means.get(metric)!r} found"
+        for metric in sorted({*told, *means})
+        if not _equal(_number(told.get(metric)), _number(means.get(metric)))
     ]
     return _told("scores", differing)
 

@@ -15,6 +15,7 @@ from bench.contracts.errors import DataMissing, StoreError
 from bench.contracts.record import Cell
 from bench.data.atomic import write_bytes, write_text
 from bench.data.digest import sha256_of_file, sha256_of_folder
+from bench.rooms import verify_cell
 from bench.store import Store
 from bench.verify import VerifyReport, compare, verify
 from tests.cells import make_cell
@@ -30,7 +31,7 @@ ROWS = (
 def mean_of_rows(_: Cell, rows: Sequence[CaseRow]) -> Mapping[str, float | None]:
     """A protocol that pools all values: ROWS give (0.8 + 0.6 + 0.9) / 3."""
     values = [row.value for row in rows if not math.isnan(row.value)]
-    return {"dice": math.fsum(values) / len(values), "hd95": None}
+    return {"dice": math.fsum(values) / len(values), "hd95": None, "liver dice": 0.7, "spleen dice": 0.9}
 
 
 def stored(folder: Path, **changes: Any) -> tuple[Store, Cell]:
@@ -40,7 +41,10 @@ def stored(folder: Path, **changes: Any) -> tuple[Store, Cell]:
         write_text(folder / "predictions" / f"{case}.nii.gz", case)
     hashes = {"predictions": sha256_of_folder(folder / "predictions"), "finetune:final": "f" * 64}
     scores = {"dice": (0.8 + 0.6 + 0.9) / 3, "hd95": math.nan}
-    return store, store.write(make_cell(**{"scores": scores, "hashes": hashes, **changes}), ROWS)
+    by_class = {"liver": {"dice": 0.7}, "spleen": {"dice": 0.9}}
+    return store, store.write(
+        make_cell(**{"scores": scores, "class_scores": by_class, "hashes": hashes, **changes}), ROWS
+    )
 
 
 def look(folder: Path, store: Store, cell: Cell) -> VerifyReport:
@@ -180,3 +184,15 @@ def test_the_hash_of_a_folder_is_that_of_its_names_and_contents(tmp_path: Path) 
     assert sha256_of_folder(folder) == before
     (folder / "b").rename(folder / "d")
     assert sha256_of_folder(folder) != before
+
+
+def test_a_class_score_edited_in_the_json_is_found(tmp_path: Path) -> None:
+    rows = [
+        CaseRow(f"case_{i}", name, "dice", value) for i in range(4) for name, value in (("liver", 0.8), ("spleen", 0.6))
+    ]
+    edited = {"liver": {"dice": 0.99}, "spleen": {"dice": 0.41}}
+    cell = Store(tmp_path).write(
+        make_cell(metrics=("dice",), scores={"dice": 0.7}, class_scores=edited, keys={"predict": "gone"}), rows
+    )
+    report = verify_cell(cell.name, tmp_path, "", {})
+    assert {check.name: check.verdict for check in report.checks}["scores"] == "differs"
