@@ -27,6 +27,7 @@ import methods
 from bench import registry
 from bench.contracts.cards import MethodCard
 from bench.contracts.configs import Intensity, MethodConfig, PhaseConfig, Shape3, Sight, phases
+from bench.contracts.errors import EncoderMismatch
 from bench.contracts.method import Batch, Encoder, Method, Phase
 from bench.data.patches import overlap
 from bench.nets.decoders import build_decoder
@@ -250,6 +251,19 @@ def test_encoder_weights_survive_the_disk_and_serve_a_segmentation_network(name:
     assert all(torch.equal(a, b) for a, b in zip(*maps, strict=True))
     assert torch.equal(*logits)
     assert logits[0].shape == (1, 3, *volume.shape[2:])
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_what_pre_training_left_is_taken_from_a_file_that_a_user_brings_and_what_lacks_a_tenth_of_it_is_not(
+    name: str,
+) -> None:
+    left, encoder = start(name).encoder.state_dict(), fresh_encoder(name, 1)
+    adopted = encoder.adopt(left, declared=False)
+    declared = encoder.declared()
+    assert declared <= {*adopted.matched, *adopted.reshaped}
+    lost = sorted(declared)[: -(-len(declared) // 10)]
+    with pytest.raises(EncoderMismatch, match=f"{len(lost)} of {len(declared)} tensors"):
+        encoder.adopt({key: value for key, value in left.items() if key not in lost}, declared=False)
 
 
 @pytest.mark.parametrize("name", sorted(CARDS))

@@ -190,8 +190,9 @@ class Encoder(nn.Module):
     def adopt(self, weights: Mapping[str, Tensor], *, declared: bool = True) -> Adopted:
         """Load weights by name and shape and say what became of each.
 
-        With `declared` every tensor of `declared()` must be there and fit; otherwise (a foreign file) 95 % of all
-        tensors must. Raises EncoderMismatch naming the first misfits; the encoder is then unchanged.
+        With `declared` every tensor of `declared()` must be there and fit; otherwise (a file that a user brings) 95 % of them
+        must, for what pre-training never brings no file can hold. Raises EncoderMismatch naming the first misfits; the encoder is
+        then unchanged.
         """
         own = self.state_dict()
         taken: dict[str, Tensor] = {}
@@ -205,7 +206,7 @@ class Encoder(nn.Module):
             elif (fitted := self.reshape(name, found, wanted)) is not None and fitted.shape == wanted.shape:
                 taken[name] = fitted
                 reshaped.append(name)
-        _demand(own, taken, weights, self.declared() if declared else None)
+        _demand(own, taken, weights, self.declared(), spared=0.0 if declared else 0.05)
         self.load_state_dict({**own, **taken})
         return Adopted(
             matched=tuple(n for n in taken if n not in reshaped),
@@ -220,12 +221,12 @@ def _demand(
     own: Mapping[str, Tensor],
     taken: Mapping[str, Tensor],
     weights: Mapping[str, Tensor],
-    declared: frozenset[str] | None,
+    required: frozenset[str],
+    *,
+    spared: float,
 ) -> None:
-    required = set(own) if declared is None else declared
     absent = [name for name in own if name in required and name not in taken]
-    allowed = 0.05 * len(required) if declared is None else 0
-    if len(absent) <= allowed:
+    if len(absent) <= spared * len(required):
         return
     first = absent[0]
     found = f"shape {tuple(weights[first].shape)}" if first in weights else "no such tensor"
