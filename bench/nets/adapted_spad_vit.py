@@ -149,7 +149,7 @@ class AdaptedSpadViT(SpadViT):
     def keep_eps(self, eps: Tensor) -> None:
         """Take this epsilon in every layer norm and keep it beside the weights: a stored model is built again from a config
         that does not know what was adopted."""
-        self.register_buffer("adopted_eps", eps)
+        self.register_buffer("adopted_eps", eps.to(next(self.parameters()).device))
         for part in self.modules():
             if isinstance(part, nn.LayerNorm):
                 part.eps = eps.item()

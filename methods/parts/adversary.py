@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.nets.shared_batch_norm import several
+
 START = 0.1  # of the running mean
 
 
@@ -38,9 +40,12 @@ class Gate(nn.Module):
 
     @torch.no_grad()
     def add(self, loss: Tensor, samples: int) -> None:
-        """The discriminator's loss over some samples of this step."""
-        self.total += loss.detach().float() * samples
-        self.samples += samples
+        """The discriminator's loss over some samples of this step, those on other devices too."""
+        told = torch.stack([loss.detach().float() * samples, loss.new_full((), samples, dtype=torch.float32)])
+        if several():
+            torch.distributed.all_reduce(told)
+        self.total += told[0]
+        self.samples += told[1]
 
     @torch.no_grad()
     def close(self) -> None:

@@ -17,6 +17,7 @@ from bench.pretrain import pretrain, trained
 from bench.train.hardware import Hardware
 from methods.spad import METHOD
 from tests.methods.spad_pool import mixed
+from tests.two_at_once import two_at_once
 
 CONFIGS: Mapping[str, MethodConfig] = phases(METHOD.tiny)
 SIGHT = Sight(1, CONFIGS["tokenizer"].crop, None, Intensity("percentile"))
@@ -107,3 +108,10 @@ def test_a_foreign_file_decides_the_key_of_its_phase_by_content_and_not_by_place
     assert first == second != none == key_of(config=config)
     save_file({"x": torch.zeros(3)}, tmp_path / "vgg.safetensors")
     assert key(config, str(tmp_path / "vgg.safetensors")) != first
+
+
+def test_the_gate_hears_the_discriminators_loss_on_all_devices(tmp_path: Path) -> None:
+    two = two_at_once("tests/methods/gate_on_two.py", tmp_path)  # of three crops one has two, the other one
+    assert two[0]["hinge"] != pytest.approx(two[1]["hinge"], rel=1e-3)
+    for rank in two:
+        assert rank["last"].item() == pytest.approx((2 * two[0]["hinge"] + two[1]["hinge"]) / 3, rel=1e-5)
