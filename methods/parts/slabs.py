@@ -93,7 +93,7 @@ class SlabSequence:
 
 def crop_count(slices: int, wanted: int, crops: int) -> int:
     """Crops of a volume of so many slices: 1.5 times fewer where it has less than a crop's (50 -> 33)."""
-    return crops if slices >= wanted else int(crops / 1.5)
+    return crops if slices >= wanted else max(1, int(crops / 1.5))
 
 
 def overlapping(crop: NDArray[Any], slabs: int, stride: int, first: int) -> NDArray[Any]:

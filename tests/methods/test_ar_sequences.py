@@ -406,3 +406,9 @@ def test_a_corpus_that_offers_nothing_asked_for_is_refused() -> None:
         draw().offer(Shelf({}))
     with pytest.raises(SpecError, match="1 channel or with 4, found 2"):
         draw().offer(Shelf({"a": noise((8, 8, 8), channels=2)}))
+
+
+def test_a_shallow_volume_has_an_entry_however_few_crops_are_asked_for() -> None:
+    shelf = Shelf({"deep": noise((20, 20, 40)), "shallow": noise((20, 20, 9))})
+    drawn = {sample for step in range(20) for sample in draw(crops_per_volume=1)(shelf, 2, step, 0)}
+    assert drawn == {("deep",), ("shallow",)}
