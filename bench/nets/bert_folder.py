@@ -29,7 +29,7 @@ class WordPieces:
     """BERT's WordPiece tokeniser over a `vocab.txt`; text comes in lower case."""
 
     def __init__(self, path: Path) -> None:
-        words = path.read_text(encoding="utf-8").splitlines()
+        words = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         place = {word: number for number, word in enumerate(words)}
         absent = [word for word in SPECIALS if word not in place]
         if absent:

@@ -24,7 +24,7 @@ from bench.contracts.errors import DataMissing, SpecError
 from bench.nets.reports import fragments
 from bench.nets.text_encoder import TextEncoder
 
-TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s]")
+TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s\0]")
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SPELLING_BYTES = 32
 NEIGHBOUR_SHARE = 0.5  # weight of each neighbour beside the word itself

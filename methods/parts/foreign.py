@@ -23,8 +23,8 @@ def read_foreign(path: str) -> dict[str, Tensor]:
         raise DataMissing(f"No weight file '{path}'.", case=file.name, remedy="Correct the path.")
     try:
         state = _read(file)
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise _unreadable(file, str(error).splitlines()[0]) from error
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise _unreadable(file, (str(error).splitlines() or ["it is empty"])[0]) from error
     while not any(isinstance(value, Tensor) for value in state.values()):
         inside = next((state[name] for name in _WRAPPERS if isinstance(state.get(name), Mapping)), None)
         if inside is None:

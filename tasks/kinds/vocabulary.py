@@ -54,9 +54,10 @@ def fitted(reports: Iterable[Sequence[str]], *, least_count: int, room: int) -> 
 
 def words_in(buffer: Tensor) -> tuple[str, ...]:
     """The words of a buffer by id, the special ones first; empty for one that was never fitted."""
-    rows = buffer.cpu().numpy()
-    words = (bytes(row).rstrip(b"\0").decode() for row in rows)
-    return tuple(word for word in words if word)
+    words = [bytes(row).rstrip(b"\0").decode() for row in buffer.cpu().numpy()]
+    while words and not words[-1]:  # only behind the last: a word that reads as nothing keeps its id
+        words.pop()
+    return tuple(words)
 
 
 def places(words: Sequence[str]) -> Mapping[str, int]:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bench.contracts.errors import DataMissing, SpecError
-from bench.nets.bert_folder import BertFolder
+from bench.nets.bert_folder import BertFolder, WordPieces
 from bench.nets.reports import clean_report, fragments
 from bench.nets.text_encoder import TextEncoder, build_text_encoder
 from bench.nets.word_vectors import WordVectors
@@ -276,3 +276,21 @@ def test_frequent_words_come_first_and_overlong_ones_stay_unknown() -> None:
         1,
     ]  # the comma is more frequent by spelling
     assert encoder.tokeniser.ids(",") == [6]
+
+
+def test_a_word_keeps_its_vector_whatever_stands_in_the_vocabulary_before_it() -> None:
+    reports = ["There is a nodule.\0 No effusion.\0", "No nodule.\0 Heart normal.\0 Lungs clear.\0"]
+    vectors = [WordVectors(vocabulary=64, width=8) for _ in range(2)]
+    vectors[0].fit(reports)
+    vectors[1].fit([report.replace("\0", "") for report in reports])
+    for word in ("no", "nodule", "clear"):
+        one, other = (e.vectors[e.tokeniser.ids(word)[0], 4:] for e in vectors)  # the half that its spelling decides
+        assert torch.equal(one, other), word
+
+
+def test_the_lines_of_a_vocabulary_end_where_files_have_line_ends_and_nowhere_else(tmp_path) -> None:
+    words = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "\u2028", "[MASK]", "lung", "##s", "clear")
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    pieces = WordPieces(tmp_path / "vocab.txt")
+    assert pieces.size == len(words) and pieces.mask == words.index("[MASK]")
+    assert pieces.continues(np.array(pieces.ids("lungs clear"))).tolist() == [False, True, False]
