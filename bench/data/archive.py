@@ -7,6 +7,7 @@ frame, that is the channel.
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 import zlib
 from functools import lru_cache
@@ -22,7 +23,10 @@ from bench.data.place import FETCH_AGAIN, Grid, Place, scaled, told_spacing
 
 KEPT = 3  # arrays held in memory at a time
 BadArchive = zipfile.BadZipFile
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError)
+_BROKEN = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError),
+    *(NotImplementedError, tokenize.TokenError),  # an unknown way of packing, an array's header that is no Python
+)
 
 
 def grid(place: Place) -> Grid:

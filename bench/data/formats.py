@@ -25,6 +25,7 @@ from bench.data.place import SPACING_REMEDY, Grid, Place, scaled, told_spacing
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BROKEN = (EOFError, OSError, zlib.error)
+_BROKEN_H5 = (OSError, RuntimeError, KeyError, ValueError)
 _SCALING_AT = 112  # where a NIfTI-1 header keeps slope and intercept, two floats
 _NIFTI_HEADER_BYTES = 540  # NIfTI-2; NIfTI-1 takes 348
 
@@ -78,7 +79,7 @@ def _nifti_grid(place: Place) -> Grid:
     except (ValueError, ArithmeticError) as error:
         raise place.unsound(f"has no usable affine ({error}).", remedy=SPACING_REMEDY) from None
     difference = None if qform is None or sform is None else float(np.abs(qform - sform).max())
-    return Grid(tuple(int(n) for n in header.get_data_shape()), affine, header.get_data_dtype().name, difference)
+    return Grid(tuple(int(n) for n in header.get_data_shape()), affine, _nifti_form(place, header)[0].name, difference)
 
 
 def _nifti_bytes(place: Place, limit: int | None = None) -> bytes:
@@ -102,14 +103,26 @@ def _nifti_bytes(place: Place, limit: int | None = None) -> bytes:
 def _nifti_voxels(place: Place) -> NDArray[Any]:
     content = _nifti_bytes(place)
     header = _nifti_head(place, content)
-    shape, dtype, offset = header.get_data_shape(), header.get_data_dtype(), int(header.get_data_offset())
+    shape = header.get_data_shape()
+    dtype, offset, slope, intercept = _nifti_form(place, header)
     count = int(np.prod(shape, dtype=np.int64))
     due = offset + count * dtype.itemsize
     if len(content) < due:
         raise place.unsound(f"is truncated: {len(content)} bytes where shape {tuple(shape)} needs {due}.")
     array = np.frombuffer(content, dtype, count, offset).reshape(shape, order="F")
-    slope, intercept = header.get_slope_inter()
-    return scaled(array, 1.0 if slope is None else float(slope), float(intercept or 0.0), place)
+    return scaled(array, slope, intercept, place)
+
+
+def _nifti_form(place: Place, header: Any) -> tuple[np.dtype[Any], int, float, float]:
+    """The voxels' type, where they begin, slope and intercept."""
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        slope, intercept = header.get_slope_inter()
+        slope, intercept = 1.0 if slope is None else float(slope), float(intercept or 0.0)
+        return header.get_data_dtype(), int(header.get_data_offset()), slope, intercept
+    except (HeaderDataError, KeyError, ValueError, ArithmeticError) as error:
+        raise place.unsound(f"has a header that means nothing ({error}).") from None
 
 
 def encode_nifti(
@@ -154,7 +167,7 @@ def _h5_grid(place: Place) -> Grid:
         with h5py.File(place.path, "r") as file:
             data = _h5_dataset(place, file)
             return Grid(tuple(data.shape), plain_affine(told_spacing(place)), data.dtype.name)
-    except OSError as error:
+    except _BROKEN_H5 as error:
         raise place.unsound(f"is truncated or damaged ({error}).") from None
 
 
@@ -164,7 +177,7 @@ def _h5_voxels(place: Place) -> NDArray[Any]:
     try:
         with h5py.File(place.path, "r") as file:
             return scaled(np.asarray(_h5_dataset(place, file)[()]), 1.0, 0.0, place)
-    except OSError as error:
+    except _BROKEN_H5 as error:
         raise place.unsound(f"is truncated or damaged ({error}).") from None
 
 
@@ -205,11 +218,16 @@ def _nrrd_grid(place: Place) -> Grid:
     nrrd = _nrrd()
     try:
         header = nrrd.read_header(str(place.path))
-    except (*_BROKEN, nrrd.NRRDError, ValueError) as error:
+    except (*_BROKEN, nrrd.NRRDError, KeyError, ValueError) as error:
         raise place.unsound(f"is truncated or damaged ({error}).") from None
-    shape = tuple(int(n) for n in header["sizes"])
-    affine = _nrrd_affine(place, header) if len(shape) == 3 else plain_affine((1.0, 1.0, 1.0))  # refused by its shape
-    return Grid(shape, affine, str(header["type"]))
+    try:
+        shape = tuple(int(n) for n in header["sizes"])
+        affine = (
+            _nrrd_affine(place, header) if len(shape) == 3 else plain_affine((1.0, 1.0, 1.0))
+        )  # refused by its shape
+        return Grid(shape, affine, str(header["type"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise place.unsound(f"has a header that means nothing ({error}).") from None
 
 
 def _nrrd_affine(place: Place, header: Mapping[str, Any]) -> Affine:
@@ -233,7 +251,7 @@ def _nrrd_voxels(place: Place) -> NDArray[Any]:
     nrrd = _nrrd()
     try:
         array, _ = nrrd.read(str(place.path))
-    except (*_BROKEN, nrrd.NRRDError, ValueError) as error:
+    except (*_BROKEN, nrrd.NRRDError, KeyError, ValueError) as error:
         raise place.unsound(f"is truncated or damaged ({error}).") from None
     return scaled(np.asarray(array), 1.0, 0.0, place)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from bench.contracts.errors import BenchError
 from bench.data.axes import Affine, as_affine
 from bench.data.place import Grid, Place, scaled
 
+PACKED = ("T", "t", "1")  # how a header says yes
+BLOCK_BYTES = 1 << 20
 TO_RAS = np.diag([-1.0, -1.0, 1.0])  # ITK's directions stand in LPS
 
 
@@ -37,9 +40,10 @@ def grid(place: Place) -> Grid:
 
 
 def voxels(place: Place) -> NDArray[Any]:
-    """All voxels as (x, y, z). Raises DataUnsound where the voxels' file is missing or too short."""
+    """All voxels as (x, y, z). Raises DataUnsound where the voxels' file is missing, too short or damaged."""
     sitk = _sitk()
     _demand_voxels(place)
+    _demand_whole(place)
     try:
         image = sitk.ReadImage(str(place.path), imageIO="MetaImageIO")
     except RuntimeError as error:
@@ -69,15 +73,42 @@ def _demand_voxels(place: Place) -> None:
         raise place.unsound(f"keeps its voxels in '{data.name}', which is not beside it.", "Complete the download.")
 
 
+def _demand_whole(place: Place) -> None:
+    """Refuse packed voxels that do not unpack to their end: ITK says so on the terminal, and hands out what it has got."""
+    told, end = _header(place.path)
+    if not told.get("CompressedData", "").startswith(PACKED):
+        return
+    beside = voxels_file(place.path)
+    unpacker = zlib.decompressobj(wbits=47)  # zlib's form or gzip's, as ITK
+    with (beside or place.path).open("rb") as file:
+        file.seek(0 if beside else end)
+        try:
+            while not unpacker.eof and (block := file.read(BLOCK_BYTES)):
+                unpacker.decompress(block)
+        except zlib.error as error:
+            raise place.unsound(f"is damaged: its packed voxels do not unpack ({error}).") from None
+    if not unpacker.eof:
+        raise place.unsound("is truncated: its packed voxels end too early.")
+
+
 def voxels_file(path: Path) -> Path | None:
     """The file that an .mhd names for its voxels; None where they follow the header."""
     if path.suffix.lower() != ".mhd":
         return None
-    for line in path.read_text(encoding="latin-1").splitlines():
-        name, _, value = line.partition("=")
-        if name.strip() == "ElementDataFile":
-            return None if value.strip() == "LOCAL" else path.parent / value.strip()
-    return None
+    name = _header(path)[0].get("ElementDataFile", "LOCAL")
+    return None if name == "LOCAL" else path.parent / name
+
+
+def _header(path: Path) -> tuple[dict[str, str], int]:
+    """The words of a header, which end with where the voxels lie, and its length in bytes."""
+    told: dict[str, str] = {}
+    with path.open("rb") as file:
+        for line in file:
+            name, _, value = line.decode("latin-1").partition("=")
+            told[name.strip()] = value.strip()
+            if "ElementDataFile" in told:
+                break
+        return told, file.tell()
 
 
 def _sitk() -> Any:

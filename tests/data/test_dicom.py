@@ -202,6 +202,20 @@ def test_a_metaimage_whose_voxels_are_absent_or_short_or_that_is_none_is_refused
         read_header(tmp_path, a_record("w.mha", "metaimage"))
 
 
+@pytest.mark.parametrize("name", ["v.mha", "v.mhd"])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_a_flipped_bit_in_a_packed_metaimage_is_refused(tmp_path: Path, name: str, share: float) -> None:
+    volume = np.arange(32**3, dtype=np.int16).reshape(32, 32, 32) // 50
+    packed = write_metaimage(tmp_path / name, volume, affine=HEAD_FIRST, packed=True)[-1]
+    assert read_image(tmp_path, a_record(name, "metaimage")).array.max() == volume.max()
+    content = bytearray(packed.read_bytes())
+    start = content.index(b"LOCAL\n") + 6 if name == "v.mha" else 0
+    content[start + int((len(content) - start) * share)] ^= 16
+    packed.write_bytes(bytes(content))
+    with pytest.raises(DataUnsound, match=r"damaged|truncated"):
+        read_image(tmp_path, a_record(name, "metaimage"))
+
+
 def test_the_quick_fingerprint_of_a_header_sees_the_voxels_beside_it(tmp_path: Path) -> None:
     """Two scans of one size and place have the same header."""
     path = tmp_path / "v.mhd"

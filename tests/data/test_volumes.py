@@ -221,6 +221,19 @@ def test_a_page_saved_under_a_nifti_name_is_refused(tmp_path: Path) -> None:
     refusal(tmp_path, a_record(), "no NIfTI file")
 
 
+@pytest.mark.parametrize(("at", "kind", "value"), [(116, "<f", np.nan), (70, "<h", 999), (108, "<f", np.nan)])
+def test_a_nifti_header_that_means_nothing_is_refused(
+    tmp_path: Path, image: np.ndarray, at: int, kind: str, value: float
+) -> None:
+    """No intercept, no such type of voxels, no place where they begin."""
+    write_nifti(tmp_path / "v.nii", image, affine=RAS_AFFINE, dtype=np.int16)
+    content = bytearray((tmp_path / "v.nii").read_bytes())
+    struct.pack_into("<f", content, 112, 1.0)
+    struct.pack_into(kind, content, at, value)
+    (tmp_path / "v.nii").write_bytes(bytes(content))
+    refusal(tmp_path, a_record("v.nii"), "means nothing")
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_voxels_that_are_no_numbers_are_refused_and_counted(tmp_path: Path, value: float) -> None:
     array = np.zeros((3, 4, 5), np.float32)
@@ -336,6 +349,17 @@ def test_damaged_and_incomplete_h5_files_are_refused(heart: tuple[Path, Record])
     content = (folder / "mri.h5").read_bytes()
     (folder / "mri.h5").write_bytes(content[: len(content) // 2])
     refusal(folder, record, "truncated or damaged")
+    damaged = bytearray(content)
+    damaged[damaged.index(b"TREE")] = 0  # of the names
+    (folder / "mri.h5").write_bytes(bytes(damaged))
+    refusal(folder, record, "truncated or damaged")
+
+
+def test_an_nrrd_whose_header_lacks_its_sizes_is_refused(tmp_path: Path, image: np.ndarray) -> None:
+    write_nrrd(tmp_path / "v.nrrd", image, affine=RAS_AFFINE)
+    content = (tmp_path / "v.nrrd").read_bytes()
+    (tmp_path / "v.nrrd").write_bytes(content.replace(b"sizes:", b"sixes:", 1))
+    refusal(tmp_path, a_record("v.nrrd", kind="nrrd"), "sizes")
 
 
 def test_an_nrrd_reads_as_the_nifti_of_the_same_volume(tmp_path: Path, image: np.ndarray) -> None:

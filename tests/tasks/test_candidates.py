@@ -15,7 +15,7 @@ import pytest
 from bench import registry
 from bench.cases import cached, content_hash, find_cases, told_answers
 from bench.contracts.errors import DataMissing, DataUnsound
-from bench.contracts.record import ImageFile
+from bench.contracts.record import ImageFile, Record
 from bench.data.checks import check
 from bench.data.roster import roster_of
 from bench.data.splits import lists, read_list
@@ -269,6 +269,23 @@ def test_what_a_table_tells_decides_a_result_so_that_a_table_that_comes_later_is
     assert told_answers(archived, scored=True) == ""
 
 
+def test_where_a_table_says_that_a_candidate_lies_decides_a_result(copied: dict[str, Path]) -> None:
+    before, table = LUNA.files.records(copied["luna16"]), copied["luna16"] / "candidates_V2.csv"
+    head, *rows = table.read_text().splitlines()
+    moved = [",".join([uid, f"{float(x) + 20:.3f}", *rest]) for uid, x, *rest in (row.split(",") for row in rows)]
+    table.write_text("\n".join([head, *moved]) + "\n")
+    after = LUNA.files.records(copied["luna16"])
+    assert content_hash(copied["luna16"], before) != content_hash(copied["luna16"], after)
+
+
+def test_what_a_table_says_of_voxels_decides_a_result(tmp_path: Path) -> None:
+    (tmp_path / "v.nii.gz").write_bytes(b"voxels")
+    words = {"dataset": "d", "adapter_version": "1", "case_id": "a", "patient_id": "p", "group": "p"}
+    images = [{}, {"rescale": (1.0, -1024.0)}, {"rescale": (1.0, -1000.0)}, {"spacing_mm": (1.0, 1.0, 2.0)}]
+    records = [Record(**words, images=(ImageFile(path="v.nii.gz", format="nifti", **image),)) for image in images]
+    assert len({content_hash(tmp_path, [record]) for record in records}) == len(records)
+
+
 def test_a_table_of_nodules_that_is_fetched_later_gives_the_finished_run_its_froc_score(
     copied: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -377,7 +394,7 @@ def test_a_truncated_volume_is_named_by_a_run(copied: dict[str, Path], tmp_path:
     path.write_bytes(path.read_bytes()[:3000])
     words = ("run", "--method", "unet3d_scratch", "--task", "stoic", "--root", folder, "--results", tmp_path / "r")
     error = bench(*words, *TINY, "--json").error
-    assert (error["error"], error["case"]) == ("DataUnsound", path.stem) and "truncated or damaged" in error["message"]
+    assert (error["error"], error["case"]) == ("DataUnsound", path.stem) and "is truncated" in error["message"]
     assert "Fetch the file again" in error["remedy"]
 
 
