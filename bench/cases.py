@@ -22,8 +22,18 @@ from bench.data.intensity_check import check_intensity
 from bench.data.labels import check_told
 from bench.data.official import cut_short
 from bench.data.parts import units
-from bench.data.roster import roster_of
-from bench.data.splits import SALTS, Parts, check_hygiene, every_fold, folds_of, lists, nested, order_of, present
+from bench.data.roster import Roster, roster_of
+from bench.data.splits import (
+    SALTS,
+    Parts,
+    check_hygiene,
+    every_fold,
+    folds_of,
+    lists,
+    nested,
+    order_of,
+    present,
+)
 from bench.data.volumes import label_map, quick_fingerprint
 from bench.datasets_file import find_task_folder
 from bench.metrics.pooled import FINDING, FINDINGS
@@ -39,7 +49,8 @@ class TaskCases:
     """The cases of one run. `listed` is what the split names, `here` what is on disk, `train` the labelled subset used, `order`
     which of our orders of the training units it was taken from (`bench.data.splits.order_of`).
 
-    `cut_short` says of which of the owners' tables only a part is there; the split then names fewer cases than it should.
+    `cut_short` says of which of the owners' tables only a part is there; the split then names fewer cases than it should. `pool`
+    are the training cases in the order in which pre-training draws from them.
     """
 
     folder: Path
@@ -53,6 +64,7 @@ class TaskCases:
     excluded: tuple[str, ...] = ()
     order: int = 0
     cut_short: tuple[str, ...] = ()
+    pool: tuple[str, ...] = ()
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -148,6 +160,7 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
     short = cut_short(card.files, folder, source)
     if (missing or short) and not (spec.partial or source == "phantom"):
         raise _half_download(spec, folder, missing, _total(listed, records), short)
+    pool = _in_one_order(here.train, spec, card, protocol, roster)
     order = order_of(protocol.split, here if source == "phantom" else listed, spec.ratio, spec.seed)
     if order:
         listed = lists(protocol.split, registry.splits_folder(), spec.fold, roster, order)
@@ -174,13 +187,30 @@ def find_cases(spec: RunSpec, card: TaskCard, root: Path | None, environ: Mappin
         source=source,
         order=order,
         cut_short=short,
+        pool=pool,
     )
 
 
+def _in_one_order(
+    train: tuple[str, ...], spec: RunSpec, card: TaskCard, protocol: Protocol, roster: Roster
+) -> tuple[str, ...]:
+    """The training cases in an order of their own, whatever seed or protocol lists them: that of the protocol `bench` where it
+    lists the same, else that of their ids. What is drawn in pre-training goes by it, and its key tells the cases alone."""
+    usual, folder = card.protocols.get("bench", protocol).split, registry.splits_folder()
+    if usual == protocol.split:
+        return train
+    if spec.fold < folds_of(usual, folder):
+        listed = [case for case in lists(usual, folder, spec.fold, roster).train if case in set(train)]
+        if len(listed) == len(train):
+            return tuple(listed)
+    return tuple(sorted(train))
+
+
 def content_hash(folder: Path, records: Sequence[Record]) -> str:
-    """sha256 over sorted (case, quick fingerprints of its files, report): equal only where the bytes' sizes and ends are."""
+    """sha256 over sorted (case, quick fingerprints of its files, report, where tables place it): equal only where the bytes' sizes
+    and ends are."""
     marks = {path: quick_fingerprint(folder / path) for path in dict.fromkeys(p for r in records for p in _files(r))}
-    lines = sorted((r.case_id, *[marks[path] for path in _files(r)], *_report(r)) for r in records)
+    lines = sorted((r.case_id, *[marks[path] for path in _files(r)], *_report(r), *_placed(r)) for r in records)
     return "sha256:" + hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
@@ -229,6 +259,15 @@ def _by_case(records: Sequence[Record]) -> dict[str, Record]:
 def _files(record: Record) -> list[str]:
     paths = [image.path for image in record.images] + ([record.label.path] if record.label.path else [])
     return sorted(set(paths))
+
+
+def _placed(record: Record) -> list[str]:
+    """What tables beside the images say of how voxels are read: where a case lies in its scan, slope, voxel size, slices."""
+    told: list[object] = [record.centre_mm]
+    for image in record.images:
+        told += [image.rescale, image.spacing_mm]
+        told += [image.key, record.spacing] if image.format == "hu_slices" else []
+    return [repr(one) for one in told if one is not None]
 
 
 def _report(record: Record) -> list[str]:

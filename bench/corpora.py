@@ -129,7 +129,7 @@ def find_corpus(
         return None
     if word in ("own", "folder"):
         root = Path(spec.corpus_root)
-        found = _own(task, protocol, cases) if word == "own" else folder_corpus(root, task.modality, task.channels)
+        found = _own(task, protocol, cases) if word == "own" else folder_corpus(root, task.modality)
         demand_offered(spec.method, word, found.offers)
         return found
     return named_corpus(
@@ -155,8 +155,9 @@ def demand_offered(method: str, word: str, offers: Collection[str]) -> None:
     )
 
 
-def folder_corpus(root: Path, modality: str, channels: int = 1) -> CorpusCases:
-    """Every volume below a folder, read at native spacing. `modality` CT means HU, MR means one z-score per volume."""
+def folder_corpus(root: Path, modality: str) -> CorpusCases:
+    """Every volume below a folder, of one channel each, read at native spacing. `modality` CT means HU, MR means one z-score per
+    volume."""
     if not root.name or not root.is_dir():
         raise DataMissing(
             f"--corpus folder needs a folder of volumes, found '{root}'.", remedy="Say where it is: --corpus-root DIR."
@@ -172,7 +173,7 @@ def folder_corpus(root: Path, modality: str, channels: int = 1) -> CorpusCases:
         members=((root, records),),
         intensity=PRETRAINING_CT if modality == "CT" else Intensity("zscore"),
         spacing_mm=None,
-        channels=channels,
+        channels=1,
         printed=len(records),
         content_hash=content_hash(root, records),
         source=records[0].source,
@@ -236,9 +237,7 @@ def cached_corpus(corpus: CorpusCases, cache: Path, progress: Progress | None = 
 
 
 def _own(task: TaskCard, protocol: Protocol, cases: TaskCases) -> CorpusCases:
-    records = tuple(
-        record.model_copy(update={"label": type(record.label)()}) for record in cases.pick(cases.here.train)
-    )
+    records = tuple(record.model_copy(update={"label": type(record.label)()}) for record in cases.pick(cases.pool))
     hounsfield = protocol.intensity.kind == "hu" and not protocol.stored_values
     return CorpusCases(
         key="own",

@@ -8,6 +8,7 @@ import pytest
 
 from bench import registry
 from bench.cases import TaskCases, find_cases
+from bench.chain import find, resolve
 from bench.data.manifest import build
 from bench.phantom_data import write_task
 from bench.spec import make_spec
@@ -40,3 +41,28 @@ def test_the_manifest_of_such_a_run_lists_the_cases_that_it_labelled(abdomens: P
 
 def test_with_all_labels_a_seed_chooses_no_case(abdomens: Path) -> None:
     assert cases_of(abdomens, 1, 1.0).train == cases_of(abdomens, 0, 1.0).train
+
+
+def test_whatever_cases_a_seed_labels_the_pool_of_ones_own_volumes_comes_in_one_order(abdomens: Path) -> None:
+    pools = []
+    for seed in range(3):
+        words = {"method": "mae3d", "task": "btcv", "ratio": 0.25, "preset": "tiny", "corpus": "own"}
+        chain = resolve(find(make_spec(**words, seed=seed, phantom=True), {}, abdomens.parent))
+        assert chain.words.corpus is not None
+        ((_, records),) = chain.words.corpus.members
+        pools.append((chain.keys["pretrain:pretrain"], [record.case_id for record in records], chain.words.cases.order))
+    assert [order for *_, order in pools] == [0, 1, 2]
+    assert pools[0][:2] == pools[1][:2] == pools[2][:2]
+
+
+@pytest.mark.parametrize(("task", "others"), [("adrenalmnist3d", ("spad",)), ("ccccii", ("mim", "mg3d"))])
+def test_protocols_that_list_the_same_cases_in_another_order_have_pools_in_one_order(
+    task: str, others: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder, orders = write_task(task, "smoke", tmp_path), {}
+    for protocol in ("bench", *others):
+        spec = make_spec(method="mae3d", task=task, protocol=protocol, preset="tiny", phantom=True)
+        cases = find_cases(spec, registry.task(task), folder, {})
+        assert sorted(cases.pool) == sorted(cases.here.train)
+        orders.setdefault(frozenset(cases.pool), set()).add(cases.pool)
+    assert all(len(found) == 1 for found in orders.values())
