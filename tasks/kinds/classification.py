@@ -24,7 +24,7 @@ from bench.contracts.method import Batch, Encoder, Losses, Phase, Turn
 from bench.contracts.record import Record
 from bench.data.atomic import write_json
 from bench.metrics.pooled import FINDING, FINDINGS, SCORE, TRUTH, pooled
-from bench.nets.intensity import to_network_range
+from bench.nets.intensity import darkest, to_network_range
 from bench.nets.shared_batch_norm import SharedBatchNorm, shares_batch, whole_batch
 from bench.train.seeds import reseed_torch
 from tasks.kinds.class_losses import WHOLE_BATCH, loss_named, probabilities
@@ -104,13 +104,15 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
 
 def prepare(setup: Setup) -> Callable[[Batch], Batch]:
     """On the device: network range, the network's size, rotation, zoom and bent space, disturbances and factor."""
+    low = darkest(setup.sight.intensity)
     turned = any(setup.recipe.rotate_degrees) or setup.recipe.zoom != (1.0, 1.0) or setup.recipe.elastic_probability > 0
 
     def apply(batch: Batch) -> Batch:
         volume = sized(setup, to_network_range(batch["volume"], setup.sight.intensity))
         if turned:
             nothing = torch.zeros(len(volume), *volume.shape[2:], dtype=torch.uint8, device=volume.device)
-            volume, _, _ = turn(volume, nothing, nothing, batch["turn"], batch.get("bent"))
+            volume, _, _ = turn(volume - low, nothing, nothing, batch["turn"], batch.get("bent"))
+            volume = volume + low
         volume = disturbed(volume, batch["gain"], batch["offset"], batch.get("disturb"))
         return {"volume": volume * batch["factor"].view(-1, 1, 1, 1, 1), "label": batch["label"]}
 

@@ -7,13 +7,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from bench.chain import blueprint
 from bench.contracts.errors import DataUnsound
+from bench.spec import make_spec
 from tasks.kinds import classification as kind
 from tasks.kinds.class_losses import probabilities
 from tasks.kinds.class_samples import ShuffledCases, voxels_of
+from tasks.kinds.crops import turn_matrix
 from tests.tasks.test_classification_kind import Brightness, a_record, setup_of
 
 
@@ -99,3 +103,23 @@ def test_a_candidates_cube_is_about_the_voxel_nearest_to_its_place() -> None:
     )
     voxels_of(corpus, "case", (2, 2, 4))
     assert asked == [((2, 2, 3), (2, 2, 4))]
+
+
+def test_what_turns_into_a_classified_image_from_outside_is_as_dark_as_its_outside() -> None:
+    setup = blueprint(
+        make_spec(
+            method="unet3d_scratch",
+            task="organmnist3d",
+            preset="tiny",
+            settings=("finetune.rotate_degrees=0,0,30",),
+        )
+    ).setup
+    turned = torch.from_numpy(turn_matrix(setup.recipe, np.random.default_rng(1)))[None]
+    batch = {
+        "volume": torch.zeros(1, 1, 28, 28, 28, dtype=torch.uint8),
+        "label": torch.zeros(1, dtype=torch.long),
+        "turn": turned,
+        **{name: torch.full((1, 1), value) for name, value in (("gain", 1.0), ("offset", 0.0), ("factor", 1.0))},
+    }
+    assert not torch.equal(turned[0], torch.eye(3, dtype=turned.dtype))
+    assert torch.allclose(kind.prepare(setup)(batch)["volume"], torch.tensor(-1.0))
