@@ -58,7 +58,7 @@ def losses(path: Path) -> dict[int, float]:
 def ends(path: Path) -> tuple[float, float] | None:
     """Mean losses over the first and the last tenth of a log's lines, for a small batch's loss jumps from line to line; None
     without one."""
-    told = list(losses(path).values())
+    told = [loss for loss in losses(path).values() if math.isfinite(loss)]  # a line may hold no update
     some = max(1, len(told) // 10)
     return (fmean(told[:some]), fmean(told[-some:])) if told else None
 
