@@ -32,6 +32,14 @@ def test_the_weight_gradient_of_a_thin_volume_is_that_of_float32(depth: int, ker
     assert torch.allclose(found, exact, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(3, 3, 1), (14, 14, 1), (5, 8, 3)])
+def test_the_weight_gradient_of_a_strided_layer_over_one_slice_is_that_of_float32(shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(0)
+    conv, volume = nn.Conv3d(16, 8, 3, stride=2, padding=1), torch.randn(2, 16, *shape)
+    exact = gradient(conv, volume, autocast=False, guarded=False)
+    assert torch.allclose(gradient(conv, volume, autocast=True, guarded=True), exact, rtol=1e-4, atol=1e-3)
+
+
 def test_a_volume_as_deep_as_the_kernel_is_computed_as_ever() -> None:
     torch.manual_seed(0)
     conv, volume = nn.Conv3d(16, 32, 3, padding=1), torch.randn(2, 16, 3, 6, 6)
