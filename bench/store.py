@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -196,8 +197,8 @@ class Store:
             if standing is not None and (self._sound(standing) or self._differences(standing, cell, rows)):
                 return standing
             # Without its mark the old cell is gone before its rows change: a kill between the renames tears nothing.
-            path.unlink(missing_ok=True)
-            publish(staged_cases, cases_path)
+            with _taken_away(path):
+                publish(staged_cases, cases_path)
             publish(staged_mark, path)
         return None
 
@@ -208,8 +209,8 @@ class Store:
         found = read_cell(path)
         if isinstance(found, Cell):
             return found
-        taken = len(listed(path.parent, f"{path.name}{_SET_ASIDE}*"))
-        path.replace(path.with_name(f"{path.name}{_SET_ASIDE}{taken or ''}"))
+        names = (path.with_name(f"{path.name}{_SET_ASIDE}{number or ''}") for number in count())
+        path.replace(next(name for name in names if not name.exists()))
         return None
 
     def _sound(self, cell: Cell) -> bool:
@@ -275,6 +276,22 @@ def _bytes_of(path: Path) -> bytes:
             case=str(path),
             remedy="Copy cells/ and cases/ together, or score again.",
         ) from error
+
+
+@contextmanager
+def _taken_away(path: Path) -> Iterator[None]:
+    """Without this file while the block runs and after it; with it again where the block fails."""
+    aside = path.with_name(f".{path.name}{TEMPORARY}")
+    if not path.exists():
+        yield
+        return
+    path.replace(aside)
+    try:
+        yield
+    except BaseException:
+        aside.replace(path)
+        raise
+    discard(aside)
 
 
 @contextmanager

@@ -252,6 +252,29 @@ def test_torn_and_foreign_files_are_reported_and_do_not_hide_the_others(tmp_path
     assert store.cases().num_rows == 6
 
 
+def test_what_was_set_aside_stays_when_an_earlier_one_was_deleted(tmp_path: Path) -> None:
+    store, cell = Store(tmp_path), make_cell()
+    for number, text in enumerate(("one", "two", "three", "four")):
+        if number == 3:
+            store.path(f"{cell.name}.json.broken").with_suffix("").unlink()
+        write_text(store.path(cell.name), text)
+        store.write(cell, make_rows())
+        store.path(cell.name).unlink()
+    assert sorted(path.read_text() for path in store.cells_folder.glob("*.broken*")) == ["four", "three", "two"]
+
+
+def test_a_cell_whose_rows_cannot_be_put_back_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    cell = store.write(make_cell(), make_rows())
+    store.cases_path(cell.name).unlink()
+    store.cases_path(cell.name).mkdir()
+    with pytest.raises(StoreError):
+        store.write(make_cell(), make_rows())
+    assert store.read(cell.name) == cell
+    store.cases_path(cell.name).rmdir()
+    assert store.write(make_cell(), make_rows()) == cell and store.check() == []
+
+
 def test_a_torn_file_in_the_way_is_set_aside_and_kept(tmp_path: Path) -> None:
     store, cell = Store(tmp_path), make_cell()
     for text in ("<<<<<<< ours", "======="):
