@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from bench.contracts.errors import SpecError
+
 Shape3 = tuple[int, int, int]
 Spacing = tuple[float, float, float]
 Value = TypeVar("Value")
@@ -70,6 +72,12 @@ class Sight:
     intensity: Intensity
 
 
+LEAST = {
+    **dict.fromkeys(("steps", "lr", "warmup_steps", "grad_clip", "micro_batch", "workers", "log_every"), 0),
+    **dict.fromkeys(("batch_size", "lr_every"), 1),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhaseConfig:
     """The settings of any phase of training, pre-training and fine-tuning alike."""
@@ -94,6 +102,14 @@ class PhaseConfig:
     lr_floor: float = later(0.0)  # ours; the rate to which a cosine falls
     lr_every: int = later(1)  # ours, updates between two settings of the rate
     decay_all: bool = later(False)  # ours; True decays biases, norms and other 1-D tensors too
+
+    def __post_init__(self) -> None:
+        """Raises SpecError for a setting below the least that means anything."""
+        for name, least in LEAST.items():
+            if (found := getattr(self, name)) < least:
+                raise SpecError(
+                    f"{name} must be {least} or more, found {found}.", remedy=f"Choose `--set {name}={least}` or more."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
