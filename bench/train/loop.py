@@ -30,7 +30,7 @@ from bench.train.job import Job, Trained, account, demand_possible
 from bench.train.loader import Drawn, batches
 from bench.train.progress import Progress, Silent
 from bench.train.standing import Standing
-from bench.train.update import Outcome, Update
+from bench.train.update import Outcome, Remembered, Update
 
 __all__ = ["Hardware", "Job", "Trained", "train"]
 
@@ -143,16 +143,22 @@ class _Sitting:
         factor = schedule.learning_rate(self.config, drawn.step)
         loss, squared_norm = 0.0, 0.0
         named: dict[str, Tensor] = {}
+        kept: list[tuple[Update, Remembered]] = []
+        before = buffers = self._buffers()
         for update in self.updates:
-            buffers = {name: value.clone() for name, value in self.job.model.named_buffers()}
+            buffers = self._buffers() if kept else before
             outcome = self._fitting(update, drawn, buffers)
             loss, squared_norm = loss + outcome.loss, squared_norm + outcome.grad_norm**2
             if not math.isfinite(outcome.loss + outcome.grad_norm):
                 update.discard()
-                mishaps.put_back(self.job.model, buffers)
+                for earlier, state in kept:
+                    earlier.restore(state)
+                mishaps.put_back(self.job.model, before)
                 self._skip(drawn, outcome)
                 loss = math.nan
                 break
+            if update is not self.updates[-1]:
+                kept.append((update, update.remembered()))
             update.apply(factor)
             prefix = f"{update.turn.name}." if len(self.updates) > 1 else ""
             named |= {f"{prefix}{name}": value for name, value in (outcome.named or {}).items()}
@@ -160,6 +166,9 @@ class _Sitting:
             self._moved(drawn, loss, math.sqrt(squared_norm), named)
         self.now = self.now.advanced(self.config.batch_size, drawn.wait_s, time.perf_counter() - asked_s)
         return loss
+
+    def _buffers(self) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in self.job.model.named_buffers()}
 
     def _fitting(self, update: Update, drawn: Drawn, buffers: dict[str, Tensor]) -> Outcome:
         """An attempt that fits into memory: the micro-batch is halved until one does."""

@@ -12,6 +12,7 @@ which rank ran out of memory, so that all ranks repeat the update together.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from bench.train.hardware import Machine
 from bench.train.thin_convolutions import sound_convolutions
 
 OPTIMISERS = ("adamw", "sgd")
+Remembered = list[tuple[Tensor, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,20 @@ class Update:
             self._machine.scaler.unscale_(self.optimiser)
             self._machine.scaler.update()
         self._clear()
+
+    def remembered(self) -> Remembered:
+        """Copies of the turn's weights, each with what the optimiser knows of it."""
+        known = self.optimiser.state
+        return [(p.detach().clone(), copy.deepcopy(dict(known.get(p, {})))) for p in self.parameters]
+
+    @torch.no_grad()
+    def restore(self, state: Remembered) -> None:
+        """Weights and optimiser as they were remembered: a later turn of the same step was undefined."""
+        for parameter, (value, known) in zip(self.parameters, state, strict=True):
+            parameter.copy_(value)
+            self.optimiser.state.pop(parameter, None)
+            if known:
+                self.optimiser.state[parameter] = known
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a saved optimiser's momenta. Rates, decays and kernels are the present config's and device's."""

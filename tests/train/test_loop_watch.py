@@ -7,11 +7,13 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from bench.contracts.errors import TrainingStopped
+from bench.contracts.configs import PhaseConfig
+from bench.contracts.errors import SpecError, TrainingStopped
 from bench.contracts.method import Turn
 from bench.train import log
 from bench.train.loop import train
@@ -120,6 +122,41 @@ def test_undefined_losses_leave_the_step_out_and_training_goes_on(tmp_path: Path
     assert first["loss"] is None
     assert first["grad_norm"] is None
     assert all(math.isfinite(float(value.sum())) for value in weights(model).values())
+
+
+def test_a_step_whose_second_turn_is_undefined_moves_nothing_of_the_first(tmp_path: Path) -> None:
+    def ended(folder: Path, config: PhaseConfig, undefined: set[int]) -> dict[str, torch.Tensor]:
+        model = Toy(noisy=False)
+        turns = (
+            Turn("one", model.loss, model.body.parameters),
+            Turn("two", undefined_at(model, undefined), model.head.parameters),
+        )
+        trained(folder, model, config, phase=phase(config, model, turns=turns))
+        return weights(model)
+
+    config = replace(SETTINGS, steps=2, ema_decay=0.5, warmup_steps=0, schedule="constant")
+    before = weights(Toy(noisy=False))
+    nothing = ended(tmp_path / "never", config, {0, 1})
+    assert all(torch.equal(nothing[name], before[name]) for name in before)
+    second, first = ended(tmp_path / "second", config, {0}), ended(tmp_path / "first", replace(config, steps=1), {})
+    assert all(second[name].isfinite().all() for name in second)
+    assert any(not torch.equal(second[name], before[name]) for name in before) and set(first) == set(second)
+
+
+def test_a_line_without_an_update_does_not_undo_what_the_log_tells(tmp_path: Path) -> None:
+    model, config = Toy(), replace(SETTINGS, log_every=1)
+    turn = Turn("all", undefined_at(model, {11}))
+    losses = trained(tmp_path, model, config, phase=phase(config, model, turns=(turn,))).losses
+    assert losses is not None and all(math.isfinite(loss) for loss in losses)
+
+
+@pytest.mark.parametrize(
+    "change", [{"micro_batch": -1}, {"workers": -1}, {"lr_every": 0}, {"lr": -1e-2}, {"warmup_steps": -5}]
+)
+def test_a_setting_below_its_least_value_is_refused_in_words(change: dict[str, Any]) -> None:
+    ((name, value),) = change.items()
+    with pytest.raises(SpecError, match=f"{name} must be [01] or more, found {value}"):
+        replace(SETTINGS, **change)
 
 
 def test_a_step_left_out_moves_neither_weights_nor_buffers_nor_average(tmp_path: Path) -> None:
