@@ -31,7 +31,7 @@ from bench.train.hardware import torch_device
 from bench.train.job import untrained
 from bench.train.loop import Hardware, Job, train
 from bench.train.progress import Progress
-from bench.train.ranks import is_first, meet
+from bench.train.ranks import first_says, is_first, meet
 from bench.train.schedule import layer_groups
 from bench.train.seeds import reseed_torch
 
@@ -63,7 +63,7 @@ def finetune(
 ) -> Path:
     """Train on `parts["train"]`, select on `parts["val"]` where the recipe says so; return the file of model weights."""
     with only_one(folder) if is_first() else nullcontext():
-        if not (folder / "trained.json").exists():
+        if not first_says(finished(folder)):
             model = build_model(card, name, config, setup, kind, setup.recipe.seed)
             adopted = adopt_weights(model, weights, foreign=foreign) if weights else None
             folder.mkdir(parents=True, exist_ok=True)
@@ -83,6 +83,11 @@ def adopt_weights(model: nn.Module, weights: Path, *, foreign: bool) -> Adopted:
         return encoder.adopt(load_weights(weights)[0], declared=not foreign)
     except EncoderMismatch as error:
         raise EncoderMismatch(error.message, case=weights.name, remedy=error.remedy) from error
+
+
+def finished(folder: Path) -> bool:
+    """True where a model was trained and is still there."""
+    return all((folder / name).exists() for name in ("trained.json", "model.safetensors"))
 
 
 def trained(folder: Path) -> dict[str, Any]:

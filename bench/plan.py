@@ -41,6 +41,7 @@ def make_plan(specs: Sequence[RunSpec], place: Any, told: Sequence[str] = ()) ->
 
     `told` says of each spec what its own jobs are called by besides, where their words do not tell them apart.
     """
+    from bench import finetune, pretrain
     from bench.run import resolve_at
     from bench.store import Store
 
@@ -52,9 +53,10 @@ def make_plan(specs: Sequence[RunSpec], place: Any, told: Sequence[str] = ()) ->
         for room, key in chain.keys.items():
             if room in ("predict", "score") or (key in jobs and (scored or jobs[key].state != "done")):
                 continue
-            folder = place.folder(room.partition(":")[0], key)
+            kind = room.partition(":")[0]
+            folder = place.folder(kind, key)
             begun = (folder / "log.jsonl").exists()
-            done = scored or (folder / "trained.json").exists()
+            done = scored or {"pretrain": pretrain, "finetune": finetune}[kind].finished(folder)
             state = "done" if done else "started" if begun else "to do"
             jobs[key] = JobLine(room, _what(chain, room, more), key, state, forecast(chain, room, state, place))
         jobs[chain.key] = _cell_line(chain, "done" if scored else "to do", more)

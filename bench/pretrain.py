@@ -1,8 +1,8 @@
 """Pre-train: a method card and a corpus become an encoder on disk.
 
 Leaves in `runs/pretrain/<key>/`: `config.json`, `log.jsonl`, `checkpoint.pt`, `method.safetensors`, `encoder.safetensors`,
-`trained.json`, and `pictures.npz` where the method has something to show. A folder that holds `trained.json` is finished
-and is read, not run again.
+`trained.json`, and `pictures.npz` where the method has something to show. A folder that holds `trained.json` and the weights is
+finished and is read, not run again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bench.train.controls import controlled
 from bench.train.job import untrained
 from bench.train.loop import Hardware, Job, train
 from bench.train.progress import Progress
-from bench.train.ranks import is_first, meet
+from bench.train.ranks import first_says, is_first, meet
 from bench.train.seeds import reseed_torch
 
 
@@ -59,11 +59,16 @@ def pretrain(
     for phase in method.phases:
         folder = folders[phase.name]
         with only_one(folder) if is_first() else nullcontext():
-            if not (folder / "trained.json").exists():
+            if not first_says(finished(folder)):
                 _run_phase(method, phase.name, configs, corpus, keys[phase.name], folder, hardware, progress)
         meet()
         method.load_state_dict(load_weights(folder / "method.safetensors")[0])
     return folders[method.phases[-1].name] / "encoder.safetensors"
+
+
+def finished(folder: Path) -> bool:
+    """True where a phase was trained and what others read of it is still there."""
+    return all((folder / name).exists() for name in ("trained.json", "method.safetensors", "encoder.safetensors"))
 
 
 def trained(folder: Path) -> dict[str, Any]:

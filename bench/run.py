@@ -38,7 +38,7 @@ from bench.store import Store
 from bench.train.checkpoint import load_weights
 from bench.train.loop import Hardware
 from bench.train.progress import Progress
-from bench.train.ranks import is_first
+from bench.train.ranks import first_says, is_first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +154,7 @@ def pretrain(chain: Chain, place: Place) -> Path | None:
     keys = {name: chain.keys[f"pretrain:{name}"] for name in plan.phases}
     folders = {name: place.folder("pretrain", key) for name, key in keys.items()}
     last = folders[list(plan.phases)[-1]]
-    if not (last / "trained.json").exists():
+    if not first_says(pretrain_room.finished(last)):
         corpus = cached_corpus(chain.words.corpus, place.cache, place.progress)
         if is_first():
             write_seen(next(iter(folders.values())), corpus.seen())

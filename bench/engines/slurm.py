@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import pretrain
 from bench.contracts.errors import SpecError
 from bench.data.atomic import write_text
 from bench.keys import key_of, short
@@ -79,7 +80,7 @@ def jobs_of(specs: Iterable[RunSpec], place: Place, devices: int = 1) -> Jobs:
             continue
         last = [key for room, key in chain.keys.items() if room.startswith("pretrain:")][-1:]
         waits = None
-        if last and not (place.folder("pretrain", last[0]) / "trained.json").exists():
+        if last and not pretrain.finished(place.folder("pretrain", last[0])):
             pretrainings.setdefault(last[0], _line(spec, "pretrain", place, devices))
             waits = list(pretrainings).index(last[0])
         cells.setdefault(chain.key, (waits, _line(spec, "run", place, devices)))

@@ -170,9 +170,12 @@ def test_finished_cells_are_left_out_and_a_finished_pre_training_is_not_waited_f
     before = jobs_of(wanted, place)
     assert (len(before.pretrainings), before.waits_for, before.finished) == (1, (0, 0), 0)
     chains = [resolve_at(spec, place) for spec in wanted]
-    trained = place.folder("pretrain", chains[0].keys["pretrain:pretrain"]) / "trained.json"
-    trained.parent.mkdir(parents=True)
-    trained.write_text("{}")
+    trained = place.folder("pretrain", chains[0].keys["pretrain:pretrain"])
+    trained.mkdir(parents=True)
+    for name in ("trained.json", "method.safetensors"):
+        (trained / name).write_text("{}")
+    assert jobs_of(wanted, place).waits_for == (0, 0)  # the encoder is gone
+    (trained / "encoder.safetensors").touch()
     assert jobs_of(wanted, place).waits_for == (None, None)
     Store(tmp_path).write(cell_of(key=chains[0].key), make_rows())
     after = jobs_of(wanted, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,17 @@ def test_a_killed_phase_goes_on_and_ends_with_the_bits_of_one_that_was_left_alon
 def test_a_finished_phase_is_read_and_not_run_again(undisturbed: Path) -> None:
     watcher = Watcher()
     assert run(undisturbed.parents[1], watcher) == undisturbed and watcher.updates == {}
+
+
+@pytest.mark.parametrize("name", ["method.safetensors", "encoder.safetensors"])
+def test_weights_that_were_deleted_are_made_again_from_the_checkpoint(
+    undisturbed: Path, tmp_path: Path, name: str
+) -> None:
+    folder = shutil.copytree(undisturbed.parents[1], tmp_path / "copied")
+    (folder / "predict" / name).unlink()
+    watcher = Watcher()
+    assert same(run(folder, watcher), undisturbed) and watcher.updates == {"predict": 0}
+    assert same(folder / "predict" / name, undisturbed.parent / name)
 
 
 def test_a_foreign_file_decides_the_key_of_its_phase_by_content_and_not_by_place(tmp_path: Path) -> None:

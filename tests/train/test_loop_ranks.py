@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,32 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str,
 
 def trainable(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if name.startswith(("body", "head"))}
+
+
+def test_a_rank_hears_what_the_first_found_however_late_it_is(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    code = f"""
+import os, pathlib, time
+from bench.train.ranks import first_says, is_first, meet
+heard = pathlib.Path({str(tmp_path)!r}) / "heard"
+time.sleep(1.0 if is_first() else 0.0)
+print(first_says(is_first()), first_says(not is_first()))
+meet()
+if not is_first():
+    heard.touch()
+while not heard.exists():  # the first holds the store
+    time.sleep(0.05)
+"""
+    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "PYTHONPATH": str(ROOT)}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], env={**os.environ, **told, "RANK": rank}, stdout=subprocess.PIPE, text=True
+        )
+        for rank in "10"
+    ]
+    assert [process.communicate(timeout=120)[0] for process in both] == ["True False\n"] * 2
 
 
 def test_two_ranks_hold_the_same_weights_and_buffers_to_the_bit(both: tuple[Path, list[dict[str, Any]]]) -> None:
