@@ -13,6 +13,7 @@ from bench.cell_files import cell_name
 from bench.chain import Chain
 from bench.contracts.counts import how_many
 from bench.contracts.record import SCHEMA_CELL, Cell
+from bench.corpora import corpus_id
 from bench.data.exposure import Exposure
 from bench.data.manifest import Manifest
 from bench.keys import plain
@@ -66,7 +67,11 @@ def make_cell(
         ratio=spec.ratio,
         preset=spec.preset,
         corpus=words.corpus_word,
-        corpus_id=words.corpus.id if words.corpus else "",
+        corpus_id=words.corpus.id
+        if words.corpus
+        else corpus_id(words.corpus_word, chain.brought)
+        if chain.brought
+        else "",
         corpus_volumes=(words.corpus.found, words.corpus.printed) if words.corpus else None,
         seed=spec.seed,
         pretrain_seed=next((c.seed for c in plan.phases.values()), 0),

@@ -33,7 +33,7 @@ def with_settings(cells: Sequence[Cell]) -> list[tuple[RowKey, Cell]]:
     """Each cell with its row: method, corpus, and what parts it from cells of the same words.
 
     That is what the command line set, and any deciding value that still differs among the runs of one column, the volumes of a
-    corpus among them (not of a task's own, which go by the fold).
+    corpus (not of a task's own, which go by the fold) and the file of weights from elsewhere among them.
     """
     placed: list[tuple[RowKey, Cell]] = []
     groups = grouped(cells, lambda c: (c.method, c.variant, c.corpus, c.partial, _asked(c), c.task, c.target, c.ratio))
@@ -44,7 +44,7 @@ def with_settings(cells: Sequence[Cell]) -> list[tuple[RowKey, Cell]]:
         pools = len({cell.corpus_id for cell in group if cell.corpus_id}) > 1 and corpus != "own"
         for cell, config in zip(group, configs, strict=True):
             unasked = [f"{name}={_value(config, name)}" for name in differing]
-            unasked += [cell.corpus_id or f"{corpus}, volumes not recorded"] if pools else []
+            unasked += [cell.corpus_id or f"{corpus}, not recorded which"] if pools else []
             setting = ", ".join([*([f"partial: {partial}"] if partial else []), *asked, *unasked])
             placed.append(((at(method, variant), corpus, setting), cell))
     return placed

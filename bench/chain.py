@@ -57,12 +57,16 @@ class Blueprint:
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """Everything a run needs. `keys` maps `pretrain:<phase>`, `finetune`, `predict`, `score` to the room's key."""
+    """Everything a run needs. `keys` maps `pretrain:<phase>`, `finetune`, `predict`, `score` to the room's key.
+
+    `brought` is the sha256 of the weights that a user brings, '' where none are brought.
+    """
 
     words: Words
     blueprint: Blueprint
     keys: Mapping[str, str]
     sight: Sight | None  # what pre-training sees; None where nothing is pre-trained
+    brought: str = ""
 
     @property
     def key(self) -> str:
@@ -162,7 +166,8 @@ def resolve(words: Words) -> Chain:
     demand_tower(spec, words.task, plan.setup.target, plan.setup.recipe)
     identity = {"method": spec.method, "version": plan.method.version}
     keys: dict[str, str] = {}
-    before, sight = _file_key(spec.weights), None
+    brought, sight = _file_key(spec.weights), None
+    before = brought
     if corpus is not None:
         first = next(iter(plan.phases.values()))
         sight = Sight(corpus.channels, first.crop, corpus.spacing_mm, corpus.intensity)
@@ -201,7 +206,7 @@ def resolve(words: Words) -> Chain:
         before=before,
     )
     keys |= keys_of_tests(spec, setup, cases, keys["finetune"])
-    return Chain(words=words, blueprint=plan, keys=keys, sight=sight)
+    return Chain(words=words, blueprint=plan, keys=keys, sight=sight, brought=brought)
 
 
 def frozen_part(recipe: FineTuneConfig) -> dict[str, str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from bench.corpora import corpus_id
 from bench.store import Store
 from tests.command_line import Answer, bench
 
@@ -64,6 +66,7 @@ def test_weights_from_a_file_leave_exposure_unknown_and_cannot_be_excluded_from(
     encoder = next((results / "runs" / "pretrain").rglob("encoder.safetensors"))
     cell = Store(results).read(run(root, results, "--weights", encoder).value["cell"])
     assert cell.exposure.startswith("unknown: the weights come from a file")
+    assert cell.corpus_id == corpus_id("file", hashlib.sha256(encoder.read_bytes()).hexdigest())  # one file, one row
     assert (
         "needs to know what pre-training saw"
         in run(root, results, "--weights", encoder, "--exclude-exposed").error["message"]

@@ -114,7 +114,8 @@ class Cell(_Frozen):
     predictions). `config` maps a phase to its resolved values, `keys` a room to its key, `differs` lists what departs from the
     paper. `exposed` maps a test case that pre-training has seen to how that is known, `exposure` says it in a sentence ('' in
     records from before it was kept), `excluded` are the test cases left out for it. `corpus_id` says by a hash which volumes the
-    corpus consisted of, `corpus_volumes` how many of how many in the paper's (None in records from before). `hashes` holds full
+    corpus consisted of, or which `file` of weights was brought, `corpus_volumes` how many of how many in the paper's (None in
+    records from before). `hashes` holds full
     sha256 of initial and final weights, of the predictions and of the per-case Parquet.
     """
 

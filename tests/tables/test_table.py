@@ -159,6 +159,16 @@ def test_runs_on_other_volumes_of_one_corpus_are_not_averaged_and_the_volumes_st
     assert table([*cells[:2], older]).sections[0].rows[0].setting == ""  # a record that does not tell parts nothing
 
 
+def test_runs_on_two_files_of_weights_are_not_averaged() -> None:
+    cells = [
+        make_cell(seed=seed, corpus="file", corpus_id=file, dice=dice)
+        for seed, (file, dice) in enumerate((("file#aaaaaaaa", 0.9), ("file#bbbbbbbb", 0.5), ("file#bbbbbbbb", 0.6)))
+    ]
+    (section,) = table(cells).sections
+    told = [(row.setting, made.runs, made.mean) for row in section.rows for made in row.entries if made]
+    assert told == [("file#aaaaaaaa", 1, 90.0), ("file#bbbbbbbb", 2, pytest.approx(55.0))] and section.corpora == ()
+
+
 def test_a_tasks_own_volumes_go_by_the_fold_and_part_no_rows() -> None:
     cells = [make_cell(seed=f, fold=f, corpus="own", corpus_id=f"own#{f}", corpus_volumes=(20, 20)) for f in range(2)]
     (section,) = table(cells).sections
