@@ -189,8 +189,12 @@ def _same_region(one: str, other: str) -> bool:
 def _distance(cell: Cell, asked: Asked) -> tuple[object, ...]:
     preset = CLOSEST_PRESET.index(cell.preset) if cell.preset in CLOSEST_PRESET else len(CLOSEST_PRESET)
     whole = cell.n == cell.n_listed and not cell.partial
-    other_corpus = bool(asked.corpus) and cell.corpus != asked.corpus
-    return (cell.protocol != asked.protocol, preset, other_corpus, not whole)
+    return (cell.protocol != asked.protocol, preset, _other_corpus(cell, asked), not whole)
+
+
+def _other_corpus(cell: Cell, asked: Asked) -> bool:
+    """True also of weights from a file beside a row that begins with none, or with weights that its authors chose."""
+    return cell.corpus != asked.corpus if asked.corpus else cell.corpus == "file"
 
 
 def _departures(cells: Sequence[Cell], asked: Asked, setting: str) -> Iterable[str]:
@@ -200,8 +204,12 @@ def _departures(cells: Sequence[Cell], asked: Asked, setting: str) -> Iterable[s
         yield f"protocol {clean(cell.protocol)} in place of {asked.protocol}"
     if cell.preset not in ("full", "ref_code"):
         yield f"preset {clean(cell.preset)}: sized by us, not the paper's network and length"
-    if asked.corpus and cell.corpus != asked.corpus:
-        yield f"pre-trained on {clean(cell.corpus)} in place of {asked.corpus}"
+    if _other_corpus(cell, asked):
+        yield (
+            f"pre-trained on {clean(cell.corpus)} in place of {asked.corpus}"
+            if asked.corpus
+            else "begun with weights from a file"
+        )
     elif asked.corpus and (short := sorted({told for c in cells if (told := _short_pool(c))})):
         yield f"pre-trained on {' and '.join(short)} of the paper's volumes"
     if setting:

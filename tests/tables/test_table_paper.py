@@ -168,6 +168,18 @@ def test_a_run_is_not_said_to_have_settings_because_another_protocol_or_preset_h
     assert texts(made, average(made).measured_letters) == []
 
 
+def test_a_network_begun_with_weights_from_a_file_is_no_repetition_of_one_from_scratch() -> None:
+    """Before, it stood in the row of the network from scratch, in the place of a run from scratch, and had a verdict."""
+    row = ("UNETR", "", "UNETR")
+    scratch, begun = (mim(dice, method="unetr_scratch", corpus=word) for dice, word in ((0.7, "none"), (0.9, "file")))
+    both = average(model("mim:III", [scratch, begun]), *row).measured
+    assert both is not None and both.mean == pytest.approx(70.0)
+    made = model("mim:III", [begun.model_copy(update={"seed": seed}) for seed in range(3)])
+    found = average(made, *row)
+    assert "ours: begun with weights from a file" in texts(made, found.measured_letters)
+    assert found.comparison and found.comparison.verdict == ""
+
+
 def test_runs_of_different_settings_are_never_averaged() -> None:
     cells = [mim(0.8), mim(0.9, seed=1, command="bench run --set mask_ratio=0.75")]
     found = average(model("mim:III", cells)).measured
