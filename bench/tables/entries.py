@@ -86,15 +86,23 @@ def entry(cells: Sequence[Cell], metric: str) -> Entry:
 def ranks(column: Mapping[Key, Sequence[Cell]], metric: str, decimals: int = DECIMALS) -> dict[Key, int]:
     """Row -> 1 (best) or 2 (second) among the entries of one column that may be compared; equal as shown shares a rank.
 
-    Partial, mixed and undefined entries do not compete. Of distances only the rows with the fewest undefined values do:
-    a missed organ has no distance, and leaving it out would improve the mean. A second place takes three competitors.
+    Those of `competing` alone take part. A second place takes three competitors.
     """
-    made = {key: entry(cells, metric) for key, cells in column.items()}
-    fair = [key for key, cells in column.items() if _competes(made[key], cells, metric)]
+    shown = {key: round(entry(column[key], metric).mean, decimals) for key in competing(column, metric)}
+    return best_two(shown, higher=not is_error(metric))
+
+
+def competing(column: Mapping[Key, Sequence[Cell]], metric: str) -> list[Key]:
+    """The rows of one column that may be ranked.
+
+    Partial, mixed and undefined entries do not compete. Of distances only the rows with the fewest undefined values do:
+    a missed organ has no distance, and leaving it out would improve the mean.
+    """
+    fair = [key for key, cells in column.items() if _competes(entry(cells, metric), cells, metric)]
     if is_distance(metric) and fair:
         least = min(_lost(column[key], metric) for key in fair)
         fair = [key for key in fair if _lost(column[key], metric) == least]
-    return best_two({key: round(made[key].mean, decimals) for key in fair}, higher=not is_error(metric))
+    return fair
 
 
 def best_two(shown: Mapping[Key, float], *, higher: bool) -> dict[Key, int]:

@@ -22,7 +22,7 @@ from bench.metrics import METRICS
 from bench.metrics.pooled import is_pooled
 from bench.stats.all_pairs import board_letters
 from bench.stats.intervals import FEW
-from bench.tables.entries import Entry, entry, is_error, ranks
+from bench.tables.entries import Entry, competing, entry, is_error, ranks
 
 TIES = (
     "Results of one board that share a letter are not told apart: paired t tests over the cases common to all of them, corrected "
@@ -57,6 +57,11 @@ class Result:
     letters: str = ""
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """What tells it from every other result of its board."""
+        return self.method, self.corpus, self.setting
+
+    @property
     def n(self) -> int:
         """Test cases, of the run that has fewest."""
         return min(cell.n for cell in self.cells)
@@ -81,7 +86,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Board:
-    """Results from the best down in `metric`, the first that their task names.
+    """Results from the best down in `metric`, the first that their task names; those that may not be ranked come behind.
 
     `tested` counts the cases that the letters rest on. 0: there are no letters, and `untested` says why.
     """
@@ -131,7 +136,8 @@ def _board(words: BoardWords, cells: Sequence[Cell], columns: CaseColumns) -> Bo
         }
         results.append(Result(method, families.get(runs[0].method, ""), corpus, setting, tuple(runs), entries))
     first = metrics[0] if metrics else ""
-    results.sort(key=lambda result: _place(result, first))
+    fair = competing({key: runs for key, runs in placed.items() if all(first in cell.scores for cell in runs)}, first)
+    results.sort(key=lambda r: (r.place not in fair, *_place(r, first)))
     letters, tested, why = _letters(results, first, columns)
     told = tuple(dataclasses.replace(result, letters=word) for result, word in zip(results, letters, strict=True))
     return Board(words, first, told, tested, why)

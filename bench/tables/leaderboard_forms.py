@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.contracts.errors import SpecError, nearest
-from bench.tables.entries import DECIMALS, MARKS, is_distance, is_error, unit_of
+from bench.tables.entries import DECIMALS, MARKS, competing, is_distance, is_error, unit_of
 from bench.tables.forms import html_template, in_form
 from bench.tables.leaderboard import FEW_NOTE, TIES, Board, Result
 from bench.tables.leaderboard_printed import PrintedResult
@@ -115,10 +115,12 @@ def notes(told: Sequence[Sheet]) -> list[str]:
 def _sheet(board: Board, metric: str, results: Sequence[Result], beside: Sequence[PrintedResult]) -> Sheet:
     words, down = board.words, is_error(metric)
     unit = unit_of(metric, clean(words.unit))
+    fair = competing({result.place: result.cells for result in results}, metric)
 
-    def key(result: Result) -> tuple[bool, float, str]:
+    def key(result: Result) -> tuple[bool, bool, float, str]:
         mean = result.entries[metric].mean
-        return (math.isnan(mean), 0.0 if math.isnan(mean) else mean if down else -mean, result.method)
+        value = 0.0 if math.isnan(mean) else mean if down else -mean
+        return (result.place not in fair, math.isnan(mean), value, result.method)
 
     data = "real data" if words.source == "real" else "PHANTOM DATA, no medical result"
     lines = tuple(_line(at, r, metric, board) for at, r in enumerate(sorted(results, key=key), 1))

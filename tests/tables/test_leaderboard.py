@@ -195,6 +195,20 @@ def test_the_leaderboard_is_printed_in_every_form_with_places_letters_and_marks(
     assert len(store.cells()) == 10
 
 
+def test_what_may_not_be_ranked_has_no_place_before_what_may(tmp_path: Path) -> None:
+    """Before, the first place went to a result of half of the cases, and by distance to one that missed most organs."""
+    store = Store(tmp_path)
+    add(store, 0.9, cases=3, method="ar", n_listed=6)
+    add(store, 0.8, method="mim")
+    add(store, 0.7, method="spad")
+    store.write(make_cell(method="mae3d", scores={"dice": 0.3, "hd95": 1.0}, counts={"n_failed": 4}), [])
+    expected = {"dice": ["mim", "spad", "mae3d", "ar"], "hd95": ["mim", "spad", "mae3d", "ar"]}
+    for metric, order in expected.items():
+        (sheet,) = bench("table", "leaderboard", "--results", tmp_path, "--metric", metric, "--json").value["boards"]
+        assert [line["method"] for line in sheet["measured"]] == order
+    assert [result.method for result in made(store)[0].results] == expected["dice"]
+
+
 def test_of_an_error_that_is_a_fraction_the_least_comes_first_in_percent(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for method, value in (("ar", 0.5), ("mim", 0.05), ("spad", 1.2)):
