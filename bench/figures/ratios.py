@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import registry
 from bench.case_columns import CaseColumns
 from bench.contracts.errors import SpecError, nearest
 from bench.figures.canvas import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, new_figure, save
@@ -55,13 +56,17 @@ class Curve:
 
 @dataclass(frozen=True)
 class RatioCurves:
-    """All curves of a task and metric. `source` is `real` or `phantom`, never both."""
+    """All curves of a task and metric, in one unit. `source` is `real` or `phantom`, never both.
+
+    `left_out` names what holds the metric in another unit, as in `protocol spad in voxels`.
+    """
 
     task: str
     metric: str
     unit: str
     source: str
     curves: tuple[Curve, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def ratio_curves(
@@ -75,7 +80,8 @@ def ratio_curves(
 ) -> RatioCurves:
     """The curves of one task; printed ones of two shares and more only. `metric` empty takes the task's first.
 
-    Intervals are BCa over test cases, each averaged over runs; of a metric of the whole set Student's t over runs. Raises
+    Of distances in mm and in voxels those in the unit of our first board are drawn, the others named. Intervals are BCa over
+    test cases, each averaged over runs; of a metric of the whole set Student's t over runs. Raises
     SpecError where nothing is known of the task or the metric, the task has several targets, or no curve is left.
     """
     source = "phantom" if phantom else "real"
@@ -93,6 +99,13 @@ def ratio_curves(
             case=task,
             remedy="Name one of them with --metric.",
         )
+    ours = [board for board in ours if any(metric in result.entries for result in board.results)]
+    papers = [result for result in papers if metric in result.scores]
+    units = {(b.words.protocol, unit_of(metric, b.words.unit)): None for b in ours}
+    units |= {(r.protocol, unit_of(metric, _unit(r))): None for r in papers}
+    unit = next(unit for _, unit in units)
+    ours = [board for board in ours if unit_of(metric, board.words.unit) == unit]
+    papers = [result for result in papers if unit_of(metric, _unit(result)) == unit]
     curves = (*_measured(ours, metric, columns), *_printed(papers, metric))
     if not curves:
         raise SpecError(
@@ -100,8 +113,8 @@ def ratio_curves(
             case=task,
             remedy=f"Run some: bench plan --method mim,unet3d_scratch --task {task} --ratio 0.25,1; phantoms: --phantom.",
         )
-    unit = unit_of(metric, next((board.words.unit for board in ours), "mm"))
-    return RatioCurves(task, metric, unit, source, curves)
+    left_out = tuple(f"protocol {protocol} in {other}" for protocol, other in units if other != unit)
+    return RatioCurves(task, metric, unit, source, curves, left_out)
 
 
 def draw_ratios(found: RatioCurves, out: Path) -> Path:
@@ -189,6 +202,13 @@ def _printed(results: Sequence[PrintedResult], metric: str) -> list[Curve]:
     ]
 
 
+def _unit(result: PrintedResult) -> str:
+    """The unit of a printed row's distances: that of our protocol of the same name."""
+    task = result.task.partition("@")[0]
+    protocols = registry.task(task).protocols if task in registry.names(registry.TASKS) else {}
+    return protocols[result.protocol].distance_unit if result.protocol in protocols else "mm"
+
+
 def _label(place: tuple[str, ...]) -> str:
     method, corpus, setting, told = (clean(word) for word in place)
     inside = [word for word in ("" if corpus in ("none", "") else corpus, setting, told) if word]
@@ -263,7 +283,8 @@ def _dress(figure: Figure, panel: Axes, found: RatioCurves) -> None:
     told = "printed points have splits and checkpoints of their own" if printed else "no paper prints a curve of it"
     span = "over runs (t)" if is_pooled(found.metric) else "over test cases (BCa)"
     ours = f"; bars: 95 % {span}, dots: runs" if any(not curve.printed for curve in found.curves) else ""
+    left_out = f"; left out: {clean(', '.join(found.left_out), LONGEST_LABEL)}" if found.left_out else ""
     figure.suptitle(
         f"{clean(found.task)}: label efficiency ({data})", x=0.012, ha="left", fontweight="bold", fontsize=11
     )
-    panel.set_title(textwrap.fill(f"{told}{ours}", 92), loc="left", fontsize=8, color="#5d6369")
+    panel.set_title(textwrap.fill(f"{told}{ours}{left_out}", 92), loc="left", fontsize=8, color="#5d6369")

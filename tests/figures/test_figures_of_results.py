@@ -86,6 +86,23 @@ def test_printed_curves_stand_beside_ours_and_phantoms_never_do(tmp_path: Path) 
     assert [curve.printed for curve in phantom.curves] == [False] and phantom.source == "phantom"
 
 
+def test_distances_in_mm_and_in_voxels_never_share_an_axis(tmp_path: Path) -> None:
+    """Before, voxels of SPAD's protocol and of its paper lay on one axis of millimetres with runs of ours."""
+    store = Store(tmp_path)
+    for ratio in (0.2, 1.0):
+        for protocol, unit, assd in (("bench", "mm", 2.0), ("spad", "voxels", 1.1)):
+            scores = {"dice": 0.8, "assd": assd, "assd@mm": 2.1}
+            add(store, 0.8, ratio=ratio, protocol=protocol, distance_unit=unit, scores=scores, metrics=tuple(scores))
+    found = ratio_curves(*read(store), PRINTED, "btcv", "assd")
+    assert found.unit == "mm" and found.left_out == ("protocol spad in voxels",)
+    assert [point.mean for curve in found.curves for point in curve.points] == [2.0, 2.0]
+    assert "voxels" in draw_ratios(found, tmp_path / "assd.svg").read_text()  # told as left out
+    in_mm = ratio_curves(*read(store), PRINTED, "btcv", "assd@mm")
+    assert len([curve for curve in in_mm.curves if not curve.printed]) == 2 and in_mm.left_out == ()
+    printed = ratio_curves(*read(Store(tmp_path / "none")), PRINTED, "btcv", "assd")
+    assert printed.unit == "voxels" and {curve.key for curve in printed.curves} >= {"spad", "spad_scratch"}
+
+
 def test_ratio_curves_say_what_is_not_there(tmp_path: Path) -> None:
     found = read(small_store(tmp_path))
     with pytest.raises(SpecError, match="Did you mean 'btcv'"):
