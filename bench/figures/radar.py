@@ -136,7 +136,7 @@ def _line(held: Mapping[tuple[str, str], float], axes: Sequence[tuple[str, str]]
 
 
 def _measured(boards: Sequence[Board], axes: Sequence[tuple[str, str]]) -> dict[str, tuple[float, ...]]:
-    held: dict[str, dict[tuple[str, str], float]] = {}
+    held: dict[tuple[str, str, str], dict[tuple[str, str], float]] = {}
     for board in boards:
         words = board.words
         if (words.source, words.protocol, words.ratio, words.preset) != ("real", "mg3d", 1.0, "full"):
@@ -144,5 +144,14 @@ def _measured(boards: Sequence[Board], axes: Sequence[tuple[str, str]]) -> dict[
         for result in board.results:
             for metric, entry in result.entries.items():
                 if (words.task, metric) in axes:
-                    held.setdefault(clean(result.method), {})[words.task, metric] = entry.mean
-    return {name: _line(values, axes) for name, values in held.items() if len(values) > 2}
+                    held.setdefault(result.place, {})[words.task, metric] = entry.mean
+    shown = {place: values for place, values in held.items() if len(values) > 2}
+    return {_name(place, list(shown)): _line(values, axes) for place, values in shown.items()}
+
+
+def _name(place: tuple[str, str, str], every: Sequence[tuple[str, str, str]]) -> str:
+    """The method, with its corpus and setting where the method alone names more than one result."""
+    method, *others = (clean(word) for word in place)
+    inside = [word for word in others if word not in ("", "none")]
+    alone = sum(other[0] == place[0] for other in every) == 1
+    return method if alone or not inside else f"{method} ({', '.join(inside)})"

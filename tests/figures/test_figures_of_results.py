@@ -178,6 +178,20 @@ def test_the_radar_holds_mg3d_first_and_what_the_tables_print(tmp_path: Path) ->
     assert list(radar_of(read(store)[0], PRINTED).measured) == ["mg3d"]
 
 
+def test_two_corpora_of_one_method_are_two_lines_of_the_radar(tmp_path: Path) -> None:
+    """Before, they were one line, and on each axis the worse of them stood."""
+    store = Store(tmp_path)
+    for task, target in (("acdc", ""), ("covid1920", ""), ("msd06", "tumor")):
+        for corpus, quality in (("ct-rate", 0.9), ("ctrg-chest-1.4k", 0.7)):
+            words = {"method": "mg3d", "protocol": "mg3d", "ratio": 1.0, "preset": "full", "corpus": corpus}
+            add(store, quality, task=task, target=target, **words)
+    measured = radar_of(read(store)[0], PRINTED).measured
+    assert {name: round(np.nanmean(values)) for name, values in measured.items()} == {
+        "mg3d (ct-rate)": 90,
+        "mg3d (ctrg-chest-1.4k)": 70,
+    }
+
+
 def test_the_scaling_table_holds_sizes_as_the_papers_count_them() -> None:
     rows = scaling_rows(PRINTED)
     grown = [(row.volumes, row.value) for row in rows if row.table == "mg3d:V"]
