@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
+import shlex
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from bench.contracts.configs import FineTuneConfig, Inference, MethodConfig
@@ -56,9 +57,14 @@ def _value(config: Mapping[str, str], name: str) -> str:
 
 
 def _asked(cell: Cell) -> tuple[str, ...]:
-    """The deciding `--set` words of a cell's command."""
-    words = re.findall(r"--set[ =](\S+)", cell.command)
-    return tuple(word for word in words if word.partition("=")[0].rpartition(".")[2] not in _WITHOUT_EFFECT)
+    """The deciding `--set` words of a cell's command as they were typed, in one order, whatever theirs was."""
+    try:
+        words = shlex.split(cell.command)
+    except ValueError:  # a stranger's record
+        words = cell.command.split()
+    told = [word for before, word in pairwise(words) if before == "--set"]
+    told += [word.removeprefix("--set=") for word in words if word.startswith("--set=")]
+    return tuple(sorted(w for w in told if w.partition("=")[0].rpartition(".")[2] not in _WITHOUT_EFFECT))
 
 
 def _flat(config: dict[str, dict[str, Any]]) -> dict[str, str]:

@@ -185,6 +185,15 @@ def test_a_setting_of_the_command_line_has_a_row_of_its_own_and_one_without_effe
     ]
 
 
+def test_settings_in_another_order_are_the_same_and_one_with_spaces_is_one() -> None:
+    """Before, the order parted two seeds into two rows, and of a quoted value the first word alone was shown."""
+    crop = "--set 'pretrain.crop=(64, 64, 64)'"
+    words = [f"{crop} --set mask_ratio=0.75", f"--set mask_ratio=0.75 {crop} --set 'workers=4'"]
+    cells = [make_cell(seed=i, command=f"bench run --method mim {word}") for i, word in enumerate(words)]
+    (row,) = table(cells).sections[0].rows
+    assert row.setting == "mask_ratio=0.75, pretrain.crop=(64, 64, 64)" and row.entries[0] and row.entries[0].runs == 2
+
+
 def test_configs_that_differ_are_parted_by_what_differs_and_by_nothing_that_decides_no_result() -> None:
     def config(mask_ratio: float, workers: int, seed: int) -> dict[str, dict[str, float]]:
         return {"pretrain": {"mask_ratio": mask_ratio, "workers": workers, "seed": seed}}
