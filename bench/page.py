@@ -25,7 +25,7 @@ from bench.metrics import METRICS
 from bench.page_shelves import PICTURES, as_script, find_pictures, shelves
 from bench.published.printed import Printed
 from bench.store import Store
-from bench.tables.entries import MARKS, Entry, is_distance, is_error
+from bench.tables.entries import MARKS, Entry, is_distance, is_error, unit_of
 from bench.tables.forms import html_template, template_text
 from bench.tables.leaderboard import FEW_NOTE, TIES, Board, Result, boards, is_known
 from bench.tables.leaderboard_printed import PrintedResult, in_table_unit, printed_results
@@ -113,7 +113,7 @@ def _summary(found: Sequence[Board], ordered: Sequence[Cell], printed: Sequence[
     """What the page holds from the start: lists, not objects, since a page may have ten thousand of each."""
     place = {cell.name: at for at, cell in enumerate(ordered)}
     exposures = _Words()
-    rows = [_row(at, r, place, exposures) for at, board in enumerate(found) for r in board.results]
+    rows = [_row(at, r, board.words.unit, place, exposures) for at, board in enumerate(found) for r in board.results]
     lines = [_line(result, exposures) for result in printed]
     return {
         "metrics": _metrics(found, printed),
@@ -143,8 +143,8 @@ class _Words:
         return self._places[text]
 
 
-def _row(board: int, result: Result, place: Mapping[str, int], exposures: _Words) -> list[Any]:
-    scores = {clean(metric): _entry(made) for metric, made in result.entries.items()}
+def _row(board: int, result: Result, unit: str, place: Mapping[str, int], exposures: _Words) -> list[Any]:
+    scores = {clean(metric): [*_entry(made), _other_unit(metric, unit)] for metric, made in result.entries.items()}
     return [
         board, clean(result.method), clean(result.family), clean(result.corpus), clean(result.setting, 200), result.n,
         int(result.few), result.letters, exposures(result.exposure), result.exposed, scores,
@@ -154,6 +154,12 @@ def _row(board: int, result: Result, place: Mapping[str, int], exposures: _Words
 
 def _entry(made: Entry) -> list[Any]:
     return [_number(made.mean), _number(made.sd), made.runs, made.cases, list(made.marks), made.rank]
+
+
+def _other_unit(metric: str, of_run: str) -> str:
+    """The unit of a distance that is not in mm, as the head of the page's column says; else ''."""
+    unit = unit_of(metric, of_run)
+    return "" if unit in ("%", "mm") else clean(unit)
 
 
 def _line(result: PrintedResult, exposures: _Words) -> list[Any]:

@@ -137,6 +137,18 @@ def test_fractions_of_papers_stand_in_percent_without_losing_a_digit(tmp_path: P
     assert shown == printed and number == float(printed) and unit == "mm"
 
 
+def test_a_distance_in_voxels_is_told_so_under_a_head_of_millimetres(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    for protocol, unit in (("bench", "mm"), ("spad", "voxels")):
+        scores = {"dice": 0.8, "assd": 2.0, "assd@mm": 3.0}
+        add(store, 0.8, protocol=protocol, distance_unit=unit, metrics=tuple(scores), scores=scores)
+    found = [
+        {name: made[6] for name, made in row[10].items()}
+        for row in written(store, tmp_path / "site").json_of("summary")["measured"]
+    ]
+    assert found == [{"dice": "", "assd": "", "assd@mm": ""}, {"dice": "", "assd": "voxels", "assd@mm": ""}]
+
+
 def test_the_command_says_what_it_wrote_and_what_there_is_none_of(tmp_path: Path) -> None:
     store = small_store(tmp_path / "results")
     told = bench("page", "--results", store.folder, "--out", tmp_path / "site", "--json").value

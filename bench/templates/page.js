@@ -179,7 +179,8 @@
     }
     const rank = { 1: "first", 2: "second" }[score[5]];
     const told = rank === "first" ? "best of its board" : rank === "second" ? "second of its board" : undefined;
-    return [make("span", { class: rank, title: told, text: shown(score[0]) }), score[1] === null ? null : make("span", { class: "spread", text: ` ± ${shown(score[1])}` })];
+    return [make("span", { class: rank, title: told, text: shown(score[0]) }), score[1] === null ? null : make("span", { class: "spread", text: ` ± ${shown(score[1])}` }),
+      score[6] ? make("span", { class: "spread", text: ` ${score[6]}` }) : null];
   };
   const drawLine = (line, index) => {
     const id = `detail-${line.id}`;
