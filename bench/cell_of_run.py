@@ -67,11 +67,7 @@ def make_cell(
         ratio=spec.ratio,
         preset=spec.preset,
         corpus=words.corpus_word,
-        corpus_id=words.corpus.id
-        if words.corpus
-        else corpus_id(words.corpus_word, chain.brought)
-        if chain.brought
-        else "",
+        corpus_id=_corpus_id(chain),
         corpus_volumes=(words.corpus.found, words.corpus.printed) if words.corpus else None,
         seed=spec.seed,
         pretrain_seed=next((c.seed for c in plan.phases.values()), 0),
@@ -101,6 +97,13 @@ def make_cell(
         provenance={**provenance(), "spec": _without_paths(spec)},
         training=json.loads(json.dumps(training)),
     )
+
+
+def _corpus_id(chain: Chain) -> str:
+    """Which volumes were pre-trained on, or which file of weights was brought; '' for neither."""
+    if chain.words.corpus:
+        return chain.words.corpus.id
+    return corpus_id(chain.words.corpus_word, chain.brought) if chain.brought else ""
 
 
 def _departures(chain: Chain, training: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
