@@ -78,6 +78,14 @@ LEAST = {
 }
 
 
+def demand_least(name: str, found: float, least: int) -> None:
+    """Raises SpecError for a setting below the least that means anything."""
+    if found < least:
+        raise SpecError(
+            f"{name} must be {least} or more, found {found}.", remedy=f"Choose `--set {name}={least}` or more."
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhaseConfig:
     """The settings of any phase of training, pre-training and fine-tuning alike."""
@@ -106,10 +114,7 @@ class PhaseConfig:
     def __post_init__(self) -> None:
         """Raises SpecError for a setting below the least that means anything."""
         for name, least in LEAST.items():
-            if (found := getattr(self, name)) < least:
-                raise SpecError(
-                    f"{name} must be {least} or more, found {found}.", remedy=f"Choose `--set {name}={least}` or more."
-                )
+            demand_least(name, getattr(self, name), least)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +196,18 @@ class FineTuneConfig(PhaseConfig):
     slice_mm: float = later(0.0)  # ours, mm between slices where files hold no voxel size; 0 as the protocol counts
     random_factor: bool = later(False)  # MedMNIST's shapes: training volumes times U(0, 1), all others times 0.5
     workers: int = recorded(4)  # loader processes
+
+    def __post_init__(self) -> None:
+        """Raises SpecError for a step without crops, and for an axis that no volume has: counted from the end it would be another
+        one of the image, whose channels come first, than of the mask."""
+        super().__post_init__()
+        demand_least("crops_per_volume", self.crops_per_volume, 1)
+        if not set(self.flip_axes) <= {0, 1, 2} or len(set(self.flip_axes)) < len(self.flip_axes):
+            found = ",".join(map(str, self.flip_axes))
+            raise SpecError(
+                f"flip_axes are axes of a volume, 0, 1 and 2, each once; found {found}.",
+                remedy="For example --set flip_axes=0,2; --set flip_probability=0 flips none.",
+            )
 
     def sized(self, preset: str, kind: str) -> FineTuneConfig:
         """This recipe at a preset, for a kind of task: `small` learns in minutes on a CPU, `tiny` in seconds; the rest keeps

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bench.contracts.configs import FineTuneConfig, Shape3
+from bench.contracts.errors import SpecError
 from bench.data.patches import overlap
 from tasks.kinds.crops import LabelledCrop, VolumesThenCrops, around, turn_matrix
 
@@ -137,6 +138,19 @@ def test_axes_that_are_not_to_be_flipped_never_are() -> None:
     seen = {shown(crop((6, 5, 4), recipe), corpus, seed)["label"].tobytes() for seed in range(40)}
     array = corpus.labels["a"]
     assert seen == {array.tobytes(), np.ascontiguousarray(array[::-1]).tobytes()}
+
+
+@pytest.mark.parametrize("axes", [(-1,), (3,), (0, 0)])
+def test_an_axis_counted_from_the_end_is_refused_for_image_and_mask_would_be_mirrored_along_others(
+    axes: tuple[int, ...],
+) -> None:
+    with pytest.raises(SpecError, match="flip_axes are axes of a volume, 0, 1 and 2, each once; found"):
+        dataclasses.replace(EVERYTHING, flip_axes=axes)
+
+
+def test_a_step_without_crops_is_refused() -> None:
+    with pytest.raises(SpecError, match="crops_per_volume must be 1 or more, found 0"):
+        dataclasses.replace(EVERYTHING, crops_per_volume=0)
 
 
 # Which crops ---------------------------------------------------------------------------------------------
