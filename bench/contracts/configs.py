@@ -250,6 +250,15 @@ class Inference:
     mirrored: bool = False  # ours
     window_batch: int = recorded(2)  # windows at once
 
+    def __post_init__(self) -> None:
+        """Raises SpecError for windows that no volume can be cut into."""
+        demand_least("window_batch", self.window_batch, 1)
+        if not 0 <= self.overlap < 1:
+            raise SpecError(
+                f"overlap is a share of a window, from 0 to below 1, found {self.overlap:g}.",
+                remedy="For example --set overlap=0.5.",
+            )
+
     def sized(self, preset: str) -> Inference:
         """`tiny` takes windows without much overlap: it shows that the pipe holds, not what a network can do."""
         return dataclasses.replace(self, overlap=0.25) if preset == "tiny" else self

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.contracts.configs import FineTuneConfig, Inference, from_disk, later
+from bench.contracts.configs import FineTuneConfig, Inference, demand_least, from_disk, later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,10 @@ class ReportInference(Inference):
 
     beam: int = 3  # MG-3D released code; 1 is greedy
     reference: Literal["full", "decoded"] = "full"  # ours
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        demand_least("beam", self.beam, 1)
 
     def sized(self, preset: str) -> ReportInference:
         return dataclasses.replace(self, beam=2) if preset == "tiny" else self

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.contracts.errors import SpecError
 from tasks.kinds import report, vocabulary
 from tasks.kinds.word_search import beam
 from tests.tasks.test_report_kind import Cases, net_of, scored, setup
@@ -103,6 +104,11 @@ def following(chances: Chances) -> Any:
 
 def found(chances: Chances, width: int) -> list[int]:
     return beam(following(chances), start=1, end=2, longest=3, width=width, device=torch.device("cpu"))
+
+
+def test_a_beam_without_beginnings_is_refused_before_anything_is_trained() -> None:
+    with pytest.raises(SpecError, match="beam must be 1 or more, found 0"):
+        setup(beam=0)
 
 
 def test_a_beam_keeps_as_many_beginnings_as_it_is_wide() -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts.configs import FineTuneConfig, Inference, Intensity
+from bench.contracts.errors import SpecError
 from bench.data.cache import prepare
 from bench.data.cache_recipe import CacheRecipe
 from bench.data.volumes import label_map
@@ -103,6 +104,21 @@ def test_windows_overlap_by_the_share_that_is_asked_for(tmp_path: Path) -> None:
         cases = prepared(tmp_path, record, setup)
         kind.predict_case(setup, net, cases, "case_1", tmp_path / "guess.nii.gz")
         assert len(net.shown) == count
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"overlap": 1.0}, "overlap is a share of a window, from 0 to below 1, found 1"),
+        ({"overlap": -0.5}, "found -0.5"),
+        ({"window_batch": 0}, "window_batch must be 1 or more, found 0"),
+    ],
+)
+def test_windows_that_no_volume_can_be_cut_into_are_refused_before_anything_is_trained(
+    words: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(SpecError, match=told):
+        Inference(**words)
 
 
 def test_the_mean_over_mirrorings_is_a_mean_of_probabilities() -> None:
