@@ -25,7 +25,8 @@ def joined(*sections: str | None) -> str:
 
 
 def table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """The rows of an owner's CSV. Raises DataMissing where it is not there, DataUnsound where a column is missing."""
+    """The rows of an owner's CSV. Raises DataMissing where it is not there, DataUnsound where a column is missing, of all rows or
+    of one that is cut short."""
     try:
         return _rows(path, columns, path.stat().st_mtime_ns)
     except FileNotFoundError as error:
@@ -64,4 +65,11 @@ def _rows(path: Path, columns: tuple[str, ...], _changed_ns: int) -> list[dict[s
             case=path.name,
             remedy="Fetch the table again; the owners' columns are expected.",
         )
+    for number, row in enumerate(rows, start=1):
+        if any(row[name] is None for name in columns):
+            raise DataUnsound(
+                f"row {number} of '{path.name}' is cut short.",
+                case=row[columns[0]],
+                remedy="Fetch the table again, or take the row out of it.",
+            )
     return rows

@@ -130,7 +130,13 @@ def no_json(folder: Path) -> str:
     return "expected one JSON with train, val and test in ctrg, found 0"
 
 
-@pytest.mark.parametrize("harm", [cut_json, two_reports, no_number, unknown_code, no_json], ids=lambda h: h.__name__)
+def cut_observations(folder: Path) -> str:
+    return cut_row(folder / TABLE, 9)
+
+
+@pytest.mark.parametrize(
+    "harm", [cut_json, two_reports, no_number, unknown_code, cut_observations, no_json], ids=lambda h: h.__name__
+)
 def test_a_broken_ctrg_names_what_is_wrong_and_a_remedy(
     harm: Callable[[Path], str], copy: Callable[[str], Path]
 ) -> None:
@@ -264,6 +270,21 @@ def strange_answer(folder: Path) -> str:
     return "train_1_a_1: 'train_predicted_labels.csv' answers ['2']"
 
 
+def cut_row(path: Path, columns: int) -> str:
+    """A table whose last row ends after so many columns, as a download that breaks off leaves it."""
+    *lines, last = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, ",".join(last.split(",")[:columns])]))
+    return f"{last.split(',')[0]}: row {len(lines)} of '{path.name}' is cut short"
+
+
+def cut_answers(folder: Path) -> str:
+    return cut_row(folder / tables.LABELS["valid"], 7)
+
+
+def cut_reports(folder: Path) -> str:
+    return cut_row(folder / tables.REPORTS["valid"], 2)
+
+
 def two_rows(folder: Path) -> str:
     path = folder / tables.REPORTS["train"]
     path.write_text(path.read_text() + "train_1_a_1.nii.gz,x,x,Other findings.,Other.\n")
@@ -276,7 +297,9 @@ def strange_name(folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "harm", [lost_reports, lost_column, strange_answer, two_rows, strange_name], ids=lambda h: h.__name__
+    "harm",
+    [lost_reports, lost_column, strange_answer, cut_answers, cut_reports, two_rows, strange_name],
+    ids=lambda h: h.__name__,
 )
 def test_a_broken_ct_rate_names_what_is_wrong_and_a_remedy(
     harm: Callable[[Path], str], copy: Callable[[str], Path]
