@@ -37,7 +37,8 @@ SUBMITTED = {"Task5": GREYS, "Task3": {1: GREYS[1]}}  # the challenge's two MR t
 
 @dataclass(frozen=True, kw_only=True)
 class Chaos:
-    """Volumes as cases `<patient>_<sequence>`, grouped by patient; the CT part is left alone."""
+    """Volumes as cases `<patient>_<sequence>`, grouped by patient; the CT part is left alone. A sequence that lacks of a labelled
+    patient is still a case, without a mask: lists name patients, and half of one would pass for the whole."""
 
     look: Look
     version: str = "1.0.0"
@@ -51,7 +52,7 @@ class Chaos:
             self._record(folder, home, sequence, source == "phantom")
             for home in _homes(folder)
             for sequence in SEQUENCES
-            if (home / sequence).is_dir()
+            if (home / sequence).is_dir() or _labelled(home)
         ]
 
     def tree(self) -> str:
@@ -126,6 +127,10 @@ class Chaos:
             contrast=sequence,
             source="phantom" if phantom else "real",
         )
+
+
+def _labelled(home: Path) -> bool:
+    return any((home / sequence / "Ground").is_dir() for sequence in SEQUENCES)
 
 
 def _homes(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from bench.data import dicom
 from bench.data.checks import check
 from bench.data.roster import roster_of
 from bench.data.slices import encode_png, pictures
-from bench.data.splits import Parts, lists, nested
+from bench.data.splits import Parts, lists, nested, present
 from bench.data.volumes import label_map, read_header, read_image, read_label
 
 pydicom = pytest.importorskip("pydicom")
@@ -175,6 +175,19 @@ def test_a_broken_volume_is_named_with_what_is_wrong_and_a_remedy(
         record = by_case(copied)[CASE]
         read_image(copied, record)
         read_label(copied, record, VALUES)
+
+
+@pytest.mark.parametrize("sequence", ["T1DUAL", "T2SPIR"])
+def test_a_patient_with_one_sequence_alone_is_half_a_patient_and_not_a_whole_one(copied: Path, sequence: str) -> None:
+    shutil.rmtree(copied / "Train_Sets/MR/22" / sequence)
+    shutil.rmtree(copied / "Test_Sets/MR/4" / sequence)
+    records, parts = by_case(copied), parts_of(copied)
+    assert f"22_{sequence}" in parts.everything() and f"4_{sequence}" not in records
+    labelled = {case for case, record in records.items() if record.label.kind != "none"}
+    _, missing = present(parts, labelled)
+    assert [case for case in missing if case.startswith("22")] == [f"22_{sequence}"]
+    report = check(CARD, copied, parts)
+    assert [found.case for found in report.unsound] == [f"22_{sequence}"]
 
 
 def test_a_folder_with_other_things_in_it_is_no_mask(copied: Path) -> None:
