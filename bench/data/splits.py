@@ -149,7 +149,16 @@ def _expanded(parts: Parts, roster: Roster) -> Parts:
         return tuple(case for unit in units for case in roster.cases_of.get(unit, (unit,)))
 
     unit_of = {case: unit for unit in parts.train for case in roster.cases_of.get(unit, (unit,))}
-    return Parts(cases(parts.train), cases(parts.val), cases(parts.test), unit_of=unit_of, grouped=True)
+    return replace(
+        parts,
+        train=cases(parts.train),
+        val=cases(parts.val),
+        test=cases(parts.test),
+        subsets={ratio: cases(part) for ratio, part in parts.subsets.items()},
+        unit_of=unit_of,
+        class_of={},
+        grouped=True,
+    )
 
 
 def nested(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bench.contracts.errors import DataUnsound, SpecError
 from bench.contracts.protocols import SplitRule
+from bench.data.roster import Roster
 from bench.data.splits import (
     Parts,
     beside_published_test,
@@ -152,6 +153,21 @@ def test_without_val_the_cases_of_val_follow_those_of_train_and_the_weights_are_
     assert (parts.train, parts.val, parts.test) == (("b", "c", "a"), ("d",), ("d",)) and parts.selects_on_test
     assert parts.straddles  # as the rule says of its list
     assert not Parts(("a",), (), ()).selects_on_test  # nothing is reported
+
+
+def test_a_published_subset_of_patients_is_taken_with_all_their_cases(tmp_path: Path) -> None:
+    content = {"train": ["p1", "p2", "p3", "p4"], "val": ["p5"], "test": ["p6"], "half": ["p4", "p2"]}
+    (tmp_path / "hearts.json").write_text(json.dumps(content))
+    own = rule(str(tmp_path / "hearts.json"), "", order="published", unit="group", subsets={0.5: "half"})
+    known = Roster(cases_of={f"p{k}": (f"p{k}_ed", f"p{k}_es") for k in range(1, 6)})
+    parts = lists(own, SPLITS, roster=known)
+    assert nested(parts.train, 0.5, subsets=parts.subsets, unit_of=parts.unit_of) == (
+        "p4_ed",
+        "p4_es",
+        "p2_ed",
+        "p2_es",
+    )
+    assert parts.grouped and parts.test == ("p6",)  # nothing of it is on disk
 
 
 def test_a_published_subset_that_is_no_prefix_is_taken_as_it_is() -> None:
