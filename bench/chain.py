@@ -14,7 +14,7 @@ from bench.cases import TaskCases, content_hash, find_cases, protocol_of, target
 from bench.check_words import check_words, no_variant
 from bench.contracts.cards import PRESETS, MethodCard, TaskCard
 from bench.contracts.configs import FineTuneConfig, Inference, MethodConfig, Sight, phases
-from bench.contracts.errors import SpecError
+from bench.contracts.errors import SpecError, nearest
 from bench.contracts.recipes import PairRecipe
 from bench.contracts.record import Record
 from bench.corpora import CorpusCases, corpus_word, find_corpus
@@ -98,6 +98,7 @@ def blueprint(spec: RunSpec) -> Blueprint:
     configs = configs_of(method, spec, task.kind, protocol, trained)
     recipe, inference = configs["finetune"], configs[inference_word(trained)]
     assert isinstance(recipe, FineTuneConfig) and isinstance(inference, Inference)
+    _demand_selecting(recipe, task)
     trained = {name: configs[name] for name in trained}
     architecture = list(trained.values())[-1]
     setup = make_setup(
@@ -154,6 +155,18 @@ def with_decoder(method: MethodCard, variant: str, recipe: FineTuneConfig, task:
             remedy="Leave out --set finetune.linear_head=true.",
         )
     return dataclasses.replace(method, decoder="linear")
+
+
+def _demand_selecting(recipe: FineTuneConfig, task: TaskCard) -> None:
+    """SpecError where `select_by` names what this kind of task chooses no weights by: it would be recorded and pass for chosen."""
+    possible = getattr(registry.kind(task.kind), "SELECTING", ())
+    wrong = next((name for name in recipe.select_by.split("+") if recipe.select_by and name not in possible), None)
+    if wrong is not None:
+        raise SpecError(
+            f"'{wrong}' selects no weights of '{task.title}', a task of {task.kind}. {nearest(wrong, possible)}".strip(),
+            case="select_by",
+            remedy=f"Possible: {', '.join(possible)}." if possible else "Leave out --set finetune.select_by.",
+        )
 
 
 def resolve(words: Words) -> Chain:

@@ -105,3 +105,13 @@ def test_a_linear_head_stands_in_the_place_of_a_decoder_and_is_refused_where_no_
     assert blueprint(make_spec(task="nodulemnist3d", settings=linear, **words)).method.decoder == "linear"
     with pytest.raises(SpecError, match=r"probes tasks of segmentation and classification; .* is a task of report"):
         blueprint(make_spec(method="mg3d", task="ctrg_report", preset="small", settings=linear))
+
+
+@pytest.mark.parametrize(
+    ("task", "word"), [("msd04", "nsd@1mm"), ("nodulemnist3d", "auc+accuracy"), ("ctrg_report", "rouge-l")]
+)
+def test_what_a_kind_of_task_selects_no_weights_by_is_refused_before_anything_is_trained(task: str, word: str) -> None:
+    words = {"method": "mim", "preset": "small", "task": task}
+    with pytest.raises(SpecError, match=rf"'{word.rpartition('+')[2]}' selects no weights of .*, a task of"):
+        blueprint(make_spec(settings=(f"finetune.select_by={word}",), **words))
+    assert blueprint(make_spec(**words)).setup.recipe.select_by == ""
