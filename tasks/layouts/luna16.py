@@ -163,7 +163,7 @@ def _official_subsets() -> dict[str, str]:
 def _records(
     layout: Luna16, path: Path, _changed_ns: tuple[int, int], scans: tuple[tuple[str, str], ...], source: Source
 ) -> tuple[Record, ...]:
-    known = [LabelFile(kind="class", value=k, format="table") for k in (0, 1)]
+    known = {k: LabelFile(kind="class", value=k, format="table") for k in (0, 1)}
     common = {uid: _common(layout, uid, file, source) for uid, file in scans}
     nodules = _nodules(path.parent)
     found: list[Record] = []
@@ -171,9 +171,9 @@ def _records(
         if row[0] not in common:
             continue
         try:
-            x, y, z = (float(word) for word in row[1:4])
+            x, y, z = _place(row)
             label = known[int(row[4])]
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, KeyError):
             raise DataUnsound(
                 f"row {number} of {path.name} is {','.join(row)}; expected are numbers and a class 0 or 1.",
                 case=f"{row[0]}#{number}",
@@ -201,7 +201,7 @@ def _nodules(folder: Path) -> dict[str, list[Point]] | None:
     found: dict[str, list[Point]] = {}
     for number, row in enumerate(_read(path, ANNOTATED), start=1):
         try:
-            x, y, z = (float(word) for word in row[1:4])
+            x, y, z = _place(row)
         except ValueError:
             raise DataUnsound(
                 f"row {number} of {path.name} is {','.join(row)}; expected are a scan and four numbers.",
@@ -210,6 +210,14 @@ def _nodules(folder: Path) -> dict[str, list[Point]] | None:
             ) from None
         found.setdefault(row[0], []).append((x, y, z))
     return found
+
+
+def _place(row: Line) -> Point:
+    """World mm of a row. Raises ValueError where they are not three finite numbers."""
+    x, y, z = (float(word) for word in row[1:4])
+    if not math.isfinite(x + y + z):
+        raise ValueError(row)
+    return x, y, z
 
 
 def _common(layout: Luna16, uid: str, file: str, source: Source) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -227,6 +228,8 @@ def test_a_truncated_scan_is_told_once_for_all_its_candidates(copied: dict[str, 
     [
         (lambda text: text.replace("seriesuid,coordX", "uid,x"), "starts with uid,x"),
         (lambda text: text.replace(",1\n", ",maybe\n", 1), "expected are numbers and a class 0 or 1"),
+        (lambda text: text.replace(",1\n", ",-1\n", 1), "expected are numbers and a class 0 or 1"),
+        (lambda text: re.sub(r",[^,\n]+,1\n", ",nan,1\n", text, count=1), "expected are numbers and a class 0 or 1"),
         (lambda text: "", "starts with nothing"),
     ],
 )
