@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from bench.contracts.cards import MethodCard
 from bench.contracts.configs import MethodConfig, Sight
 from bench.contracts.errors import PluginBroken
-from bench.contracts.method import Corpus, Method
+from bench.contracts.method import Corpus, Method, Phase, Turn
 from bench.data.atomic import write_json
 from bench.data.lock import only_one
 from bench.data.picture_file import write_pictures
 from bench.keys import plain
-from bench.train.checkpoint import load_weights, save_weights
+from bench.train.checkpoint import beside, load_weights, save_weights
 from bench.train.controls import controlled
 from bench.train.job import untrained
 from bench.train.loop import Hardware, Job, train
@@ -62,8 +64,23 @@ def pretrain(
             if not first_says(finished(folder)):
                 _run_phase(method, phase.name, configs, corpus, keys[phase.name], folder, hardware, progress)
         meet()
-        method.load_state_dict(load_weights(folder / "method.safetensors")[0])
+        stored = load_weights(folder / "method.safetensors")[0]
+        method.load_state_dict(beside(method, stored, resting(method, phase)))
     return folders[method.phases[-1].name] / "encoder.safetensors"
+
+
+def resting(method: Method, phase: Phase) -> frozenset[str]:
+    """Names of the parameters that later phases move and this one does not. The key of a phase does not know how, or of what size,
+    they start, so that its weights may come from a run in which they started otherwise."""
+    later = method.phases[method.phases.index(phase) + 1 :]
+    own, others = (
+        {id(p) for one in some for turn in one.turns for p in _moves(method, turn)} for some in ((phase,), later)
+    )
+    return frozenset(name for name, p in method.named_parameters(remove_duplicate=False) if id(p) in others - own)
+
+
+def _moves(method: Method, turn: Turn) -> Iterable[nn.Parameter]:
+    return method.parameters() if turn.parameters is None else turn.parameters()
 
 
 def finished(folder: Path) -> bool:
@@ -104,6 +121,7 @@ def _run_phase(
         prepare=method.prepare,
         after_step=method.after_step,
         begin_turn=method.begin_turn,
+        resting=resting(method, shown),
     )
     # a variant of no steps is its paper's row "from scratch", with the start that its other rows have
     result = train(job, hardware, progress) if phase.config.steps else untrained(job)
@@ -113,4 +131,6 @@ def _run_phase(
         write_pictures(folder / "pictures.npz", pictures)
     save_weights(folder / "method.safetensors", method.state_dict(), {"key": key})
     save_weights(folder / "encoder.safetensors", method.encoder.state_dict(), {"key": key})
-    write_json(folder / "trained.json", dataclasses.asdict(result) | {"notes": [*result.notes, *method.told]})
+    write_json(
+        folder / "trained.json", dataclasses.asdict(result) | {"notes": [*result.notes, *method.told_of(phase_name)]}
+    )

@@ -181,6 +181,10 @@ class Spad(Method):
         turns = (Turn("all", self.loss, self._predicts),)
         return Phase("predict", config, self._draw(config), self._views(config), turns)
 
+    def told_of(self, phase: str) -> tuple[str, ...]:
+        """Of the tokenizer what concerns it alone: transformers of any start may take it over."""
+        return notes_of_tokenizer(self.first, self.perceptual) if phase == "tokenizer" else self.told
+
     def prepare(self, batch: Batch) -> Batch:
         """Vary intensities of images in [0, 1] and show them on three channels."""
         x = vary_intensity(batch["volume"].float())
@@ -295,14 +299,19 @@ def degrees_by_depth(config: SpadConfig) -> dict[int, int]:
 
 def notes(first: TokenizerConfig, second: PredictConfig, perceptual: tuple[Perceptual, ...]) -> tuple[str, ...]:
     """What the record tells of files that were not given."""
-    told = []
-    if not perceptual and first.perceptual_weight:
-        told.append("no file of VGG16 weights (perceptual_file): the tokenizer was trained without its perceptual term")
+    told = notes_of_tokenizer(first, perceptual)
+    if second.eva02_file:
+        return told
+    return (*told, "no file of EVA-02-B weights (eva02_file): the transformer started from scratch")
+
+
+def notes_of_tokenizer(config: TokenizerConfig, perceptual: tuple[Perceptual, ...]) -> tuple[str, ...]:
+    """What of that its first phase tells."""
+    if not perceptual and config.perceptual_weight:
+        return ("no file of VGG16 weights (perceptual_file): the tokenizer was trained without its perceptual term",)
     if perceptual and not perceptual[0].is_weighted:
-        told.append("the file of VGG16 weights holds no LPIPS weights: channels of a layer count alike")
-    if not second.eva02_file:
-        told.append("no file of EVA-02-B weights (eva02_file): the transformer started from scratch")
-    return tuple(told)
+        return ("the file of VGG16 weights holds no LPIPS weights: channels of a layer count alike",)
+    return ()
 
 
 def check(first: TokenizerConfig, second: PredictConfig) -> None:

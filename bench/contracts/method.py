@@ -247,6 +247,10 @@ class Method(nn.Module):
     def fit(self, corpus: Corpus) -> None:
         """Whatever must be learnt from the corpus before step 0 and saved with the run. Default: nothing."""
 
+    def told_of(self, phase: str) -> tuple[str, ...]:
+        """What of `told` the record of a phase says: nothing of a later one, whose settings are not in its key. Default: all."""
+        return self.told
+
     def prepare(self, batch: Batch) -> Batch:
         """On the device: window, normalise, augment. Default: unchanged."""
         return batch

@@ -7,7 +7,7 @@ import os
 import pickle
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,14 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if DIGEST in metadata and metadata[DIGEST] != sha256_of_weights(state):
         raise _damaged(path, "weight file", ValueError("its numbers do not fit the digest it was saved with"))
     return state, metadata
+
+
+def beside(model: nn.Module, state: Mapping[str, Tensor], resting: Collection[str]) -> Mapping[str, Tensor]:
+    """A stored state for a model whose `resting` parameters keep the values, and the shapes, that they have."""
+    if not resting:
+        return state
+    own = model.state_dict()
+    return {n: own[n] if n in resting else state[n] for n in own if n in resting or n in state}
 
 
 def sha256_of_weights(weights: nn.Module | Mapping[str, Tensor]) -> str:

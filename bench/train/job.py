@@ -36,7 +36,7 @@ class Job:
     `keep_best` ends with the weights of the first best score. `after_step` is called after each update that was not
     left out, with the share of steps done, `begin_turn` with a turn's name before each attempt at its losses. The
     model's parts keep the train or eval mode in which they arrive; its parameters and persistent buffers, not its plain
-    attributes, survive a restart.
+    attributes, survive a restart, but for the parameters named in `resting`, which keep the values with which they arrive.
     """
 
     key: str
@@ -51,6 +51,7 @@ class Job:
     evaluate: Callable[[], float] | None = None
     evaluate_every: int = 0
     keep_best: bool = False
+    resting: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

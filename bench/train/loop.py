@@ -121,7 +121,7 @@ class _Sitting:
 
     def _restored(self, state: Any) -> Standing:
         try:
-            self.job.model.load_state_dict(state["model"])
+            self.job.model.load_state_dict(checkpoint.beside(self.job.model, state["model"], self.job.resting))
         except RuntimeError as error:
             raise StoreError(
                 f"these weights do not fit the network built for the same key ({str(error).splitlines()[-1].strip()}).",

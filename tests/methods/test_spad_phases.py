@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from bench.pretrain import pretrain, trained
 from bench.train.hardware import Hardware
 from methods.spad import METHOD
 from tests.methods.spad_pool import mixed
+from tests.nets.eva02_weights import eva02
 from tests.two_at_once import two_at_once
 
 CONFIGS: Mapping[str, MethodConfig] = phases(METHOD.tiny)
@@ -49,9 +51,11 @@ class Watcher:
         pass
 
 
-def run(folder: Path, watcher: Watcher) -> Path:
-    folders = {phase: folder / phase for phase in CONFIGS}
-    return pretrain(METHOD, "spad", CONFIGS, mixed(), SIGHT, KEYS, folders, Hardware(device="cpu"), watcher)
+def run(folder: Path, watcher: Watcher, predicting: str = "predict", **changes: Any) -> Path:
+    """Pre-training in a folder; with `changes` its second phase is another one, and lies apart."""
+    configs = dict(CONFIGS) | {"predict": dataclasses.replace(CONFIGS["predict"], **changes)}
+    folders = {"tokenizer": folder / "tokenizer", "predict": folder / predicting}
+    return pretrain(METHOD, "spad", configs, mixed(), SIGHT, KEYS, folders, Hardware(device="cpu"), watcher)
 
 
 def same(one: Path, other: Path) -> bool:
@@ -106,9 +110,24 @@ def test_weights_that_were_deleted_are_made_again_from_the_checkpoint(
     assert same(folder / "predict" / name, undisturbed.parent / name)
 
 
-def test_a_foreign_file_decides_the_key_of_its_phase_by_content_and_not_by_place(tmp_path: Path) -> None:
-    import dataclasses
+@pytest.mark.parametrize("step", [7, 10])
+@pytest.mark.parametrize("start", ["eva02", "deeper"])
+def test_a_tokenizer_that_another_run_began_or_finished_leaves_a_transformer_its_own_start_and_size(
+    undisturbed: Path, tmp_path: Path, start: str, step: int
+) -> None:
+    torch.save(eva02(), tmp_path / "eva02.pt")
+    changes: dict[str, Any] = {"depth": 6} if start == "deeper" else {"eva02_file": str(tmp_path / "eva02.pt")}
+    alone = run(tmp_path / "alone", Watcher(), **changes)
+    with pytest.raises(Killed):
+        run(tmp_path / "shared", Watcher("tokenizer" if step < 10 else "predict", step))
+    again = Watcher()
+    assert same(run(tmp_path / "shared", again, "other", **changes), alone) and not same(alone, undisturbed)
+    assert again.updates == {"predict": 10} | ({"tokenizer": 5} if step < 10 else {})
+    assert not any("EVA-02" in note for note in trained(tmp_path / "shared" / "tokenizer")["notes"])
+    assert any("EVA-02" in note for note in trained(tmp_path / "shared" / "other")["notes"]) is (start == "deeper")
 
+
+def test_a_foreign_file_decides_the_key_of_its_phase_by_content_and_not_by_place(tmp_path: Path) -> None:
     def key(config: Any, path: str) -> str:
         return key_of(config=dataclasses.replace(config, perceptual_file=path))
 
