@@ -345,15 +345,16 @@ def build_encoder(config: MiMConfig, sight: Sight) -> HybridEncoder | ViT3D:
 
 
 def plain_vit(config: MiMConfig, sight: Sight) -> ViT3D:
-    """UNETR's ViT at the hybrid's size: at full size ViT-B/16, width 768 = 2 x 384, 12 = 11 + 1 blocks, 12 heads."""
-    depth = config.depths[3] + 1
+    """UNETR's ViT at the hybrid's size: at full size ViT-B/16, width 768 = 2 x 384, 12 = 11 + 1 blocks, 12 heads; at least the
+    four blocks whose maps UNETR's decoder reads."""
+    depth = max(config.depths[3] + 1, 4)
     return ViT3D(
         sight,
         width=2 * config.widths[3],
         depth=depth,
         heads=config.heads,
         patch=PATCH,
-        skips=tuple(dict.fromkeys(max(1, depth * quarter // 4) for quarter in (1, 2, 3, 4))),
+        skips=tuple(depth * quarter // 4 for quarter in (1, 2, 3, 4)),
     )
 
 

@@ -14,6 +14,7 @@ from bench.chain import blueprint
 from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import SpecError
 from bench.keys import key_of
+from bench.nets.decoders import build_decoder
 from bench.nets.vit3d import ViT3D
 from bench.spec import make_spec
 from methods.mim import METHOD, REF_CODE, SMALL, TINY, Level, MiM, MiMConfig, build_encoder, level_weights
@@ -523,6 +524,15 @@ def test_at_full_size_the_plain_vit_is_vit_base_and_hands_over_every_tensor() ->
     assert isinstance(encoder, ViT3D)
     assert (encoder.width, len(encoder.blocks), encoder.skips) == (768, 12, (3, 6, 9, 12))
     assert encoder.declared() == frozenset(encoder.state_dict())
+
+
+@pytest.mark.parametrize("preset", ["small", "tiny"])
+def test_unetrs_decoder_finds_the_four_maps_it_reads_in_the_smaller_vits_too(preset: str) -> None:
+    config = dataclasses.replace(getattr(METHOD, preset), network=METHOD.variants["unetr"]["network"])
+    encoder = build_encoder(config, dataclasses.replace(SIGHT, shape=(32, 32, 32)))
+    decoder = build_decoder(METHOD.variants["unetr"]["decoder"], encoder=encoder, in_channels=1, classes=2)
+    volume = torch.randn(1, 1, 32, 32, 32)
+    assert decoder(volume, encoder(volume).maps).shape == (1, 2, 32, 32, 32)
 
 
 def test_the_ranks_of_tables_13_and_14_change_fine_tuning_alone_and_share_one_pre_training() -> None:
