@@ -58,12 +58,13 @@ def pretrain_alone(*, method: str, task: str, folder: str, place: Place, **words
         if encoder is None:
             raise SpecError(f"The method '{spec.method}' does not pre-train.", case=spec.method, remedy=TRAINABLE)
         return _told(encoder, chain.keys[f"pretrain:{list(chain.blueprint.phases)[-1]}"], chain.words.corpus)
-    spec = make_spec(method=method, task="", preset=words["preset"], settings=words["settings"])
+    word = _word_alone(words["corpus"], folder)
+    spec = make_spec(method=method, task="", preset=words["preset"], settings=words["settings"], corpus=word)
     name, card = spec.method, registry.method(spec.method)
     if card.build is None:
         raise SpecError(f"The method '{name}' does not pre-train.", case=name, remedy=TRAINABLE)
     configs = apply_settings(phases(chosen_preset(card, spec)), spec.settings)
-    corpus = _corpus_alone(card.corpus, words["corpus"], folder, words, place)
+    corpus = _corpus_alone(word or card.corpus, folder, words, place)
     demand_offered(name, corpus.key, corpus.offers)
     sight = Sight(corpus.channels, next(iter(configs.values())).crop, corpus.spacing_mm, corpus.intensity)
     keys, before = {}, ""
@@ -241,8 +242,12 @@ def spec_of(cell: Cell) -> RunSpec:
     return RunSpec(**{**spec, "settings": tuple(tuple(setting) for setting in spec["settings"])})
 
 
-def _corpus_alone(own: str, asked: str, folder: str, words: Mapping[str, Any], place: Place) -> CorpusCases:
-    key = "folder" if folder and asked in ("", "folder") else asked or own
+def _word_alone(asked: str, folder: str) -> str:
+    """The corpus that was asked for; '' for the method's own."""
+    return "folder" if folder and not asked else asked
+
+
+def _corpus_alone(key: str, folder: str, words: Mapping[str, Any], place: Place) -> CorpusCases:
     if key == "own":
         raise SpecError("--corpus own takes a task's training volumes, so it needs --task.", remedy="Add --task TASK.")
     if key == "folder":

@@ -391,6 +391,21 @@ def test_pre_training_alone_for_a_task_is_what_its_run_made(done: Done) -> None:
     assert found["key"] == Store(done.results).read(done.cell).keys["pretrain:pretrain"]
 
 
+@pytest.mark.parametrize(("corpus", "steps"), [("ct-rate-1.4k", 100_000), ("", 300_000)])
+def test_pre_training_alone_takes_what_the_paper_sets_for_the_corpus(
+    corpus: str, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Chosen(Exception):
+        """What would be trained."""
+
+    def choose(configs: dict[str, Any], _: object) -> None:
+        raise Chosen(configs["pretrain"].steps)
+
+    monkeypatch.setattr("bench.rooms.apply_settings", choose)
+    with pytest.raises(Chosen, match=f"^{steps}$"):
+        bench("pretrain", "--method", "mg3d", "--corpus", corpus, "--corpus-root", tmp_path if corpus else "")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
