@@ -38,6 +38,8 @@ def look(cell: str, case: str, place: Place, *, root: str = "") -> CaseImages:
     prediction = predictions_folder(chain, place) / f"{case}{kind.suffix}"
     if not prediction.exists():
         raise DataMissing(
-            f"The prediction is not at {prediction}.", case=case, remedy=f"Make it again: {found.command}"
+            f"The prediction is not at {prediction}.",
+            case=case,
+            remedy=f"Make it again in another folder, and look there: {found.command} --results DIR",
         )
     return case_images(chain, place, task_volumes(chain, place), case)

@@ -26,7 +26,7 @@ from bench.contracts.record import Cell
 from bench.finetune import adopt_weights, build_model, training_job
 from bench.nets import lora
 from bench.provenance import provenance
-from bench.rooms import find_cell, spec_of
+from bench.rooms import find_cell, make_again, spec_of
 from bench.run import Place, resolve_at
 from bench.train.checkpoint import sha256_of_weights
 from bench.train.hardware import Hardware
@@ -138,7 +138,7 @@ def _encoder(found: Cell, chain: Chain, place: Place) -> Path | None:
         raise DataMissing(
             f"The encoder that it began with is not at {path}.",
             case=found.name,
-            remedy=f"Make it again: {found.command}",
+            remedy=make_again(found, place),
         )
     return path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -130,7 +131,7 @@ def model_of(found: Cell, place: Place) -> tuple[Blueprint, Any, nn.Module]:
     weights = place.folder("finetune", found.keys["finetune"]) / "model.safetensors"
     if not weights.exists():
         raise DataMissing(
-            f"The model of this cell is not at {weights}.", case=found.name, remedy=f"Make it again: {found.command}"
+            f"The model of this cell is not at {weights}.", case=found.name, remedy=make_again(found, place)
         )
     kind: Any = registry.kind(plan.setup.task.kind)
     model = build_model(plan.method, spec.method, plan.architecture, plan.setup, kind, plan.setup.recipe.seed)
@@ -140,7 +141,8 @@ def model_of(found: Cell, place: Place) -> tuple[Blueprint, Any, nn.Module]:
         raise StoreError(
             f"The weights do not fit the network that this code builds for the cell ({str(error).splitlines()[-1].strip()}).",
             case=found.name,
-            remedy=f"Check out the commit in the record, or make the model again: {found.command}",
+            remedy="Check out the commit in the record, or make the model again in another folder: "
+            f"{found.command} --results DIR",
         ) from error
     return plan, kind, model
 
@@ -234,6 +236,12 @@ def find_cell(name: str, results: Path) -> tuple[Cell, Path]:
         case=name,
         remedy="All of them: bench table all",
     )
+
+
+def make_again(cell: Cell, place: Place) -> str:
+    """How to train a stored cell's model again where it lay: `bench run` would only return the cell."""
+    words = cell.command.replace("bench run", "bench finetune", 1)
+    return f"Make it again: {words} --results {shlex.quote(str(place.results))}"
 
 
 def spec_of(cell: Cell) -> RunSpec:

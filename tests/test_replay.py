@@ -96,7 +96,7 @@ def test_what_cannot_be_repeated_here_is_absent_with_its_reason(done: tuple[Path
     (encoder,) = (results / "runs" / "pretrain").glob("*/encoder.safetensors")
     encoder.unlink()
     verdict, detail = checks(results, cell, 1)[LOG]
-    assert verdict == "absent" and "encoder" in detail and "bench run" in detail
+    assert verdict == "absent" and "encoder" in detail and "bench finetune" in detail
     record = json.loads((results / "cells" / f"{cell}.json").read_text())
     changed(results, cell, training={"finetune": record["training"]["finetune"] | {"device": "cuda H100"}})
     assert checks(results, cell, 1)[LOG] == ("absent", "trained on cuda H100: bits repeat on a CPU only")

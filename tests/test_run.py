@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -367,8 +368,13 @@ def test_predicting_nothing_and_with_a_lost_model_are_told(done: Done, images: P
     for folder in ("empty", "none"):
         error = bench(*words, done.results, "--images", tmp_path / folder).error
         assert error["error"] == "DataMissing" and folder in error["message"]
-    lost = bench(*words, done.copied(tmp_path / "results", "runs"), "--images", images).error
-    assert lost["error"] == "DataMissing" and "bench run --method mae3d" in lost["remedy"]
+    mine = done.copied(tmp_path / "my results", "finetune", "predict")
+    lost = bench(*words, mine, "--images", images).error
+    assert lost["error"] == "DataMissing"
+    again = shlex.split(lost["remedy"].partition("bench ")[2])
+    assert again[0] == "finetune" and again[-1] == str(mine)  # a run would find its cell and train nothing
+    assert bench(*again, "--device", "cpu").code == 0
+    assert len(bench(*words, mine, "--images", images, "--device", "cpu").value) == 2
 
 
 def test_pre_training_alone_on_a_folder_leaves_encoder_log_and_curves(images: Path, tmp_path: Path) -> None:
