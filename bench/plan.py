@@ -16,6 +16,7 @@ from bench.forecast import Forecast, forecast
 from bench.spec import RunSpec, at, make_spec
 
 SCHEMA = "bench-plan/1"
+_USUAL = RunSpec(method="", task="")
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,10 @@ def _spec(cell: dict[str, Any]) -> RunSpec:
     settings = tuple(f"{phase}.{key}={value}" if phase else f"{key}={value}" for phase, key, value in cell["settings"])
     for part in ("variant", "target", "settings"):
         words.pop(part)
+    for name, value in words.items():
+        due = type(getattr(_USUAL, name, value))
+        if type(value) is not due and not (due is float and type(value) is int):
+            raise ValueError(f"{name} must be of type {due.__name__}, found {value!r}")
     return make_spec(settings=settings, **words)
 
 

@@ -86,6 +86,7 @@ def make_spec(*, method: str, task: str, settings: tuple[str, ...] = (), **words
     method_name, _, variant = method.partition("@")
     task_name, _, target = task.partition("@")
     parsed = tuple(parse_setting(text) for text in settings)
+    words["ratio"] = ratio  # 1 and 1.0 would be two keys
     spec = RunSpec(method=method_name, variant=variant, task=task_name, target=target, settings=parsed, **words)
     if spec.weights and (spec.corpus or spec.corpus_root):
         raise SpecError(

@@ -6,6 +6,7 @@ Two seeds of one method are run once for the whole file; tests that change a fil
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import io
 import json
@@ -25,7 +26,9 @@ from bench.contracts.errors import DataMissing, SpecError
 from bench.data.volumes import write_nifti
 from bench.look import look
 from bench.metrics.overlap import dice
+from bench.plan import read_plan, write_plan
 from bench.run import Place, outcome
+from bench.spec import RunSpec
 from bench.store import Store
 from tests.cells import make_cell
 from tests.command_line import OWN_MAE, SHORT, Answer, bench
@@ -275,6 +278,28 @@ def test_the_words_of_an_edited_plan_are_checked_like_typed_ones(done: Done, tmp
     for word, wrong in (("preset", "smal"), ("ratio", 2.0), ("seed", -1)):
         (tmp_path / "wrong.json").write_text(json.dumps({**plan, "cells": [{**plan["cells"][0], word: wrong}]}))
         assert bench("run", "--plan", tmp_path / "wrong.json", "--json").error["error"] == "SpecError"
+
+
+@pytest.mark.parametrize(("word", "wrong"), [("phantom", "false"), ("seed", 0.0), ("ratio", "0.5"), ("root", None)])
+def test_a_word_of_another_type_in_an_edited_plan_is_refused(word: str, wrong: object, tmp_path: Path) -> None:
+    cell = dataclasses.asdict(RunSpec(method="mae3d", task="msd04", phantom=True))
+    (tmp_path / "plan.json").write_text(json.dumps({"schema": "bench-plan/1", "cells": [{**cell, word: wrong}]}))
+    with pytest.raises(SpecError, match=f"{word} must be of type"):
+        read_plan(tmp_path / "plan.json")
+
+
+def test_a_whole_ratio_in_an_edited_plan_is_the_one_that_is_typed(tmp_path: Path) -> None:
+    cell = dataclasses.asdict(RunSpec(method="mae3d", task="msd04"))
+    (tmp_path / "plan.json").write_text(json.dumps({"schema": "bench-plan/1", "cells": [{**cell, "ratio": 1}]}))
+    (spec,) = read_plan(tmp_path / "plan.json")
+    assert type(spec.ratio) is float
+
+
+@pytest.mark.parametrize("words", [("--ratio", "0.1"), ("--phantom",), ("--set", "steps=2"), ("--repeats", "3")])
+def test_words_of_a_run_beside_a_plan_are_refused_and_not_passed_over(words: tuple[str, ...], tmp_path: Path) -> None:
+    write_plan([RunSpec(method="mae3d", task="msd04", phantom=True, preset="tiny")], tmp_path / "plan.json")
+    error = bench("run", "--plan", tmp_path / "plan.json", "--results", tmp_path, *words, "--json").error
+    assert error["error"] == "SpecError" and f"takes no {words[0]}." in error["message"]
 
 
 # Table -----------------------------------------------------------------------------------------------------

@@ -132,6 +132,7 @@ def run(
     else:
         from bench.plan import read_plan
 
+        _demand_alone(o.words_of(locals()))
         specs = read_plan(plan)
     if not phantom:  # names, folders and case lists are checked before anything heavy is imported
         from bench.chain import find
@@ -160,6 +161,21 @@ def run(
         print(f"Exposure: {cell.exposure or 'not recorded'}.")
         print(f"Record: {found['path']}")
     print(f"Next:  bench table {cells[0].task} --results {results}")
+
+
+def _demand_alone(words: dict[str, Any]) -> None:
+    """Raise SpecError where words of a run stand beside a plan, which holds those of every cell."""
+    import inspect
+
+    from bench.contracts.errors import SpecError
+
+    usual = inspect.signature(run).parameters
+    said = [f"--{'set' if n == 'settings' else n.replace('_', '-')}" for n in words if words[n] != usual[n].default]
+    if said:
+        raise SpecError(
+            f"A plan holds the words of every cell, so --plan takes no {', '.join(said)}.",
+            remedy="Leave them out, or write another plan: bench plan ... --out plan.json",
+        )
 
 
 def quickstart(
