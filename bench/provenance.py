@@ -32,7 +32,7 @@ def provenance() -> dict[str, Any]:
 
 @cache
 def commit() -> str:
-    """The commit of the source tree, with `+` where files differ from it; '' when it is no git checkout."""
+    """The commit of the source tree, with `+` where files differ from it; '' when it is no git checkout, or lies in another's."""
     here = Path(__file__).resolve().parent
 
     def git(*words: str) -> str:
@@ -40,7 +40,7 @@ def commit() -> str:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
-        head = git("rev-parse", "HEAD")
+        head = git("rev-parse", "HEAD") if git("ls-files", Path(__file__).name) else ""
         return head + ("+" if head and git("status", "--porcelain", "--untracked-files=no") else "")
     except OSError:
         return ""
