@@ -62,7 +62,7 @@ def package_folder(package: str) -> Path:
 def _files(shelf: Shelf) -> Mapping[str, Path]:
     """Key -> file of every card of ours: a file counts when its text closes with the card."""
     folder = package_folder(shelf.package)
-    files = (path for path in sorted(folder.glob("*.py")) if not path.name.startswith("_"))
+    files = (path for path in sorted(folder.glob("*.py")) if not path.name.startswith(("_", ".")))
     return {_key(path, tail): path for path in files if (tail := _closing_card(path, shelf.attribute)) is not None}
 
 

@@ -42,6 +42,16 @@ def test_a_new_file_counts_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ]
 
 
+def test_hidden_files_that_editors_and_other_systems_leave_are_no_cards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text('import torch\n\nMETHOD = MethodCard(title="Mine")\n')
+    (tmp_path / "._mine.py").write_bytes(b"\x00\x05\x16\x07\xa3")
+    (tmp_path / ".#mine.py").symlink_to("someone@host.123")
+    monkeypatch.setattr(registry, "package_folder", lambda package: tmp_path)
+    assert registry.names(registry.Shelf("method", "elsewhere3", "METHOD", "bench.none")) == ("mine",)
+
+
 def test_a_card_that_is_no_python_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torn.py").write_text("x = 1\nMETHOD = MethodCard(title=\n")
     monkeypatch.setattr(registry, "package_folder", lambda package: tmp_path)
