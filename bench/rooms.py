@@ -245,8 +245,9 @@ def make_again(cell: Cell, place: Place) -> str:
 
 
 def spec_of(cell: Cell) -> RunSpec:
-    """The spec that a cell's record holds."""
+    """The spec that a cell's record holds. A folder of volumes that was told by its place alone stays one."""
     spec = dict(cell.provenance["spec"])
+    spec["corpus"] = spec["corpus"] or ("folder" if cell.corpus == "folder" else "")
     return RunSpec(**{**spec, "settings": tuple(tuple(setting) for setting in spec["settings"])})
 
 

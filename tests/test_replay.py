@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -9,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from bench.corpora import corpus_word
 from bench.data.atomic import write_json
 from bench.replay import FINAL, INITIAL, LOG
+from bench.rooms import spec_of
+from bench.spec import RunSpec
+from tests.cells import make_cell
 from tests.command_line import OWN_MAE, bench
 
 STEPS = (
@@ -100,6 +105,12 @@ def test_what_cannot_be_repeated_here_is_absent_with_its_reason(done: tuple[Path
     record = json.loads((results / "cells" / f"{cell}.json").read_text())
     changed(results, cell, training={"finetune": record["training"]["finetune"] | {"device": "cuda H100"}})
     assert checks(results, cell, 1)[LOG] == ("absent", "trained on cuda H100: bits repeat on a CPU only")
+
+
+def test_a_folder_of_volumes_that_was_told_by_its_place_alone_is_no_other_corpus() -> None:
+    spec = RunSpec(method="mae3d", task="msd04", corpus_root="/volumes")
+    record = {"spec": dataclasses.asdict(spec) | {"corpus_root": ""}}  # where it lay is not recorded
+    assert corpus_word(spec) == corpus_word(spec_of(make_cell(corpus="folder", provenance=record))) == "folder"
 
 
 def test_a_record_of_other_settings_differs(done: tuple[Path, str], tmp_path: Path) -> None:
