@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -50,7 +51,7 @@ Where things are
   {results}/runs/            encoders, models, logs, curves.png, predictions, overlays
 
 What to type next
-{activate}  bench table msd04 --results {results} --format md
+{activate}  bench table msd04 --results {shlex.quote(str(results))} --format md
   bench show mim
   bench run --method mim --task msd04 --ratio 0.25 --preset small --corpus own --root DIR   (real data: bench show msd04)
 """

@@ -422,6 +422,36 @@ def test_pre_training_alone_for_a_task_is_what_its_run_made(done: Done) -> None:
     assert found["key"] == Store(done.results).read(done.cell).keys["pretrain:pretrain"]
 
 
+def next_of(answer: Answer) -> list[str]:
+    """The words of the next command, as a shell hands them on."""
+    assert answer.code == 0, answer.err
+    return shlex.split(answer.out.partition("Next:")[2])
+
+
+def test_the_next_command_after_pre_training_builds_the_encoder_that_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"encoder": "my runs/encoder.safetensors", "log": "", "corpus": ""}
+    monkeypatch.setattr("bench.rooms.pretrain_alone", lambda **_: told)
+    words = ("--preset", "tiny", "--set", "pretrain.steps=2", "--set", "pretrain.depth=1", "--results", tmp_path)
+    assert next_of(bench("pretrain", "--method", "mae3d", *words)) == [
+        *("bench", "run", "--method", "mae3d", "--task", "TASK", "--preset", "tiny", "--set", "pretrain.depth=1"),
+        *("--weights", "my runs/encoder.safetensors"),
+    ]
+
+
+def test_the_next_command_after_fine_tuning_finds_what_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.rooms.finetune_alone", lambda spec, place: {"model": "", "log": ""})
+    mine, weights = tmp_path / "my results", tmp_path / "my encoder.safetensors"
+    words = ("--method", "mae3d", "--task", "msd04", "--phantom", "--weights", weights, "--results", mine)
+    told = next_of(bench("finetune", *words))
+    assert (
+        told[1] == "run" and told[told.index("--weights") + 1] == str(weights) and told[-2:] == ["--results", str(mine)]
+    )
+
+
 @pytest.mark.parametrize(("corpus", "steps"), [("ct-rate-1.4k", 100_000), ("", 300_000)])
 def test_pre_training_alone_takes_what_the_paper_sets_for_the_corpus(
     corpus: str, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -67,7 +68,20 @@ def pretrain(
         print_json(found)
         return
     print(f"Encoder: {found['encoder']}\nLog:     {found['log']}\nCorpus:  {found['corpus']}")
-    print(f"Next:    bench run --method {method} --task TASK --weights {found['encoder']}")
+    print(f"Next:    {_with_weights(method, task, preset, settings)} --weights {shlex.quote(found['encoder'])}")
+
+
+def _with_weights(method: str, task: str, preset: str, settings: list[str]) -> str:
+    """A run that builds the encoder which was pre-trained: its preset, and what was set of the network."""
+    import dataclasses
+
+    from bench.contracts.configs import PhaseConfig
+    from bench.spec import parse_setting
+
+    training = {field.name for field in dataclasses.fields(PhaseConfig)}
+    network = [text for text in settings if parse_setting(text)[1] not in training]
+    words = ["bench", "run", "--method", method, "--task", task or "TASK", "--preset", preset]
+    return shlex.join([*words, *(word for text in network for word in ("--set", text))])
 
 
 def finetune(
@@ -99,7 +113,11 @@ def finetune(
     if len(specs) > 1:
         raise SpecError(f"bench finetune trains one model, these words name {len(specs)}.", remedy="Try bench run.")
     found = finetune_alone(specs[0], place_of(results, device, json, devices))
-    print_json(found) if json else print(f"Model: {found['model']}\nLog:   {found['log']}\nNext:  {specs[0].words()}")
+    if json:
+        print_json(found)
+        return
+    print(f"Model: {found['model']}\nLog:   {found['log']}")
+    print(f"Next:  {specs[0].words(paths=True)} --results {shlex.quote(str(results))}")
 
 
 def predict(

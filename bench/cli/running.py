@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,7 +86,7 @@ def plan(
         [job.line() for job in jobs],
     )
     if out is not None:
-        print(f"Written to {out}. Next: bench run --plan {out}")
+        print(f"Written to {out}. Next: bench run --plan {shlex.quote(str(out))}")
 
 
 def run(
@@ -160,7 +161,7 @@ def run(
         print_table(f"{cell.name}  ({cell.source}, protocol {cell.protocol}, n = {cell.n})", ("metric", "mean"), rows)
         print(f"Exposure: {cell.exposure or 'not recorded'}.")
         print(f"Record: {found['path']}")
-    print(f"Next:  bench table {cells[0].task} --results {results}")
+    print(f"Next:  bench table {cells[0].task} --results {shlex.quote(str(results))}")
 
 
 def _demand_alone(words: dict[str, Any]) -> None:
@@ -206,8 +207,9 @@ def _hand_in(specs: list[RunSpec], place: Any, options: list[str], devices: int,
     ahead = f"{how_many(len(jobs.pretrainings), 'pre-training')} and {how_many(len(jobs.cells), 'cell')} to run"
     print(f"{ahead}, {how_many(jobs.finished, 'cell')} finished.")
     if not jobs.cells:
-        print(f"Next:  bench table all --results {place.results}")
+        print(f"Next:  bench table all --results {shlex.quote(str(place.results))}")
     elif handed.ids:
         print(f"Submitted as {', '.join(handed.ids)}; logs in {handed.folder / 'logs'}. Next:  squeue --me")
     else:
-        print(f"There is no sbatch on this machine. Next, where there is:  bash {handed.folder / 'submit.sh'}")
+        script = shlex.quote(str(handed.folder / "submit.sh"))
+        print(f"There is no sbatch on this machine. Next, where there is:  bash {script}")
