@@ -59,11 +59,11 @@ def _pair(spec: RunSpec, place: Place) -> Pair:
         return Pair(spec.method, spec.task, state, time.monotonic() - begun, reason, cell)
 
     try:
-        check_words(spec)
-        blueprint(spec)
-    except SpecError as error:  # these two do not go together, whatever data there are
-        return told("skipped", error.message)
-    try:
+        try:
+            check_words(spec)
+            blueprint(spec)
+        except SpecError as error:  # these two do not go together, whatever data there are
+            return told("skipped", error.message)
         cell = run(spec, place)
     except BenchError as error:
         return told("failed", f"{error.case}: {error.message}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import grid, registry
-from bench.contracts.errors import DataUnsound
+from bench.contracts.errors import DataUnsound, PluginBroken
 from bench.grid import Pair, matrix, read_summary, summary, write_summary
 from bench.run import Place
 from bench.spec import RunSpec
@@ -104,6 +104,18 @@ def test_a_broken_pair_does_not_stop_the_walk(tmp_path: Path, monkeypatch: pytes
     assert pairs[0].reason == "img0001: is cut short." and pairs[1].reason.startswith(
         "ZeroDivisionError: no (test_grid.py:"
     )
+
+
+@pytest.mark.parametrize("error", [PluginBroken("cannot be imported.", case="mine"), NameError("no")])
+def test_a_method_that_cannot_be_imported_does_not_stop_the_walk(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(spec: RunSpec) -> None:
+        raise error
+
+    monkeypatch.setattr(grid, "blueprint", broken)
+    pairs = list(grid.walk(["unet3d_scratch"], ["btcv", "la"], place(tmp_path)))
+    assert [pair.state for pair in pairs] == ["failed", "failed"] and str(error) in pairs[0].reason
 
 
 def test_the_matrix_numbers_each_reason_once() -> None:
