@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +127,18 @@ def test_a_record_of_other_settings_differs(done: tuple[Path, str], tmp_path: Pa
 
 def test_no_step_is_no_replay(done: tuple[Path, str]) -> None:
     assert "from 1 on" in bench("verify", done[1], "--results", done[0], "--replay", "-1", "--json").error["message"]
+
+
+@pytest.mark.slow
+def test_a_run_of_two_threads_replays_to_the_bit_in_another_process(tmp_path: Path) -> None:
+    """Threads as a user has them: their number is no word of the environment."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+
+    def told(*words: str) -> Any:
+        asked = [sys.executable, "-m", "bench.cli", *words, "--results", str(tmp_path), "--json"]
+        return json.loads(subprocess.run(asked, env=environment, capture_output=True, text=True, check=False).stdout)
+
+    words = ("--method", "mae3d", "--task", "msd04", "--preset", "tiny", "--corpus", "none", "--phantom")
+    cell = told("run", *words, "--device", "cpu")["cell"]
+    found = {check["name"]: check["verdict"] for check in told("verify", cell, "--replay", "100")["checks"]}
+    assert [found[name] for name in (INITIAL, LOG, FINAL)] == ["ok", "ok", "ok"]

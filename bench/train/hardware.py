@@ -74,6 +74,7 @@ def opened(hardware: Hardware, precision: str) -> Machine:
     fabric.launch()
     if kind == "cpu":
         _keep_freed_memory()
+        torch.set_num_threads(torch.get_num_threads())  # until it is told, MKL takes as many as it likes at the moment
     return Machine(fabric, scaler)
 
 

@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from bench.train.hardware import Hardware, opened
 
 PAGES = """
 import resource, torch
@@ -32,3 +35,10 @@ def test_memory_that_a_step_frees_is_used_by_the_next_without_clearing_its_pages
     assert (
         float(done.stdout) < 0.25
     )  # measured: none, or a tenth of the pages, one block; all of them where nothing is kept
+
+
+def test_how_many_threads_compute_is_told_on_a_cpu_for_else_mkl_chooses_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    opened(Hardware("cpu"), "fp32")
+    assert told == [torch.get_num_threads()]
