@@ -50,7 +50,7 @@ class Worker:
         self._blocks: dict[int, mmap.mmap] = {}
         self._returned: deque[int] = deque()  # filled by whichever thread drops the last tensor
         self._lent = 0
-        self._waiting = threading.Lock()  # of two threads that wait for one process, one is told that there is none
+        self._waiting, self._ended, self._code = threading.Lock(), False, 0
         self._channel, its_end = context.Pipe()
         with its_end, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*use of fork")  # that a process with threads forks is known
@@ -90,16 +90,22 @@ class Worker:
         if os.getpid() != self._owner:  # the copy of a fork
             return
         self._process.kill()  # first: a thread that still reads from the channel is then told that it has ended
-        with self._waiting:
-            self._process.join()
+        self._exit_code()
         self._channel.close()
         self._blocks.clear()
         self._process.close()
 
-    def _died(self, step: int) -> TrainingStopped:
+    def _exit_code(self) -> int:
+        """That of the process, once it has ended. Of two threads that wait for one process one is told that there is none, and a
+        process that is closed tells nothing."""
         with self._waiting:
-            self._process.join()
-            code = self._process.exitcode or 0
+            if not self._ended:
+                self._process.join()
+                self._code, self._ended = self._process.exitcode or 0, True
+            return self._code
+
+    def _died(self, step: int) -> TrainingStopped:
+        code = self._exit_code()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         cases = list(dict.fromkeys(cases_of([sample for _, sample in self._steps.samples(step)])))
         told = ", ".join(cases[:8]) + (f" and {len(cases) - 8} more" if len(cases) > 8 else "")
