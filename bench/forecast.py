@@ -56,13 +56,10 @@ def forecast(chain: Chain, room: str, state: str, place: Any) -> Forecast:
 
 def _reached(device: str, precision: str) -> tuple[float, str]:
     """FLOP/s that a training step is taken to reach, and that in words."""
-    if device == "cpu":
-        return _rate(
-            device, False
-        ) * CPU_SHARE_OF_FP32, f"{100 * CPU_SHARE_OF_FP32:.0f} % of this machine's fp32 matrix speed"
-    return _rate(
-        device, precision != "fp32"
-    ) * SHARE_OF_PEAK, f"{100 * SHARE_OF_PEAK:.0f} % of this machine's matrix speed"
+    at_cpu = device == "cpu"
+    share, kind = (CPU_SHARE_OF_FP32, "fp32 matrix speed") if at_cpu else (SHARE_OF_PEAK, "matrix speed")
+    rate = _rate(device, precision != "fp32" and not at_cpu)
+    return rate * share, f"{100 * share:.0f} % of this machine's {kind}"
 
 
 @cache

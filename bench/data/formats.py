@@ -222,9 +222,8 @@ def _nrrd_grid(place: Place) -> Grid:
         raise place.unsound(f"is truncated or damaged ({error}).") from None
     try:
         shape = tuple(int(n) for n in header["sizes"])
-        affine = (
-            _nrrd_affine(place, header) if len(shape) == 3 else plain_affine((1.0, 1.0, 1.0))
-        )  # refused by its shape
+        flat = plain_affine((1.0, 1.0, 1.0))  # a grid that is refused by its shape
+        affine = _nrrd_affine(place, header) if len(shape) == 3 else flat
         return Grid(shape, affine, str(header["type"]))
     except (KeyError, ValueError, TypeError) as error:
         raise place.unsound(f"has a header that means nothing ({error}).") from None
