@@ -110,6 +110,8 @@ def blueprint(spec: RunSpec) -> Blueprint:
         inference=inference,
         multiple=architecture.multiple_at(protocol.patch_voxels, protocol.voxels_mm(recipe.slice_mm)),
     )
+    if (demand := getattr(registry.kind(task.kind), "demand", None)) is not None:
+        demand(setup)
     return Blueprint(
         method=with_decoder(method, spec.variant, recipe, task),
         phases=trained if method.build and not spec.weights else {},

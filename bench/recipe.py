@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from bench import registry
 from bench.contracts.cards import MethodCard
 from bench.contracts.configs import FineTuneConfig, MethodConfig, PhaseConfig
 from bench.contracts.errors import SpecError
@@ -53,8 +54,13 @@ def _configs(
     word = inference_word(trained)
     configs: dict[str, Any] = {**trained, "finetune": recipe, word: protocol.inference.sized(spec.preset)}
     no_training = frozenset(f.name for f in dataclasses.fields(PhaseConfig))
-    lent = {} if method.build and not spec.weights else dict.fromkeys(trained, no_training)
-    return apply_settings(configs, spec.settings, lent=lent)
+    untrained = () if method.build and not spec.weights else trained
+    closed = dict.fromkeys(untrained, (no_training, "Nothing is trained"))
+    closed["finetune"] = (
+        getattr(registry.kind(kind), "UNUSED", frozenset()),
+        f"A task of {kind} asks for no such thing",
+    )
+    return apply_settings(configs, spec.settings, closed=closed)
 
 
 def _of_variant(method: MethodCard, spec: RunSpec, trained: Mapping[str, MethodConfig]) -> dict[str, Any]:

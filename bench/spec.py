@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -12,6 +13,7 @@ from bench.contracts.cards import PRESETS
 from bench.contracts.errors import SpecError, nearest
 
 Room = Literal["run", "pretrain"]
+_OPEN: tuple[frozenset[str], str] = (frozenset(), "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +112,15 @@ def apply_settings(
     configs: dict[str, Any],
     settings: tuple[tuple[str, str, str], ...],
     *,
-    lent: dict[str, frozenset[str]] | None = None,
+    closed: Mapping[str, tuple[frozenset[str], str]] | None = None,
 ) -> dict[str, Any]:
     """Set values in configs by phase: a bare key goes to every phase that has it, `phase.key` to one.
 
-    `lent` names keys of a phase that a bare key must leave alone (a method without pre-training has a config but no
-    steps). A value is read by the field's type. Raises SpecError with the nearest key, and with what is possible.
+    `closed` names keys of a phase that nothing asks, and why (a method without pre-training has a config but no steps): a bare
+    key leaves them alone. A value is read by the field's type. Raises SpecError with the nearest key, and with what is possible.
     """
-    lent = lent or {}
+    shut = closed or {}
+    open_ = {name: _fields(config) - shut.get(name, _OPEN)[0] for name, config in configs.items()}
     for phase, key, text in settings:
         if phase and phase not in configs:
             raise SpecError(
@@ -125,16 +128,16 @@ def apply_settings(
                 case=phase,
                 remedy=f"For example: --set {next(iter(configs))}.{key}={text}",
             )
-        if key in lent.get(phase, frozenset()):
+        reach = [phase] if phase else list(configs)
+        hit = [name for name in reach if key in open_[name]]
+        if not hit and (name := next((name for name in reach if key in shut.get(name, _OPEN)[0]), "")):
             raise SpecError(
-                f"Nothing is trained in the phase '{phase}' here, so it has no '{key}'.",
+                f"{shut[name][1]}, so the phase '{name}' has no '{key}' here.",
                 case=key,
-                remedy=f"Of fine-tuning: --set finetune.{key}={text}",
+                remedy=next((f"Of {o}: --set {o}.{key}={text}" for o in open_ if key in open_[o]), "Leave it out."),
             )
-        reach = [phase] if phase else [name for name in configs if key not in lent.get(name, frozenset())]
-        hit = [name for name in reach if key in _fields(configs[name])]
         if not hit:
-            possible = sorted({k for name in reach for k in _fields(configs[name])})
+            possible = sorted({k for name in reach for k in open_[name]})
             raise SpecError(
                 f"No setting '{key}' in {', '.join(reach)}. {nearest(key, possible)}".strip(),
                 case=key,

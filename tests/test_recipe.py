@@ -115,3 +115,37 @@ def test_what_a_kind_of_task_selects_no_weights_by_is_refused_before_anything_is
     with pytest.raises(SpecError, match=rf"'{word.rpartition('+')[2]}' selects no weights of .*, a task of"):
         blueprint(make_spec(settings=(f"finetune.select_by={word}",), **words))
     assert blueprint(make_spec(**words)).setup.recipe.select_by == ""
+
+
+@pytest.mark.parametrize(
+    ("task", "word"),
+    [
+        ("ctrg_report", "flip_probability=0.5"),
+        ("ctrate_prompts", "finetune.gamma_probability=0.3"),
+        ("ctrate_retrieval@finetune_1000", "finetune.balanced_classes=true"),
+        ("nodulemnist3d", "finetune.positive_share=0.5"),
+        ("msd04", "finetune.random_factor=true"),
+    ],
+)
+def test_a_value_that_a_kind_of_task_never_asks_for_is_refused_rather_than_recorded(task: str, word: str) -> None:
+    key = word.partition("=")[0].rpartition(".")[2]
+    with pytest.raises(SpecError, match=rf"asks for no such thing, so the phase 'finetune' has no '{key}' here"):
+        blueprint(make_spec(method="mg3d", task=task, preset="small", settings=(word,)))
+
+
+@pytest.mark.parametrize(
+    ("task", "loss", "possible"),
+    [
+        ("ctrg_report", "dice_ce", "ce"),
+        ("ctrate_retrieval@finetune_1000", "ce", "infonce"),
+        ("ctrate_prompts", "bce", "pair_ce, pair_mse"),
+        ("nodulemnist3d", "bce", "ce, ce_by_class"),
+        ("msd04", "dice_cee", "dice_ce, dice_ce_plain, .*"),
+        ("brats21", "dice_ce_plain", "dice_ce, dice"),
+    ],
+)
+def test_a_loss_that_a_kind_of_task_has_not_is_refused_before_anything_is_trained(
+    task: str, loss: str, possible: str
+) -> None:
+    with pytest.raises(SpecError, match=rf"No loss '{loss}' for .*Possible: {possible}\."):
+        blueprint(make_spec(method="mg3d", task=task, preset="small", settings=(f"finetune.loss={loss}",)))

@@ -40,11 +40,12 @@ def test_an_unknown_phase_is_refused_with_those_possible() -> None:
 
 
 def test_a_method_without_pre_training_lends_its_config_but_not_its_steps() -> None:
-    lent = {"pretrain": frozenset(f.name for f in dataclasses.fields(PhaseConfig))}
-    changed = apply_settings(CONFIGS, (("", "steps", "40"),), lent=lent)
+    closed = {"pretrain": (frozenset(f.name for f in dataclasses.fields(PhaseConfig)), "Nothing is trained")}
+    changed = apply_settings(CONFIGS, (("", "steps", "40"),), closed=closed)
     assert (changed["pretrain"].steps, changed["finetune"].steps) == (MethodConfig().steps, 40)
-    with pytest.raises(SpecError, match="Nothing is trained"):
-        apply_settings(CONFIGS, (("pretrain", "steps", "40"),), lent=lent)
+    with pytest.raises(SpecError, match="Nothing is trained, so the phase 'pretrain' has no 'steps'") as caught:
+        apply_settings(CONFIGS, (("pretrain", "steps", "40"),), closed=closed)
+    assert caught.value.remedy == "Of finetune: --set finetune.steps=40"
 
 
 @pytest.mark.parametrize(

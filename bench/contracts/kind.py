@@ -54,7 +54,8 @@ class Kind(Interface):
     """The functions a kind's module holds. `cases` is `bench.data.cache.CachedCases`. What a network that `build_net` gives
     computes of volumes (B, C, D, H, W) when it is called is what a forecast counts.
 
-    Five more are called where a module has them. `fit(setup, net, cases)`: before the first step, learn from the training
+    Six more are called where a module has them. `demand(setup)`: raises SpecError for a recipe that this kind cannot follow, before
+    anything is trained. `fit(setup, net, cases)`: before the first step, learn from the training
     cases what the network needs besides its weights (a vocabulary), into its buffers, so that the weight file holds it; or
     work out once what never changes (features of texts). `trains(setup) -> bool`: False leaves the network as it was built
     and no step is taken. `score_cases(setup, folder, records, cases, files) -> list[Scored]`, one per record: takes
@@ -62,6 +63,9 @@ class Kind(Interface):
     wanted)` gives the ids of all (case, path) in `wanted` as they are done, and writes those that are not there: for cases so
     small that a network takes many at once. What it groups must depend on `wanted` alone, not on what is there. `told(net)` gives
     words for the record, of what the network is made of and the config does not say.
+
+    A module may name, besides, what a checkpoint can be chosen by (`SELECTING`, metric ids), and the fields of a recipe that it
+    never asks (`UNUSED`): `--set` refuses those, or a record would tell of what never happened.
     """
 
     suffix: str

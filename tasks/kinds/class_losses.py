@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.contracts.errors import SpecError, nearest
+from tasks.kinds.demand import demand_loss
 
 
 def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
@@ -48,13 +48,7 @@ WHOLE_BATCH = frozenset({"ce_by_class"})
 def loss_named(name: str, *, multilabel: bool) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss of that name. Raises SpecError for one that is not there or does not fit the labels."""
     fitting = [key for key in LOSSES if (key == "bce") == multilabel]
-    if name not in fitting:
-        raise SpecError(
-            f"No loss '{name}' for {'several answers' if multilabel else 'one class'} per case. {nearest(name, fitting)}"
-            f"Possible: {', '.join(fitting)}.",
-            case="loss",
-            remedy=f"For example --set loss={fitting[0]}.",
-        )
+    demand_loss(name, fitting, f"{'several answers' if multilabel else 'one class'} per case")
     return LOSSES[name]
 
 

@@ -35,6 +35,7 @@ from tasks.kinds.vary import turn
 suffix = ".json"
 HALF = 0.5  # MedMNIST's factor for shapes that are not trained on
 SELECTING = ("auc", "auc@micro", "acc", "ap")  # what a checkpoint may be chosen by
+UNUSED = frozenset({"crops_per_volume", "positive_share"})  # a case is shown whole, or as one cube about its place
 Row = tuple[str, str, float]  # class, metric, value
 
 
@@ -79,6 +80,11 @@ def layers(net: nn.Module) -> list[nn.Module]:
     """Modules from input to output, for layer-wise decay: the encoder's, then the head."""
     assert isinstance(net, ClassificationNet)
     return [*net.encoder.layers(), net.head]
+
+
+def demand(setup: Setup) -> None:
+    """Raises SpecError for a loss that is not there or does not fit the labels."""
+    loss_named(setup.recipe.loss, multilabel=_several(setup))
 
 
 def training_phase(setup: Setup, net: nn.Module) -> Phase:

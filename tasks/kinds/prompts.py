@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contracts.errors import DataUnsound, SpecError
+from bench.contracts.errors import DataUnsound
 from bench.contracts.kind import Scored, Setup
 from bench.contracts.method import Arrays, Batch, Corpus, Encoder, Losses, Phase, Sample, Turn
 from bench.contracts.recipes import PromptRecipe
@@ -29,9 +29,13 @@ from bench.data.atomic import write_json
 from bench.metrics.pooled import SCORE, SCORE_OF_SCAN, TRUTH, TRUTH_OF_SCAN, pooled
 from tasks.kinds import pairing
 from tasks.kinds.crops import VolumesThenCrops
+from tasks.kinds.demand import demand_loss
 from tasks.kinds.fused_prompts import FusedNet
 from tasks.kinds.pairing import PairNet, ViewOrPlace
 from tasks.kinds.scans import first_of_scan, scan_of
+from tasks.kinds.whole_view import UNUSED
+
+__all__ = ["UNUSED"]
 
 suffix = ".json"
 ZERO_SHOT = "zero_shot"
@@ -94,8 +98,7 @@ def pair_loss(likeness: Tensor, scale: Tensor, answers: Tensor, loss: str) -> Te
     `pair_ce`: cross-entropy of the right sentence. `pair_mse`: squared gap between the softmax, right sentence first, and
     (1, 0), mean over both entries. A volume of which nothing is told adds 0.
     """
-    if loss not in LOSSES:
-        raise SpecError(f"No loss '{loss}' for prompts. Possible: {', '.join(LOSSES)}.")
+    demand_loss(loss, LOSSES, "prompts")
     right = torch.where(answers == 1, 0, 1)
     told = (answers >= 0).float()
     if loss == "pair_ce":
@@ -113,6 +116,11 @@ def fit(setup: Setup, net: nn.Module, cases: Any) -> None:
         pairing.look_once(setup, net, cases)
     if isinstance(net, FusedNet):
         net.let_fusion_learn()
+
+
+def demand(setup: Setup) -> None:
+    """Raises SpecError for a loss that is none of LOSSES."""
+    demand_loss(setup.recipe.loss, LOSSES, "prompts")
 
 
 def training_phase(setup: Setup, net: nn.Module) -> Phase:

@@ -33,8 +33,11 @@ from bench.nets.word_decoder import WordDecoder, visual_tokens
 from bench.train.seeds import reseed_torch
 from tasks.kinds import vocabulary
 from tasks.kinds.crops import VolumesThenCrops
-from tasks.kinds.whole_view import WholeView
+from tasks.kinds.demand import demand_loss
+from tasks.kinds.whole_view import UNUSED, WholeView
 from tasks.kinds.word_search import beam, greedy
+
+__all__ = ["UNUSED"]
 
 suffix = ".json"
 EVALUATED_AT_ONCE = 8
@@ -133,6 +136,11 @@ def layers(net: nn.Module) -> list[nn.Module]:
     """Two: the encoder as one, and the decoder, so that `layer_decay` is the ratio of their learning rates."""
     assert isinstance(net, ReportNet)
     return [net.encoder, net.decoder]
+
+
+def demand(setup: Setup) -> None:
+    """Raises SpecError for a loss that is not the one this kind has."""
+    demand_loss(setup.recipe.loss, ("ce",), "the words of a report")
 
 
 def training_phase(setup: Setup, net: nn.Module) -> Phase:

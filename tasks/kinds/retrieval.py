@@ -27,8 +27,12 @@ from bench.metrics.pooled import RANK, RANK_FUSED
 from bench.nets.text_tower import TextTower
 from tasks.kinds import galleries, pairing
 from tasks.kinds.crops import VolumesThenCrops
+from tasks.kinds.demand import demand_loss
 from tasks.kinds.galleries import Answer
 from tasks.kinds.pairing import PairNet
+from tasks.kinds.whole_view import UNUSED
+
+__all__ = ["UNUSED"]
 
 suffix = ".npz"
 TUNED = "finetune_1000"
@@ -71,6 +75,11 @@ def contrast(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
     scores = scale * image @ text.T
     own = torch.arange(len(scores), device=scores.device)
     return (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
+
+
+def demand(setup: Setup) -> None:
+    """Raises SpecError for a loss that is not the one this kind has."""
+    demand_loss(setup.recipe.loss, ("infonce",), "retrieval")
 
 
 def training_phase(setup: Setup, net: nn.Module) -> Phase:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts.configs import Spacing
-from bench.contracts.errors import DataUnsound, SpecError, nearest
+from bench.contracts.errors import DataUnsound
 from bench.contracts.kind import Scored, Setup
 from bench.contracts.method import Batch, Encoder, Losses, Phase, Turn
 from bench.contracts.record import ImageFile, LabelFile, Record
@@ -34,12 +34,14 @@ from bench.nets.intensity import darkest, to_network_range
 from bench.nets.shared_batch_norm import shares_batch, whole_batch
 from bench.train.seeds import reseed_torch
 from tasks.kinds.crops import LabelledCrop, VolumesThenCrops
+from tasks.kinds.demand import demand_loss
 from tasks.kinds.dice_ce import dice_ce, plain_dice_ce
 from tasks.kinds.disturb import disturbed
 from tasks.kinds.regions import codes, flattened, mask, region_dice_ce
 from tasks.kinds.vary import turn
 
 suffix = ".nii.gz"
+UNUSED = frozenset({"random_factor"})  # MedMNIST's shapes alone are made brighter or darker by it
 # cross-entropy and soft Dice in equal parts, with plain sums in the Dice, with Dice over foreground alone, or soft Dice alone
 LOSSES = ("dice_ce", "dice_ce_plain", "dice_ce_foreground", "dice_ce_plain_foreground", "dice", "dice_plain")
 
@@ -81,8 +83,14 @@ def layers(net: nn.Module) -> list[nn.Module]:
     return [*net.encoder.layers(), net.decoder]
 
 
+def demand(setup: Setup) -> None:
+    """Raises SpecError for a loss that is none of LOSSES, or, where classes overlap, none of those that `regions.py` counts."""
+    possible = ("dice_ce", "dice") if setup.overlapping else LOSSES
+    demand_loss(setup.recipe.loss, possible, "classes that overlap" if setup.overlapping else "label maps")
+
+
 def training_phase(setup: Setup, net: nn.Module) -> Phase:
-    """The phase that the loop runs: labelled crops and the recipe's loss, one of LOSSES. Raises SpecError for another."""
+    """The phase that the loop runs: labelled crops and the recipe's loss, one of those that `demand` lets through."""
     recipe = setup.recipe
     crops = 1 if setup.protocol.whole_volume else recipe.crops_per_volume
     highest = max(len(setup.task.classes), *setup.values)
@@ -92,13 +100,6 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
         values=tuple(setup.values.get(value, 0) for value in range(highest + 1)),
         recipe=recipe,
     )
-
-    if recipe.loss not in LOSSES:
-        raise SpecError(
-            f"No segmentation loss '{recipe.loss}'. {nearest(recipe.loss, LOSSES)}Possible: {', '.join(LOSSES)}.",
-            case=setup.task.title,
-            remedy="For example --set finetune.loss=dice_ce.",
-        )
 
     def judged(logits: Tensor, label: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
         if setup.overlapping:

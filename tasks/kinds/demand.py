@@ -1,0 +1,17 @@
+"""What a kind of task asks of a recipe before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.contracts.errors import SpecError, nearest
+
+
+def demand_loss(name: str, possible: Sequence[str], what: str) -> None:
+    """Raises SpecError for a recipe's loss that is none of these; `what` is what it would be a loss of."""
+    if name not in possible:
+        raise SpecError(
+            f"No loss '{name}' for {what}. {nearest(name, possible)}Possible: {', '.join(possible)}.",
+            case="loss",
+            remedy=f"For example --set finetune.loss={possible[0]}.",
+        )
