@@ -17,6 +17,7 @@ from bench.contracts.errors import SpecError, nearest
 from bench.contracts.protocols import Protocol, SplitRule
 from bench.data.splits import lists
 from bench.keys import plain
+from bench.store import Store, seek_cell
 
 SORTS = {"methods": registry.METHODS, "tasks": registry.TASKS, "corpora": registry.CORPORA}
 SHOWN = {
@@ -42,7 +43,7 @@ def listing(sort: str) -> list[dict[str, Any]]:
 
 
 def show_name(name: str, preset: str, results: Path) -> dict[str, Any]:
-    """All that is known of a method, task, corpus or stored cell."""
+    """All that is known of a method, task, corpus or stored cell; a cell goes by what `bench.store.find_cell` takes."""
     if preset not in PRESETS:
         raise SpecError(
             f"No preset '{preset}'. {nearest(preset, PRESETS)}Possible: {', '.join(PRESETS)}.",
@@ -55,9 +56,9 @@ def show_name(name: str, preset: str, results: Path) -> dict[str, Any]:
         return show_task(key, registry.task(key))
     if key in registry.names(registry.CORPORA):
         return show_corpus(key, registry.corpus(key))
-    cell = results / "cells" / f"{name}.json"
-    if cell.is_file():
-        found: dict[str, Any] = json.loads(cell.read_text(encoding="utf-8"))
+    cell, results = seek_cell(name, results)
+    if cell is not None:
+        found: dict[str, Any] = json.loads(Store(results).path(cell.name).read_text(encoding="utf-8"))
         return found
     everything = _names(registry.METHODS, registry.TASKS, registry.CORPORA)
     raise SpecError(

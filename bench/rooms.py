@@ -18,7 +18,7 @@ from bench.case_rows import CaseRow
 from bench.cases import cached, content_hash, find_cases
 from bench.chain import Blueprint, blueprint, chosen_preset, keys_of_tests
 from bench.contracts.configs import Sight, phases
-from bench.contracts.errors import DataMissing, SpecError, StoreError, nearest
+from bench.contracts.errors import DataMissing, SpecError, StoreError
 from bench.contracts.record import Cell
 from bench.corpora import CorpusCases, cached_corpus, demand_offered, folder_corpus, named_corpus
 from bench.data.atomic import write_json
@@ -37,7 +37,7 @@ from bench.run import Place, finetune, resolve_at, task_volumes
 from bench.run import pretrain as pretrain_for
 from bench.score import score, summarise
 from bench.spec import RunSpec, apply_settings, make_spec
-from bench.store import Store
+from bench.store import Store, find_cell
 from bench.train.checkpoint import load_weights, sha256_of_weights
 from bench.train.hardware import Hardware
 from bench.train.ranks import is_first
@@ -217,25 +217,6 @@ def _keep_own(out: Path, files: Sequence[Path], key: str, images: Mapping[str, s
             path.unlink()  # the image behind it has changed
     kept = before["images"] if before["key"] == key else {}
     write_json(mark, {"key": key, "images": {**kept, **images}})
-
-
-def find_cell(name: str, results: Path) -> tuple[Cell, Path]:
-    """A stored cell by name, by the path of its JSON, or by the start of its key, and the results folder that holds it.
-
-    Raises StoreError with the nearest names.
-    """
-    path = Path(name)
-    stem = path.stem if path.suffix == ".json" else name
-    results = path.parent.parent if path.suffix == ".json" and path.is_file() else results
-    cells = Store(results).cells()
-    for cell in cells:
-        if cell.name == stem or (len(name) >= 8 and cell.key.startswith(name)):
-            return cell, results
-    raise StoreError(
-        f"No cell '{name}' in {results}. {nearest(stem, [cell.name for cell in cells])}".strip(),
-        case=name,
-        remedy="All of them: bench table all",
-    )
 
 
 def make_again(cell: Cell, place: Place) -> str:

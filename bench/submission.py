@@ -22,8 +22,9 @@ from bench.datasets_file import find_task_folder
 from bench.keys import key_of, short
 from bench.phantom_data import phantoms_for
 from bench.predict import predict
-from bench.rooms import find_cell, model_of, spec_of
+from bench.rooms import model_of, spec_of
 from bench.run import Place
+from bench.store import find_cell
 
 ANY = {value: value for value in range(256)}
 

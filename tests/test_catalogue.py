@@ -12,12 +12,24 @@ from bench.catalogue import show_method
 from bench.contracts.cards import PRESETS
 from bench.contracts.errors import SpecError
 from bench.doctor import examine
+from bench.store import Store
+from tests.cells import make_cell, make_rows
 from tests.command_line import bench
 
 METHODS = registry.names(registry.METHODS)
 TASKS = registry.names(registry.TASKS)
 CORPORA = registry.names(registry.CORPORA)
 PRETRAINED = [card["name"] for card in registry.describe(registry.METHODS) if card.get("corpus", "none") != "none"]
+
+
+def test_a_stored_cell_is_shown_by_name_file_and_key_and_a_torn_one_is_no_traceback(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    cell = store.write(make_cell(), make_rows())
+    for word in (cell.name, str(store.path(cell.name)), cell.key[:8]):
+        assert bench("show", word, "--results", str(tmp_path), "--json").value["key"] == cell.key
+    store.path(cell.name).write_text("{")
+    told = bench("show", cell.name, "--results", str(tmp_path), "--json")
+    assert told.code == 2 and "no cell: Invalid JSON" in told.err
 
 
 def test_mim_has_the_parameters_of_its_paper_and_a_source_for_every_value() -> None:

@@ -24,7 +24,7 @@ from bench.cell_files import cell_name
 from bench.contracts.errors import StoreError
 from bench.data import atomic
 from bench.data.atomic import json_text, write_bytes, write_json, write_text
-from bench.store import Store
+from bench.store import Store, find_cell
 from tests.cells import make_cell, make_rows
 
 NUMBERS = {"nan": math.nan, "inf": [math.inf, -math.inf], "half": np.float32(0.5), "axis": np.arange(2)}
@@ -285,6 +285,31 @@ def test_a_torn_file_in_the_way_is_set_aside_and_kept(tmp_path: Path) -> None:
         store.path(cell.name).unlink()
     kept = sorted(path.read_text() for path in store.cells_folder.glob("*.broken*"))
     assert kept == ["<<<<<<< ours", "======="]
+
+
+def test_a_cell_goes_by_its_name_its_file_wherever_one_stands_and_the_start_of_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "r")
+    cell, elsewhere = store.write(make_cell(), make_rows()), tmp_path / "none"
+    for word, results in (
+        (cell.name, store.folder),
+        (cell.key[:9], store.folder),
+        (str(store.path(cell.name)), elsewhere),
+    ):
+        assert find_cell(word, results) == (cell, store.folder)
+    monkeypatch.chdir(store.cells_folder)
+    assert find_cell(f"{cell.name}.json", elsewhere) == (cell, store.folder)
+    with pytest.raises(StoreError, match=f"Did you mean '{cell.name}'"):
+        find_cell(f"{cell.name}1.json", store.folder)
+
+
+def test_a_torn_cell_that_is_asked_for_is_said_to_be_torn(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write_text(store.path("torn-00000000"), "{")
+    for word in ("torn-00000000", str(store.path("torn-00000000"))):
+        with pytest.raises(StoreError, match=r"torn-00000000\.json: no cell: Invalid JSON"):
+            find_cell(word, store.folder)
 
 
 def test_changed_rows_and_a_key_held_twice_are_found(tmp_path: Path) -> None:
