@@ -13,6 +13,7 @@ from bench import registry
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.protocols import Layout
 from bench.data.atomic import write_text
+from bench.data.lock import only_one
 from bench.datasets_file import FILE, demand_known, told_folders, within
 
 _VALUE = r"""[ \t]*(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""  # of a line: a quoted word, without the comment behind it
@@ -39,7 +40,7 @@ def add_folder(key: str, folder: Path, *, replace: bool = False) -> Added:
     read as the dataset.
     """
     path, place = Path(FILE).resolve(), folder.expanduser().resolve()
-    before = told_folders()
+    told_folders()  # an unsound file is refused before the folder is looked through
     demand_known(key, case=key)
     if not place.is_dir():
         what = f"'{place}' is a file, no folder." if place.is_file() else f"There is no folder '{place}'."
@@ -53,15 +54,17 @@ def add_folder(key: str, folder: Path, *, replace: bool = False) -> Added:
             remedy="Expected there, or at most two folders below:\n"
             + "\nor\n".join(dict.fromkeys(_indented(files.tree()) for _, files, _ in readers)),
         )
-    if key in before and before[key].resolve() != place and not replace:
-        raise SpecError(
-            f"The line `{key}` of {path} says '{before[key]}', asked is '{place}'.",
-            case=key,
-            remedy="Add --replace to change it.",
-        )
     records = [files.records(found[name]) for name, files, _ in readers if name in found]
-    if key not in before or before[key].resolve() != place:
-        write_text(path, _with_line(path, key, place))
+    with only_one(path.with_name(".bench")):  # of two at once each leaves the other's line there
+        before = told_folders()
+        if key in before and before[key].resolve() != place and not replace:
+            raise SpecError(
+                f"The line `{key}` of {path} says '{before[key]}', asked is '{place}'.",
+                case=key,
+                remedy="Add --replace to change it.",
+            )
+        if key not in before or before[key].resolve() != place:
+            write_text(path, _with_line(path, key, place))
     most = max(records, key=len)
     return Added(key, place, len(most), tuple(found), phantom=any(record.source == "phantom" for record in most))
 

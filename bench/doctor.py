@@ -116,8 +116,10 @@ def _data(environ: Mapping[str, str]) -> list[Check]:
     except BenchError as error:
         return [Check("bad", "data", f"{error.case}: {error.message}", error.remedy)]
     lines = f"{FILE} ({len(told)} {'dataset' if len(told) == 1 else 'datasets'})"
-    places = [lines] * bool(told) + [f"${name}={environ[name]}" for name in PLACES if environ.get(name)]
-    if not places:
+    named = {name: f"${name}={environ[name]}" for name in PLACES if environ.get(name)}
+    gone = [name for name in named if not Path(environ[name]).expanduser().is_dir()]
+    places = [lines] * bool(told) + [words for name, words in named.items() if name not in gone]
+    if not places and not gone:
         return [
             Check(
                 "note",
@@ -126,7 +128,11 @@ def _data(environ: Mapping[str, str]) -> list[Check]:
                 "export BENCH_DATA=/where/datasets/lie, or --root",
             )
         ]
-    found = [Check("ok", "data", " ".join(places))]
+    found = [Check("ok", "data", " ".join(places))] if places else []
+    found += [
+        Check("note", "data", f"{named[name]} is no folder", f"export {name}=/where/datasets/lie, or --root")
+        for name in gone
+    ]
     for name in registry.names(registry.TASKS):
         card = registry.task(name)
         try:

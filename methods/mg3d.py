@@ -393,6 +393,11 @@ def check(config: MG3DConfig) -> None:
             f"A crop of {config.crop} voxels is no whole number of tokens of {STRIDE} and of blocks of {config.block}.",
             remedy="Choose multiples of both.",
         )
+    if config.lr == 0:
+        raise SpecError(
+            f"`slow_lr` ({config.slow_lr:g}) is reached as a share of `lr`, so `lr` cannot be 0.",
+            remedy="To leave the weights as they begin: --set pretrain.steps=0.",
+        )
     coarsest = 16 * config.features() if config.encoder == "swin" else config.unet_widths[-1]
     if config.projected_twice and coarsest != config.width:
         raise SpecError(

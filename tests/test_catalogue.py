@@ -175,6 +175,12 @@ def test_the_doctor_finds_data_and_a_package_that_is_too_old(tmp_path: Path, mon
     assert [(check.what, check.remedy) for check in bad] == [("torch", "pip install 'torch>=2.11'")]
 
 
+def test_the_doctor_calls_no_place_of_data_well_that_is_no_folder(tmp_path: Path) -> None:
+    places = {"BENCH_DATA": str(tmp_path / "typo"), "nnUNet_raw": str(tmp_path)}
+    told = [(check.mark, check.found) for check in examine(places, tmp_path) if check.what == "data"]
+    assert told == [("ok", f"$nnUNet_raw={tmp_path}"), ("note", f"$BENCH_DATA={tmp_path / 'typo'} is no folder")]
+
+
 def test_the_doctor_sees_a_file_where_results_should_go(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     answer = bench("doctor", "--results", tmp_path / "file" / "results")

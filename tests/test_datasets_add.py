@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from bench import registry
 from bench.contracts.errors import DataMissing, SpecError
+from bench.data.atomic import write_text
 from bench.datasets_add import add_folder
 from bench.datasets_file import told_folders
 from bench.phantom_data import write_task
@@ -49,6 +51,25 @@ def test_comments_and_other_lines_stay_and_the_line_is_changed_on_demand_only(
     quoted.mkdir()
     (quoted / data.name).symlink_to(data)
     assert add_folder("msd04", quoted, replace=True).cases == 14 and told_folders()["msd04"] == quoted
+
+
+def test_two_lines_that_are_added_at_once_are_both_there(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = next(m for m in registry.corpus("mim-1k").members if m.key == "tcia-covid19")
+    member.files.write_phantom(tmp_path / "covid", ["0001"], "smoke")
+    other = Thread(target=add_folder, args=("tcia-covid19", tmp_path / "covid"))
+
+    def slowly(path: Path, text: str) -> None:
+        if other.ident is None:
+            other.start()
+            other.join(0.5)  # time enough to write, were it not for the lock
+        write_text(path, text)
+
+    monkeypatch.setattr("bench.datasets_add.write_text", slowly)
+    add_folder("msd04", data.parent)
+    other.join()
+    assert set(told_folders()) == {"msd04", "tcia-covid19"}
 
 
 def test_a_set_of_a_corpus_is_read_by_all_corpora_that_hold_it(data: Path, tmp_path: Path) -> None:

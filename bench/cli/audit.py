@@ -41,6 +41,7 @@ def audit(
     from bench.audit_forms import as_markdown, as_rows, as_values
     from bench.cli.console import print_json, print_table
     from bench.contracts.errors import SpecError
+    from bench.data.atomic import write_text
     from bench.published.audit import explain as explained
 
     if explain:
@@ -52,12 +53,11 @@ def audit(
     if paper and before and paper != before:
         raise SpecError(f"--paper {paper} and --table {table} name two papers.", remedy="Give one of them.")
     found, title = _findings(before or paper, after, file, results, known)
+    if out is not None:
+        write_text(out, as_markdown(found, title))
     if json:
         print_json(as_values(found))
     elif out is not None:
-        from bench.data.atomic import write_text
-
-        write_text(out, as_markdown(found, title))
         print(f"Written to {out}")
     else:
         heads, rows = as_rows(found, notes=notes)

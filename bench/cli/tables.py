@@ -43,17 +43,15 @@ def table(
     import sys
 
     from bench.cli.console import print_json
+    from bench.data.atomic import write_text
     from bench.table import render_table, table_as_json
 
+    if out is not None or not json:
+        width = shutil.get_terminal_size().columns if out is None and sys.stdout.isatty() else 120
+        text = render_table(results, name, metric, format, view=view, width=max(width, 60))
+    if out is not None:
+        write_text(out, text)
     if json:
         print_json(table_as_json(results, name, metric, view))
-        return
-    width = shutil.get_terminal_size().columns if out is None and sys.stdout.isatty() else 120
-    text = render_table(results, name, metric, format, view=view, width=max(width, 60))
-    if out is None:
-        print(text)
-        return
-    from bench.data.atomic import write_text
-
-    write_text(out, text)
-    print(f"Written to {out}")
+    else:
+        print(text if out is None else f"Written to {out}")

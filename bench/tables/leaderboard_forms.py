@@ -11,8 +11,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from bench import registry
 from bench.contracts.errors import SpecError, nearest
-from bench.tables.entries import DECIMALS, MARKS, competing, is_distance, is_error, unit_of
+from bench.tables.entries import DECIMALS, MARKS, competing, is_error, unit_of
 from bench.tables.forms import html_template, in_form
 from bench.tables.leaderboard import FEW_NOTE, TIES, Board, Result
 from bench.tables.leaderboard_printed import PrintedResult
@@ -139,7 +140,7 @@ def _sheet(board: Board, metric: str, results: Sequence[Result], beside: Sequenc
 
 def _printed_sheet(key: tuple[str, str, float, str], found: Sequence[PrintedResult]) -> Sheet:
     task, protocol, ratio, metric = key
-    unit = "mm" if is_distance(metric) else "%"
+    unit = unit_of(metric, _distance_unit(task, protocol))
     return Sheet(
         title=f"{task}, {100 * ratio:g} % of labels, {metric} in {unit} (printed, protocol {protocol})",
         key=("printed", task, protocol, "", f"{ratio:g}", ""),
@@ -149,6 +150,11 @@ def _printed_sheet(key: tuple[str, str, float, str], found: Sequence[PrintedResu
         printed=_printed_lines(found, metric),
         note="",
     )
+
+
+def _distance_unit(task: str, protocol: str) -> str:
+    """What our protocol of that name measures distances in, which is what its paper's code does."""
+    return registry.task(task.partition("@")[0]).protocols[protocol].distance_unit
 
 
 def _line(at: int, result: Result, metric: str, board: Board) -> Line:

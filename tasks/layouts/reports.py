@@ -10,7 +10,6 @@ from pathlib import Path
 from bench.contracts.errors import DataMissing, DataUnsound
 
 NOT_GIVEN = "not given"
-MARKS = str.maketrans("", "", "\"'[]()")  # CT-RATE's cells hold lists as text
 
 
 def section(text: str | None) -> str:

@@ -518,6 +518,7 @@ def rates_of(method: MG3D) -> dict[int, float]:
         ({"projected_twice": True}, "projected_twice=false"),
         ({"projected_twice": True, "encoder": "unet3d"}, "the encoder's 32 features are the width's 48"),
         ({"crop": (32, 32, 32)}, "two tokens"),
+        ({"lr": 0.0}, "share of `lr`"),
     ],
 )
 def test_settings_that_cannot_stand_together_are_refused(changes: dict[str, Any], told: str) -> None:

@@ -132,11 +132,11 @@ def test_printed_rows_stand_beside_real_results_of_their_protocol_and_share_of_l
     assert bool(measured.printed) is stands
 
 
-def test_printed_distances_stand_in_mm_from_the_least_up() -> None:
+def test_printed_distances_stand_in_their_protocols_unit_from_the_least_up() -> None:
     spad = [result for result in printed_results() if result.table == "spad:4" and result.task == "btcv"]
     (sheet,) = sheets((), spad, metric="assd", view="published")
     values = [float(line.score) for line in sheet.printed]
-    assert "assd in mm" in sheet.title and len(values) > 3 and values == sorted(values)
+    assert "assd in voxels" in sheet.title and len(values) > 3 and values == sorted(values)
 
 
 def test_two_networks_of_one_printed_row_are_two_results_and_weights_of_others_keep_their_name() -> None:

@@ -174,6 +174,26 @@ def test_printed_rows_keep_their_digits_and_carry_our_names() -> None:
     assert all(result.scores or result.regions for result in found)
 
 
+def test_a_printed_distance_has_the_unit_of_the_protocol_that_follows_its_papers_code(tmp_path: Path) -> None:
+    words = ("table", "leaderboard", "--results", tmp_path, "--view", "published", "--metric")
+    units = {
+        title.partition(",")[0]: (sheet["unit"], title)
+        for metric in ("hd", "assd")
+        for sheet in bench(*words, metric, "--json").value["boards"]
+        if "protocol spad" in (title := sheet["title"])
+    }
+    assert units["btcv"][0] == "voxels" and "in voxels (printed" in units["btcv"][1] and units["chaos"][0] == "mm"
+
+
+def test_a_file_is_written_and_its_values_are_printed_where_both_are_asked(tmp_path: Path) -> None:
+    small_store(tmp_path)
+    for words in (("table", "leaderboard"), ("audit",)):
+        out = tmp_path / f"{words[0]}.md"
+        form = ("--format", "md") if words[0] == "table" else ()
+        assert bench(*words, "--results", tmp_path, *form, "--out", out, "--json").value is not None
+        assert out.read_text().startswith(("#", "|"))
+
+
 def test_the_leaderboard_is_printed_in_every_form_with_places_letters_and_marks(tmp_path: Path) -> None:
     store = small_store(tmp_path)
     told = bench("table", "leaderboard", "--results", tmp_path, "--format", "csv")
