@@ -7,11 +7,13 @@ import importlib
 import importlib.util
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
@@ -33,29 +35,33 @@ def code(text: str) -> ast.Module:
     return ast.parse(text.partition("\n")[2] if text.startswith("%%writefile ") else text)
 
 
-@pytest.fixture
-def kernel_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a kernel sees: this checkout, folders of its own, no data of anyone's, no way to a network."""
-    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "TMPDIR"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(name, str(tmp_path / name))
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    return tmp_path
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
+    """One kernel for all notebooks, or each would import torch and MONAI anew: ten seconds. It sees this checkout, folders of its
+    own, no data of anyone's, no way to a network."""
+    place = tmp_path_factory.mktemp("kernel")
+    manager = KernelManager(kernel_name="python3")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "TMPDIR"):
+            (place / name).mkdir()
+            patch.setenv(name, str(place / name))
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            patch.setenv(name, "http://127.0.0.1:9")
+        patch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+        manager.start_kernel(cwd=str(FOLDER))
+        yield manager
+        manager.shutdown_kernel(now=True)
 
 
-def executed(path: Path) -> list[dict[str, Any]]:
+def executed(path: Path, kernel: KernelManager) -> list[dict[str, Any]]:
     """The outputs of a notebook, run from top to bottom in its own folder; an error in a cell is raised."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook,
-        timeout=LIMIT_S,
-        startup_timeout=LIMIT_S,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(FOLDER)}},
-    )
-    client.execute()
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))  # no name of another notebook is there
+    client = NotebookClient(notebook, km=kernel, timeout=LIMIT_S, startup_timeout=LIMIT_S)
+    try:
+        client.execute()
+    finally:
+        client.kc.stop_channels()
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
@@ -146,8 +152,8 @@ def test_links_lead_to_files_of_the_checkout(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
-def test_a_notebook_runs_from_top_to_bottom_without_a_warning(path: Path, kernel_place: Path) -> None:
-    outputs = executed(path)
+def test_a_notebook_runs_from_top_to_bottom_without_a_warning(path: Path, kernel: KernelManager) -> None:
+    outputs = executed(path, kernel)
     warned = [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"]
     assert not warned, warned
     assert any("image/png" in output.get("data", {}) for output in outputs) or path.stem == "03_a_paper_table"

@@ -7,13 +7,15 @@ import platform
 import resource
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins import MixedPrecision, Precision
 
 from bench.contracts.counts import how_many
 from bench.contracts.errors import SpecError, nearest
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -66,6 +68,9 @@ def opened(hardware: Hardware, precision: str) -> Machine:
         raise SpecError(
             f"precision fp16 needs CUDA, found device '{kind}'.", remedy="Choose bfloat16 with `--set precision=bf16`."
         )
+    from lightning_fabric import Fabric  # five seconds to import: only where something is trained
+    from lightning_fabric.plugins import MixedPrecision, Precision
+
     scaler = torch.amp.GradScaler("cuda") if precision == "fp16" else None
     names = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
     plugin = Precision() if precision == "fp32" else MixedPrecision(names[precision], kind, scaler)
