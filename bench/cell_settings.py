@@ -57,14 +57,30 @@ def _value(config: Mapping[str, str], name: str) -> str:
 
 
 def _asked(cell: Cell) -> tuple[str, ...]:
-    """The deciding `--set` words of a cell's command as they were typed, in one order, whatever theirs was."""
+    """The deciding `--set` words of a cell's command, in one order and each number in one spelling, whatever theirs was."""
     try:
         words = shlex.split(cell.command)
     except ValueError:  # a stranger's record
         words = cell.command.split()
     told = [word for before, word in pairwise(words) if before == "--set"]
     told += [word.removeprefix("--set=") for word in words if word.startswith("--set=")]
-    return tuple(sorted(w for w in told if w.partition("=")[0].rpartition(".")[2] not in _WITHOUT_EFFECT))
+    return tuple(sorted(_spelt(w) for w in told if w.partition("=")[0].rpartition(".")[2] not in _WITHOUT_EFFECT))
+
+
+def _spelt(word: str) -> str:
+    """Numbers and truths in one spelling, words as typed. Example: `lr=1e-3` is `lr=0.001`, `crop=(96, 96,32)` `crop=96,96,32`."""
+    name, equals, text = word.partition("=")
+    parts = [_plain(part.strip()) for part in text.strip("()").split(",") if part.strip()]
+    return word if None in parts else f"{name}{equals}{','.join(part for part in parts if part)}"
+
+
+def _plain(text: str) -> str | None:
+    if text.lower() in ("true", "false"):
+        return text.lower()
+    try:
+        return f"{float(text):.15g}"
+    except ValueError:
+        return None
 
 
 def _flat(config: dict[str, dict[str, Any]]) -> dict[str, str]:

@@ -191,7 +191,16 @@ def test_settings_in_another_order_are_the_same_and_one_with_spaces_is_one() -> 
     words = [f"{crop} --set mask_ratio=0.75", f"--set mask_ratio=0.75 {crop} --set 'workers=4'"]
     cells = [make_cell(seed=i, command=f"bench run --method mim {word}") for i, word in enumerate(words)]
     (row,) = table(cells).sections[0].rows
-    assert row.setting == "mask_ratio=0.75, pretrain.crop=(64, 64, 64)" and row.entries[0] and row.entries[0].runs == 2
+    assert row.setting == "mask_ratio=0.75, pretrain.crop=64,64,64" and row.entries[0] and row.entries[0].runs == 2
+
+
+def test_a_value_that_was_spelt_otherwise_is_the_same_and_a_word_stays_as_it_was_typed() -> None:
+    words = ("lr=1e-3 --set even=True", "lr=0.0010 --set even=true", "lr=1_0e-4 --set even=TRUE", "lr=0.002")
+    cells = [make_cell(seed=i, command=f"bench run --method mim --set {word}") for i, word in enumerate(words)]
+    cells += [make_cell(command=f"bench run --method mg3d --set 'affirm={{finding}}, (sure) {i}'") for i in (1, 2)]
+    rows = [(row.setting, row.entries[0].runs if row.entries[0] else 0) for row in table(cells).sections[0].rows]
+    sure = [(f"affirm={{finding}}, (sure) {i}", 1) for i in (1, 2)]
+    assert sorted(rows) == sorted([*sure, ("even=true, lr=0.001", 3), ("lr=0.002", 1)])
 
 
 def test_configs_that_differ_are_parted_by_what_differs_and_by_nothing_that_decides_no_result() -> None:
