@@ -68,10 +68,13 @@ class TaskCases:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """What a record says of the choice of labelled cases, where a seed made it."""
-        if not self.order:
-            return ()
-        return (f"so few labels that the seed chose them: the training units are in the order of {SALTS[self.order]}",)
+        """What a record says of the choice of labelled cases, where a seed made it, and of which release the files are."""
+        chosen = f"so few labels that the seed chose them: the training units are in the order of {SALTS[self.order]}"
+        releases = {str(record.meta["release"]) for record in self.records.values() if record.meta.get("release")}
+        of = (
+            [f"the files are of release {' and '.join(sorted(releases))}"] if releases and self.source == "real" else []
+        )
+        return (*([chosen] if self.order else []), *of)
 
     @property
     def counted(self) -> str:

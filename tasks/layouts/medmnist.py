@@ -134,7 +134,7 @@ class MedMnist:
                 case=self.flag,
                 remedy=self.hint or FETCH,
             )
-        return known[found]
+        return known[found] + (f", {side} voxels a side" if side != SIDES[0] else "")
 
     def labels(self, path: Path, part: str) -> np.ndarray:
         """The classes of a part. Raises DataUnsound for an array that is not there, and for a class that the set has not."""

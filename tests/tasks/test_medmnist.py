@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from bench import registry
+from bench.cases import find_cases
 from bench.contracts.errors import DataUnsound, SpecError
 from bench.data.archive import encode_npz, small_array
 from bench.data.volumes import read_image
 from bench.phantom_data import task_ids
+from bench.spec import make_spec
 from bench.train.schedule import learning_rate
 from tasks.layouts import medmnist
 from tasks.layouts.medmnist import MedMnist
@@ -88,7 +90,12 @@ def test_a_file_of_the_owners_is_read_and_its_release_is_told(
     assert ORGANS.locate(tmp_path) == path.parent
     records = ORGANS.records(path.parent)
     assert [r.case_id for r in records][:3] == [f"organmnist3d/train/{i:06d}" for i in range(3)] and len(records) == 7
-    assert {(r.source, r.meta["release"], r.label.value) for r in records} == {("real", "v3", 10)}
+    release = "v3" if name == "organmnist3d.npz" else "v3, 64 voxels a side"
+    assert {(r.source, r.meta["release"], r.label.value) for r in records} == {("real", release, 10)}
+    spec = make_spec(method="unet3d_scratch", task="organmnist3d", partial=True)
+    assert find_cases(spec, registry.task("organmnist3d"), tmp_path, {}).told == (
+        f"the files are of release {release}",
+    )
     np.testing.assert_array_equal(read_image(path.parent, records[1]).array[0], small_array(path, "train_images")[1])
 
 
