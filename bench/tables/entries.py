@@ -138,11 +138,15 @@ def _lost(cells: Sequence[Cell], metric: str) -> float:
 
 def undefined(cell: Cell, metric: str) -> dict[str, int]:
     """What of a cell's counts is a number of values that a metric lacks: names in `n_`, without those of another metric of the
-    whole set (`n_undefined_recall@50`); the run itself where it has no value at all and no count says why. Other names
-    (`false_positive_mm3`, `gallery`) measure."""
+    whole set (`n_undefined_recall@50`) and without answers that nobody told, as those cases are not asked; the run itself where it
+    has no value at all and no count says why. Other names (`false_positive_mm3`, `gallery`) measure."""
     pooled, own = "n_undefined_", f"n_undefined_{metric}"
     told = {name: count for name, count in cell.counts.items() if name.startswith("n_") and count}
-    valued = {"n_failed": not is_distance(metric), "n_empty_truth": metric == "dice@brats"}  # a miss is a Dice of 0
+    valued = {
+        "n_failed": not is_distance(metric),  # a miss is a Dice of 0
+        "n_empty_truth": metric == "dice@brats",
+        "n_untold_answers": True,  # as STOIC's severity of those without COVID-19
+    }
     lacked = {name: count for name, count in told.items() if not valued.get(name)}
     found = {name: count for name, count in lacked.items() if not name.startswith(pooled) or name == own}
     return found or ({"runs without a value": 1} if math.isnan(_score(cell, metric)) else {})

@@ -153,3 +153,9 @@ def test_a_missed_organ_is_a_dice_of_nothing_and_no_undefined_value() -> None:
     assert "undefined" in entry([cell], "hd95").marks
     brats = make_cell(counts={"n_empty_truth": 3}, scores={"dice@brats": 0.8, "dice": 0.7})
     assert entry([brats], "dice@brats").marks == ("single",) and "undefined" in entry([brats], "dice").marks
+
+
+def test_a_question_that_is_not_asked_of_a_case_leaves_nothing_undefined_but_one_without_a_value_is() -> None:
+    words: dict[str, Any] = {"metrics": ("auc",), "class_scores": {}, "counts": {"n_untold_answers": 280}}
+    assert entry([make_cell(scores={"auc": 0.8}, **words)], "auc").marks == ("single",)
+    assert "undefined" in entry([make_cell(scores={"auc": math.nan}, **words)], "auc").marks
