@@ -188,6 +188,7 @@ def resolve(words: Words) -> Chain:
         sight = Sight(corpus.channels, first.crop, corpus.spacing_mm, corpus.intensity)
         apart = plan.setup.recipe.slice_mm if corpus.key == "own" else 0.0
         told = {"key": corpus.key, "content": corpus.content_hash, **({"slice_mm": apart} if apart else {})}
+        told |= {"stored_values": True} if corpus.stored_values else {}
         for name, config in plan.phases.items():
             before = key_of(
                 room="pretrain", **identity, phase=name, config=config, corpus=told, sight=sight, before=before

@@ -34,7 +34,8 @@ PRETRAINING_CT = Intensity("hu", (-1000.0, 1000.0))
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusCases:
-    """The volumes of a corpus: records by folder, how their voxels are read, and what is told of them."""
+    """The volumes of a corpus: records by folder, how their voxels are read (`stored_values` as a `Protocol` has it), and what is
+    told of them."""
 
     key: str
     members: tuple[tuple[Path, tuple[Record, ...]], ...]
@@ -47,6 +48,7 @@ class CorpusCases:
     notes: tuple[str, ...] = ()
     named_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # task -> datasets whose names are its own
     exposes: Mapping[str, str] = field(default_factory=dict)  # task -> what the sets at hand declare
+    stored_values: bool = False
 
     @property
     def found(self) -> int:
@@ -230,7 +232,11 @@ def _named_as(found: Iterable[tuple[CorpusMember, Sequence[Record]]]) -> dict[st
 def cached_corpus(corpus: CorpusCases, cache: Path, progress: Progress | None = None) -> CachedCases:
     """Preprocess a corpus into the cache, members joined."""
     recipe = CacheRecipe(
-        spacing_mm=corpus.spacing_mm, intensity=corpus.intensity, crop_foreground=False, label_values=None
+        spacing_mm=corpus.spacing_mm,
+        intensity=corpus.intensity,
+        crop_foreground=False,
+        label_values=None,
+        stored_values=corpus.stored_values,
     )
     parts = [prepare(folder, list(records), recipe, cache, progress=progress) for folder, records in corpus.members]
     return CachedCases.joined(parts)
@@ -249,6 +255,7 @@ def _own(task: TaskCard, protocol: Protocol, cases: TaskCases) -> CorpusCases:
         content_hash=content_hash(cases.folder, records),
         source=cases.source,
         notes=(f"the task's own {how_many(len(records), 'training volume')}, labels unseen",),
+        stored_values=protocol.stored_values,
     )
 
 

@@ -14,6 +14,7 @@ from pydicom import dcmread
 
 from bench import registry
 from bench.cases import cached, find_cases
+from bench.corpora import cached_corpus, find_corpus
 from bench.data.intensity_check import intensity_problem
 from bench.data.splits import lists
 from bench.data.volumes import read_image
@@ -66,6 +67,19 @@ def test_both_protocols_store_small_volumes_of_the_values_they_ask_for(written: 
         ranges[name] = [volumes.read(case, (0, 0, 0), (128, 128, 64)).min() for case in volumes.cases]
         assert {volumes.fields(case)["label"] for case in volumes.cases} == {0, 1}
     assert max(ranges["bench"]) < -900 and max(ranges["ar"]) > -30  # rescaled; as stored
+
+
+def test_a_pool_of_the_tasks_own_volumes_holds_the_values_that_the_protocol_reads(
+    written: Path, tmp_path: Path
+) -> None:
+    spec = make_spec(method="mae3d", task="ricord", protocol="ar", root=str(written), corpus="own")
+    cases = find_cases(spec, CARD, written, {})
+    pool = find_corpus(spec, CARD, CARD.protocols["ar"], cases, {}, None)
+    assert pool is not None and pool.stored_values
+    volumes = cached_corpus(pool, tmp_path)
+    for record in cases.pick(cases.pool):
+        stored = read_image(written, record, stored_values=True).array
+        np.testing.assert_array_equal(volumes.read(record.case_id, (0, 0, 0), stored.shape[1:]), stored)
 
 
 def test_phantoms_of_one_patient_in_two_series_are_one_group_and_slopes_differ(written: Path) -> None:
