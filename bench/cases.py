@@ -323,5 +323,5 @@ def check_task(
     records = card.files.records(folder)
     roster = roster_of(card.files, folder, records)
     first, *others = every_fold(protocol.split, registry.splits_folder(), roster)
-    report = check(card, folder, first, other_folds=others, partial=partial)
+    report = check(card, folder, first, other_folds=others, partial=partial, stored_values=protocol.stored_values)
     return report if trust is None else trusted(report, name, folder, records, trust, partial=partial)

@@ -53,10 +53,12 @@ def check(
     other_folds: Sequence[Parts] = (),
     partial: bool = False,
     full: bool = True,
+    stored_values: bool = False,
 ) -> CheckReport:
     """Check the listed cases of a dataset's folder: presence, headers and, if `full`, every voxel of image and mask.
 
-    `other_folds` share the cases of `parts`; of them only that no group straddles is left to check.
+    `other_folds` share the cases of `parts`; of them only that no group straddles is left to check. `stored_values` are those of
+    the protocol: pixels are then in no unit and slices on no grid, and both are left unasked.
 
     Damaged files do not stop it: each becomes an entry of `unsound`. Raises DataUnsound only where the folder cannot be
     listed at all (a damaged `dataset.json`).
@@ -74,7 +76,7 @@ def check(
         record = by_case[case]
         again = bool(record.scan_id) and record.scan_id in scans  # a scan of many cases is read once
         scans.add(record.scan_id)
-        result = _label_alone(card, folder, record) if again else _look(card, folder, record, full)
+        result = _label_alone(card, folder, record) if again else _look(card, folder, record, full, stored_values)
         if isinstance(result, Unsound):
             unsound.append(result)
         else:
@@ -128,22 +130,23 @@ def _unit(card: TaskCard) -> str:
     return next((name for name in card.counts if name in ("scans", "patients")), "groups")
 
 
-def _look(card: TaskCard, folder: Path, record: Record, full: bool) -> _Seen | Unsound:
+def _look(card: TaskCard, folder: Path, record: Record, full: bool, stored_values: bool) -> _Seen | Unsound:
     """Read one case: what it showed, or what is wrong with it."""
     stage = "files"
     try:
-        header = read_header(folder, record)
+        header = read_header(folder, record, stored_values=stored_values)
         stage = "geometry"
-        check_geometry(folder, record)
+        if not stored_values:
+            check_geometry(folder, record)
         remarks = (
             ["qform and sform differ (the sform counts)"] if (header.form_difference or 0.0) > FORM_TOLERANCE else []
         )
         if not full:
             return _Seen(frozenset(), "", tuple(remarks))
         stage = "files"
-        image = read_image(folder, record)
+        image = read_image(folder, record, stored_values=stored_values)
         stage = "intensity"
-        problem = _image_problem(card, record, image.array)
+        problem = _image_problem(card, record, image.array, in_unit=not stored_values)
         if problem:
             return Unsound(
                 record.case_id, stage, f"its image {problem}", "Fetch it again, or mend its unit (HU for CT)."
@@ -153,7 +156,10 @@ def _look(card: TaskCard, folder: Path, record: Record, full: bool) -> _Seen | U
     except (DataUnsound, DataMissing) as error:
         return Unsound(record.case_id, stage, error.message, error.remedy)
     remarks += ["empty mask"] if record.label.kind == "mask" and not present else []
-    return _Seen(present, coarse_fingerprint(image.array), tuple(remarks), fingerprints(record, image.array))
+    images = (
+        {} if stored_values else fingerprints(record, image.array)
+    )  # those of other sets are of voxels in their unit
+    return _Seen(present, coarse_fingerprint(image.array), tuple(remarks), images)
 
 
 def _label_alone(card: TaskCard, folder: Path, record: Record) -> _Seen | Unsound:
@@ -164,12 +170,13 @@ def _label_alone(card: TaskCard, folder: Path, record: Record) -> _Seen | Unsoun
         return Unsound(record.case_id, "labels", error.message, error.remedy)
 
 
-def _image_problem(card: TaskCard, record: Record, image: NDArray[Any]) -> str:
+def _image_problem(card: TaskCard, record: Record, image: NDArray[Any], *, in_unit: bool) -> str:
     if len(image) != card.channels:
         return f"has {how_many(len(image), 'channel')}, expected are {card.channels}."
     if image.min() == image.max():
         return f"is {image.min():g} everywhere."
-    return intensity_problem(image, card.hu, cut_to_organ=card.cut_to_organ) if record.intensity == "hu" else ""
+    told = in_unit and record.intensity == "hu"
+    return intensity_problem(image, card.hu, cut_to_organ=card.cut_to_organ) if told else ""
 
 
 def _hygiene(parts: Parts, by_case: Mapping[str, Record]) -> list[Unsound]:

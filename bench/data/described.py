@@ -20,16 +20,18 @@ class Known:
     fingerprints: dict[str, str]
 
 
-def described(folder: Path, record: Record, values: Mapping[int, int], full: bool, known: Known) -> dict[str, object]:
-    """A record's geometry in the file's own axis order, and what its files hold."""
+def described(
+    folder: Path, record: Record, values: Mapping[int, int], full: bool, known: Known, *, stored_values: bool = False
+) -> dict[str, object]:
+    """A record's geometry in the file's own axis order, and what its files hold, read as a run reads them (`stored_values`)."""
     first = record.images[0] if record.images else None
     in_archive = first is not None and first.format == "npz"  # whose images all have one grid
     scan = f"{first.path}|{first.key}" if first and in_archive else record.scan_id or record.case_id
     if scan not in known.headers:
-        known.headers[scan] = read_header(folder, record)
+        known.headers[scan] = read_header(folder, record, stored_values=stored_values)
     header = known.headers[scan]
     if full:
-        image = voxel_fingerprint(read_image(folder, record))
+        image = voxel_fingerprint(read_image(folder, record, stored_values=stored_values))
     else:
         paths = dict.fromkeys(image.path for image in record.images)
         for path in paths:

@@ -80,7 +80,7 @@ def build(
     records = [
         on_disk[case].model_copy(
             update={
-                **described(folder, on_disk[case], values, full, known),
+                **described(folder, on_disk[case], values, full, known, stored_values=protocol.stored_values),
                 "split": split,
                 "protocol": protocol_name,
                 "fold": fold,

@@ -13,9 +13,10 @@ pytest.importorskip("pydicom", reason="DICOM phantoms need pydicom")
 from pydicom import dcmread
 
 from bench import registry
-from bench.cases import cached, find_cases
+from bench.cases import cached, check_task, find_cases
 from bench.corpora import cached_corpus, find_corpus
 from bench.data.intensity_check import intensity_problem
+from bench.data.manifest import build
 from bench.data.splits import lists
 from bench.data.volumes import read_image
 from bench.phantom_data import task_ids
@@ -114,6 +115,26 @@ def test_a_run_with_the_papers_protocol_ends_in_a_cell(tmp_path: Path) -> None:
     )
     told = bench(*words, *TINY, "--ratio", "0.5", "--json").value
     assert told["n"] == 6 and set(told["scores"]) == {"auc", "acc"} and told["scores"]["auc"] is not None
+
+
+def test_a_series_with_a_slice_of_another_size_is_sound_where_such_slices_are_dropped(
+    copied: Path, tmp_path: Path
+) -> None:
+    case = task_ids(CARD, "smoke")[-1]
+    path = sorted((copied / _path_of(case)).iterdir())[0]
+    odd = dcmread(path)
+    odd.Rows -= 1
+    odd.PixelData = odd.PixelData[: odd.Rows * odd.Columns * 2]
+    path.unlink()  # a folder's headers are kept while it stays as it is
+    odd.save_as(path)
+    (record,) = [record for record in CARD.files.records(copied) if record.case_id == case]
+    shape = read_image(copied, record, stored_values=True).array.shape[1:]
+    found = build("ricord", CARD, "ar", folder=copied, splits_folder=registry.splits_folder(), full=True)
+    assert {r.case_id: r.shape for r in found.records}[case] == shape == (40, 40, 15)
+    report = check_task("ricord", "ar", str(copied), partial=True, environ={})
+    assert report.unsound == () and report.exit_ok
+    (unsound,) = check_task("ricord", "bench", str(copied), partial=True, environ={}).unsound
+    assert unsound.case == case and "slices of several sizes" in unsound.problem
 
 
 TOLD = {  # what is said of each harm, and what to do about it
