@@ -65,6 +65,7 @@ def _nifti_head(place: Place, block: bytes) -> Any:
     header = kind(block[:length], check=False)  # nibabel's checks would mend a bad voxel size in silence
     if not bytes(header["magic"]).startswith(b"n+"):
         raise place.unsound("keeps its header and voxels apart; one file with both is due.", "Save it as .nii.gz.")
+    header["pixdim"][0] = -1.0 if header["pixdim"][0] < 0 else 1.0  # its sign alone counts, and 0 is 1 (nifti1_io.c)
     return header
 
 
@@ -120,9 +121,12 @@ def _nifti_form(place: Place, header: Any) -> tuple[np.dtype[Any], int, float, f
     try:
         slope, intercept = header.get_slope_inter()
         slope, intercept = 1.0 if slope is None else float(slope), float(intercept or 0.0)
-        return header.get_data_dtype(), int(header.get_data_offset()), slope, intercept
+        dtype, offset = header.get_data_dtype(), int(header.get_data_offset())
     except (HeaderDataError, KeyError, ValueError, ArithmeticError) as error:
         raise place.unsound(f"has a header that means nothing ({error}).") from None
+    if offset < int(header["sizeof_hdr"]):
+        raise place.unsound(f"says that its voxels begin at byte {offset}, inside its header.")
+    return dtype, offset, slope, intercept
 
 
 def encode_nifti(

@@ -234,6 +234,32 @@ def test_a_nifti_header_that_means_nothing_is_refused(
     refusal(tmp_path, a_record("v.nii"), "means nothing")
 
 
+@pytest.mark.parametrize(("sign", "stands_for"), [(0.0, 1.0), (3.0, 1.0), (-1.0, -1.0), (-2.0, -1.0)])
+def test_the_first_pixdim_tells_a_sign_alone_and_0_is_1(
+    tmp_path: Path, image: np.ndarray, sign: float, stands_for: float
+) -> None:
+    """Older writers leave 0 there, which the standard reads as 1; a file with both affines is not refused for it either."""
+    for name, coded in (("qform.nii", 0), ("both.nii", 1)):
+        found = nib.Nifti1Image(image, np.asarray(RAS_AFFINE))
+        found.set_qform(np.asarray(RAS_AFFINE), 1)
+        found.set_sform(np.asarray(RAS_AFFINE), coded)
+        content = bytearray(found.to_bytes())
+        struct.pack_into("<f", content, 76, sign)
+        (tmp_path / name).write_bytes(bytes(content))
+        header = read_header(tmp_path, a_record(name))
+        assert header.orientation == ("RAS" if stands_for > 0 or coded else "RAI")
+    assert (header.form_difference or 0.0) < 1e-3 if stands_for > 0 else (header.form_difference or 0.0) > 1
+
+
+@pytest.mark.parametrize("begin", [0.0, -400.0, 100.0])
+def test_voxels_that_would_begin_inside_the_header_are_refused(tmp_path: Path, image: np.ndarray, begin: float) -> None:
+    write_nifti(tmp_path / "v.nii", image, affine=RAS_AFFINE, dtype=np.int16)
+    content = bytearray((tmp_path / "v.nii").read_bytes())
+    struct.pack_into("<f", content, 108, begin)
+    (tmp_path / "v.nii").write_bytes(bytes(content))
+    refusal(tmp_path, a_record("v.nii"), f"begin at byte {begin:.0f}, inside its header")
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_voxels_that_are_no_numbers_are_refused_and_counted(tmp_path: Path, value: float) -> None:
     array = np.zeros((3, 4, 5), np.float32)
