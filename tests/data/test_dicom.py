@@ -249,6 +249,23 @@ def test_slices_stand_in_the_order_of_their_numbers_with_columns_first(slices: P
     assert (image[6, 0] == 255).all() and [path.name for path in pictures(slices / "scan")][:2] == ["1.png", "2.png"]
 
 
+def test_a_slice_with_a_palette_holds_the_greys_that_it_shows(slices: Path) -> None:
+    from PIL import Image
+
+    record = a_record("scan", "slices", spacing=(1.0, 1.0, 2.0))
+    before = read_image(slices, record).array
+    path = slices / "scan" / "5.png"
+    greys, numbers = np.unique(np.asarray(Image.open(path)), return_inverse=True)
+    numbered = Image.fromarray(numbers.reshape(5, 7).astype(np.uint8)).convert("P")
+    numbered.putpalette([grey for value in greys.tolist() for grey in (value,) * 3])
+    numbered.save(path)
+    np.testing.assert_array_equal(read_image(slices, record).array, before)
+    numbered.putpalette([0, 0, 0, 9, 0, 0])
+    numbered.save(path)
+    with pytest.raises(DataUnsound, match="one grey byte per pixel is due"):
+        read_image(slices, record)
+
+
 def test_broken_slices_are_refused(slices: Path) -> None:
     record = a_record("scan", "slices", spacing=(1.0, 1.0, 2.0))
     whole = (slices / "scan" / "5.png").read_bytes()
