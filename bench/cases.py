@@ -265,8 +265,9 @@ def _files(record: Record) -> list[str]:
 
 
 def _placed(record: Record) -> list[str]:
-    """What tables beside the images say of how voxels are read: where a case lies in its scan, slope, voxel size, slices."""
-    told: list[object] = [record.centre_mm]
+    """What tables beside the images say of how voxels are read: where a case lies in its scan, slope, voxel size, slices; and of a
+    lesion where its middle lies and of which category it is, by which pre-training cuts and gathers it."""
+    told: list[object] = [record.centre_mm, record.meta.get("lesion_centre"), record.meta.get("category")]
     for image in record.images:
         told += [image.rescale, image.spacing_mm]
         told += [image.key, record.spacing] if image.format == "hu_slices" else []

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.cases import content_hash
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import ImageFile, Record
 from bench.corpora import cached_corpus, named_corpus
@@ -137,6 +138,15 @@ def test_lesions_without_a_type_are_left_out_and_two_on_one_slice_keep_their_own
     volume = read_image(tmp_path, first)
     assert volume.array.shape == (1, 8, 6, 4) and volume.spacing_mm == (0.5, 0.5, 5.0)
     assert volume.array[0, -1, -1].tolist() == [-400, -500, -600, -700]  # the first pixel, from the feet to the head
+
+
+def test_what_the_table_says_of_a_lesion_decides_which_corpus_it_is(tmp_path: Path) -> None:
+    """No picture changes with the table, and an encoder of the uncorrected one would be taken for one of the corrected."""
+    found = set()
+    for box, kind in (("1, 2, 3, 4", 5), ("1, 2, 5, 4", 5), ("1, 2, 3, 4", 8)):
+        table(tmp_path, ("000007_02_01_004.png", box, kind, "3, 6"))
+        found.add(content_hash(tmp_path, DeepLesion(look=LESIONS).records(tmp_path)))
+    assert len(found) == 3
 
 
 def test_a_damaged_table_or_series_is_named(tmp_path: Path) -> None:
