@@ -67,15 +67,24 @@ class DeepLesion:
         source, often = source_of(folder), Counter[str]()
         present = {path.name for path in (folder / IMAGES).iterdir() if path.is_dir()}
         found = []
-        for row in _table(folder / TABLE):
+        for number, row in enumerate(_table(folder / TABLE), start=2):
             stem = row["File_name"].removesuffix(".png")
             often[stem] += 1
             series = stem.rpartition("_")[0]
-            if int(row["Coarse_lesion_type"]) < 1 or series not in present:
-                continue
+            try:
+                category = int(row["Coarse_lesion_type"])
+                if category < 1 or series not in present:
+                    continue
+                centre = list(_centre(row))
+                first, last = (int(n) for n in _numbers(row, "Slice_range"))
+                x_mm, y_mm, z_mm = _numbers(row, "Spacing_mm_px_")
+            except ValueError as error:
+                raise DataUnsound(
+                    f"line {number} of {TABLE} holds what is no number, or not as many as are due ({error}).",
+                    case=stem,
+                    remedy="Fetch the table again.",
+                ) from None
             case = stem if often[stem] == 1 else f"{stem}-{often[stem]}"
-            first, last = (int(n) for n in _numbers(row, "Slice_range"))
-            x_mm, y_mm, z_mm = _numbers(row, "Spacing_mm_px_")
             found.append(
                 Record(
                     dataset=self.look.dataset,
@@ -88,7 +97,7 @@ class DeepLesion:
                     intensity="hu",
                     spacing=(x_mm, y_mm, z_mm),
                     source=source,
-                    meta={"category": int(row["Coarse_lesion_type"]), "lesion_centre": list(_centre(row))},
+                    meta={"category": category, "lesion_centre": centre},
                 )
             )
         return found
@@ -135,7 +144,11 @@ def _table(path: Path) -> Iterable[Mapping[str, str]]:
 
 
 def _numbers(row: Mapping[str, str], column: str) -> list[float]:
-    return [float(part) for part in row[column].split(",")]
+    """The numbers of a cell. Raises ValueError where one is none, or not finite."""
+    found = [float(part) for part in row[column].split(",")]
+    if not all(map(math.isfinite, found)):
+        raise ValueError(f"{column}: {row[column]}")
+    return found
 
 
 def _centre(row: Mapping[str, str]) -> tuple[float, float]:

@@ -140,6 +140,21 @@ def test_lesions_without_a_type_are_left_out_and_two_on_one_slice_keep_their_own
     assert volume.array[0, -1, -1].tolist() == [-400, -500, -600, -700]  # the first pixel, from the feet to the head
 
 
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [("1, 2, 3, 4", "1, 2, nan, 4"), ("1, 2, 3, 4", "1, 2, 3"), ("3, 6", "3, x"), ("0.5, 0.5, 5", "0.5, 5")],
+)
+def test_a_row_that_holds_no_numbers_is_refused_by_its_line(tmp_path: Path, good: str, bad: str) -> None:
+    table(
+        tmp_path, ("000007_02_01_003.png", "1, 2, 7, 4", 5, "3, 5"), ("000007_02_01_004.png", "1, 2, 3, 4", 5, "3, 6")
+    )
+    path = tmp_path / "DL_info.csv"
+    head, first, second = path.read_text().splitlines()
+    path.write_text("\n".join([head, first, second.replace(good, bad)]) + "\n")
+    with pytest.raises(DataUnsound, match=r"^000007_02_01_004: line 3 of DL_info\.csv holds what is no number"):
+        DeepLesion(look=LESIONS).records(tmp_path)
+
+
 def test_what_the_table_says_of_a_lesion_decides_which_corpus_it_is(tmp_path: Path) -> None:
     """No picture changes with the table, and an encoder of the uncorrected one would be taken for one of the corrected."""
     found = set()
