@@ -36,6 +36,10 @@ def grid(place: Place) -> Grid:
         matrix[:3, :3] = TO_RAS @ direction * np.asarray(reader.GetSpacing())
         matrix[:3, 3] = TO_RAS @ np.asarray(reader.GetOrigin())
     pixel = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    if reader.GetNumberOfComponents() != 1:
+        raise place.unsound(
+            f"holds {reader.GetNumberOfComponents()} numbers a voxel; one is due.", "Save one channel a file."
+        )
     return Grid(tuple(int(n) for n in reader.GetSize()), as_affine(matrix), pixel)
 
 
@@ -49,7 +53,7 @@ def voxels(place: Place) -> NDArray[Any]:
     except RuntimeError as error:
         raise place.unsound(f"is truncated or damaged ({_short(error)}).") from None
     array: NDArray[Any] = sitk.GetArrayFromImage(image)
-    return scaled(array.transpose(2, 1, 0), 1.0, 0.0, place)
+    return scaled(array.T, 1.0, 0.0, place)
 
 
 def write_metaimage(path: Path, array: NDArray[Any], *, affine: Affine, packed: bool = False) -> list[Path]:

@@ -202,6 +202,17 @@ def test_a_metaimage_whose_voxels_are_absent_or_short_or_that_is_none_is_refused
         read_header(tmp_path, a_record("w.mha", "metaimage"))
 
 
+def test_a_metaimage_of_several_numbers_a_voxel_is_refused(tmp_path: Path) -> None:
+    import SimpleITK
+
+    image = SimpleITK.GetImageFromArray(np.zeros((4, 5, 6, 3), np.float32), isVector=True)
+    SimpleITK.WriteImage(image, str(tmp_path / "v.mha"))
+    with pytest.raises(DataUnsound, match=r"^case_7: 'v\.mha' holds 3 numbers a voxel; one is due"):
+        read_header(tmp_path, a_record("v.mha", "metaimage"))
+    with pytest.raises(DataUnsound, match=r"^case_7: 'v\.mha' is 4-D where 3-D is due"):
+        read_image(tmp_path, a_record("v.mha", "metaimage"))
+
+
 @pytest.mark.parametrize("name", ["v.mha", "v.mhd"])
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
 def test_a_flipped_bit_in_a_packed_metaimage_is_refused(tmp_path: Path, name: str, share: float) -> None:
