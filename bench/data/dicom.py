@@ -57,8 +57,9 @@ def slices_of(folder: Path) -> tuple[Slice, ...]:
 
 def first_slice(folder: Path) -> Slice | None:
     """The header of the first DICOM file of a folder by name; None where there is none. One file is read."""
-    for path in sorted(folder.glob("[!.]*.dcm")):
-        found = _header_of(path)
+    for path in sorted(folder.iterdir()):
+        slice_like = path.suffix.lower() == ".dcm" and not path.name.startswith(".")
+        found = _header_of(path) if slice_like else None
         if found is not None:
             return found
     return None

@@ -60,6 +60,15 @@ def test_headers_tell_modalities_apart_and_name_the_series_that_are_left_out(tmp
     assert [r.case_id for r in tree(replace(ct, left_out=(uid,)), mr).records(tmp_path)] == ["b/mr"]
 
 
+def test_a_series_whose_files_end_in_capitals_is_told_by_its_header_too(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "ct", 4)
+    for path in sorted((tmp_path / "a" / "ct").iterdir()):
+        path.rename(path.with_suffix(".DCM"))
+    for by_header in (False, True):
+        (record,) = tree(Series("*/*", "{n}/{n}", "CT", by_header=by_header)).records(tmp_path)
+        assert read_image(tmp_path, record).array.shape == (1, 6, 5, 4)
+
+
 def dicom_uid(folder: Path) -> str:
     import pydicom
 
