@@ -70,7 +70,9 @@ class BertFolder(TextEncoder):
         self.train()
 
     def forward(self, words: Tensor, group: Tensor, position: Tensor) -> Tensor:
-        together = group[:, None, :, None] == group[:, None, None, :]  # padding sees padding: no row is empty
+        together = group[:, :, None] == group[:, None, :]
+        told = (group > 0)[:, None]  # padding sees what is told in its row, or itself where nothing is: no row is empty
+        together = torch.where((group == 0)[..., None] & told.any(-1, keepdim=True), told, together)[:, None]
         found: Tensor = self.bert(input_ids=words, attention_mask=together, position_ids=position).last_hidden_state
         return found
 

@@ -49,7 +49,8 @@ class TextEncoder(nn.Module):
         """Learn from the corpus' reports whatever must be learnt before step 0. Default: nothing."""
 
     def forward(self, words: Tensor, group: Tensor, position: Tensor) -> Tensor:
-        """Last-layer features (B, L, W) of ids (B, L). A token sees only tokens of its own `group`; group 0 is padding.
+        """Last-layer features (B, L, W) of ids (B, L). A token sees only tokens of its own `group`; group 0 is padding, which
+        no token sees, and which itself sees what every BERT's padding does: all that is none.
 
         `position` counts from 0 within a group, so that texts packed behind each other in one row come out as if each
         had been encoded alone.

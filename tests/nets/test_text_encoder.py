@@ -112,6 +112,23 @@ def test_a_bert_folder_gives_the_features_of_the_library(bert: Path) -> None:
     assert (ours.width, ours.vocabulary, ours.tokeniser.size) == (32, len(WORDS), len(WORDS))
 
 
+def test_padding_reads_the_text_beside_it_as_it_does_in_the_library(bert: Path) -> None:
+    """MG-3D's released code lets padded words guide, so that what they hold counts (row 8 of its fidelity spec)."""
+    from transformers import BertModel
+
+    ours, theirs = BertFolder(str(bert), longest=64), BertModel.from_pretrained(bert).eval()
+    texts = [ours.tokeniser.ids(text) for text in ("no effusion.", "two nodules in the left lung.")]
+    words = torch.full((3, 12), ours.tokeniser.padding)
+    for row, ids in zip(words, texts, strict=False):
+        row[: len(ids)] = torch.tensor(ids)
+    shown = words != ours.tokeniser.padding
+    with torch.no_grad():
+        found = ours(words, shown.long(), torch.arange(12).expand_as(words))
+        expected = theirs(words[:2], attention_mask=shown[:2].long()).last_hidden_state
+    torch.testing.assert_close(found[:2], expected, atol=1e-6, rtol=1e-5)
+    assert bool(found.isfinite().all())  # of a row that holds nothing as well
+
+
 @pytest.mark.parametrize("form", [{"prefix": "", "binary": False}, {"prefix": "bert.", "binary": True}])
 def test_weights_with_and_without_prefix_in_either_file_form_are_the_same_bert(
     form: dict[str, Any], bert: Path, tmp_path: Path
