@@ -283,13 +283,14 @@ class MG3D(Method):
 
     def contrast_modalities(self, plain: tuple[Tensor, Tensor], fused: tuple[Tensor, Tensor]) -> Tensor:
         """L_CML: F_I against every patient's informed volume (Eq. 7), F_T against every informed report (Eq. 8)."""
+        anchors = [self.encoder.image_head(plain[0]), self.encoder.text_head(plain[1])]
         if self.config.cml == "joined":
             left, right = (head(torch.cat(pair, -1)) for head, pair in zip(self.cml_heads, (plain, fused), strict=True))
-            return self._contrast.both_ways(left, right)
-        anchors = [self.encoder.image_head(plain[0]), self.encoder.text_head(plain[1])]
-        candidates = [head(x) for head, x in zip(self.cml_heads, fused, strict=True)]
-        contrast = self._contrast.both_ways if self.config.cml_symmetric else self._contrast.one_way
-        total = contrast(anchors[0], candidates[0]) + contrast(anchors[1], candidates[1])
+            total = self._contrast.both_ways(left, right)
+        else:
+            candidates = [head(x) for head, x in zip(self.cml_heads, fused, strict=True)]
+            contrast = self._contrast.both_ways if self.config.cml_symmetric else self._contrast.one_way
+            total = contrast(anchors[0], candidates[0]) + contrast(anchors[1], candidates[1])
         return total + self._contrast.both_ways(*anchors) if self.config.cml_direct else total
 
     def match_similarities(self, seen: Tensor, said: Tensor, shown: Tensor) -> Tensor:

@@ -92,6 +92,19 @@ def test_plain_features_ask_informed_ones_and_both_ask_where_it_is_symmetric() -
 
 
 @torch.no_grad()
+def test_joined_features_are_contrasted_both_ways_and_plain_ones_beside_them_where_it_is_asked_for() -> None:
+    torch.manual_seed(1)
+    plain, fused = ((torch.randn(4, 48), torch.randn(4, 48)) for _ in range(2))
+    for direct in (False, True):
+        method = made(cml="joined", cml_direct=direct)
+        pairs = [[head(torch.cat(pair, -1)) for head, pair in zip(method.cml_heads, (plain, fused), strict=True)]]
+        if direct:
+            pairs.append([method.encoder.image_head(plain[0]), method.encoder.text_head(plain[1])])
+        ways = [float(batch_contrast(a, b, temperature=0.1)) for x, y in pairs for a, b in ((x, y), (y, x))]
+        assert float(method.contrast_modalities(plain, fused)) == pytest.approx(sum(ways) / 2, rel=1e-5)
+
+
+@torch.no_grad()
 def test_similarities_are_compared_softly_or_by_thresholds_and_averaged_or_summed() -> None:
     """Texts of cosine 0.3 against views of 0.5: 0.2, or by the released code 0.5 from a target of 0; nine pairs of sentences."""
     seen, said, shown = patients(0.5, 3), patients(0.3, 3), torch.ones(2, 3, dtype=torch.bool)
