@@ -131,12 +131,16 @@ class VisionLanguageEncoder(Encoder):
         return self.text_head(self.text_pool(report.sentences, report.sentence_shown))
 
     def _report(self, texts: Sequence[str]) -> Report:
+        """What tasks ask of texts is asked once and kept: nothing of a text is dropped here, whatever pre-training drops."""
+        self.text.eval()
         arrays = [self.tokens.whole(text) for text in texts]
         words, sentence = (
             torch.stack([torch.from_numpy(row[name]) for row in arrays]).to(self.say.weight.device).long()
             for name in ("words", "sentence")
         )
-        return self.read(words, sentence)
+        report = self.read(words, sentence)
+        self.text.train(self.training)
+        return report
 
     @property
     def fuses(self) -> bool:

@@ -25,6 +25,7 @@ from methods.mg3d import METHOD, REF_CODE, build_encoder
 from methods.parts.vision_language import VisionLanguageEncoder
 from tasks.kinds import galleries, pairing, retrieval
 from tests.methods.volumes_with_reports import REPORTS, Reported, batch_of, made, sight
+from tests.nets.bert_folder import write_bert
 
 MADE_UP = "informed_volume."
 
@@ -94,6 +95,23 @@ def test_an_informed_volume_depends_on_its_report_and_on_no_other_volume_beside_
     assert not torch.allclose(first, second, atol=1e-3)
     torch.testing.assert_close(encoder.informed(seen[[2, 0]], REPORTS["a"]), first[[2, 0]], atol=1e-5, rtol=1e-5)
     assert torch.isfinite(encoder.informed(seen, "")).all()  # a text without a word
+
+
+@torch.no_grad()
+def test_what_tasks_ask_of_texts_is_the_same_in_training_and_after_though_pre_training_drops(tmp_path: Path) -> None:
+    """The released code keeps the frozen BERT's dropout. Text features are worked out once, in train mode where the encoder is
+    free to learn, and what they are held against is predicted in eval mode."""
+    method = made(text_folder=str(write_bert(tmp_path)), text_dropout=True).train()
+    encoder, texts = method.encoder, list(REPORTS.values())
+    words = batch_of(method)["words"]
+    asked = [encoder.describe, encoder.guides, lambda some: encoder.informed(torch.ones(2, 2, 48), some[0])]
+    encoder.informed_volume.eval()  # its own dropout is another matter
+    learning = [one(texts) for one in asked]
+    assert not torch.equal(encoder.listen(words), encoder.listen(words))  # pre-training still drops
+    encoder.eval()
+    for one, found in zip(asked, learning, strict=True):
+        assert torch.equal(one(texts), found)
+    assert torch.equal(encoder.listen(words), encoder.listen(words))
 
 
 def test_the_file_that_pre_training_leaves_brings_what_fuses(tmp_path: Path) -> None:
