@@ -132,6 +132,41 @@ def test_sentences_of_ssm_stop_at_the_embedding_layer_with_their_marks_where_the
     assert not torch.allclose(made(terms=("ssm",)).separate_sentences(batch), found, atol=1e-2)
 
 
+def test_sentences_are_restored_in_eight_features_from_the_embedding_layer_where_the_released_code_does() -> None:
+    """Row 11: both sides are projected and both projections learn; what is restored is the mean of a sentence's embeddings."""
+    method = made(terms=("sfr",), sfr_space="projected")
+    batch = batch_of(method)
+    report, gaps = method.read(batch), []
+    transformed = torch.randn(*batch["words"].shape, method.encoder.text.width)
+    for i in range(4):
+        embedded = method.encoder.text.embed(batch["words"][i : i + 1], torch.arange(batch["words"].shape[1])[None])[0]
+        for s in range(1, int(batch["sentence"][i].max()) + 1):
+            own = batch["sentence"][i] == s
+            found, target = method.sfr_project(transformed[i][own].mean(0)), method.sfr_target(embedded[own].mean(0))
+            assert found.shape == target.shape == (8,)
+            gaps.append(1 - torch.cosine_similarity(found, target, dim=0))
+    loss = method.rebuild_sentences(transformed, report, batch["words"])
+    assert float(loss.detach()) == pytest.approx(float(torch.stack(gaps).sum().detach()) / 4, rel=1e-4)
+    loss.backward()
+    for part in (method.sfr_project, method.sfr_target):
+        assert all(p.grad is not None and bool(p.grad.any()) for p in part.parameters() if p.ndim > 1)
+
+
+@torch.no_grad()
+def test_views_are_compared_as_they_are_or_behind_the_head_of_the_released_code() -> None:
+    """Row 17: Linear, a norm of each sentence, GELU, Linear to 128, tanh; or that last width by a Linear alone."""
+    views = torch.randn(2, 3, 48)
+    assert made(terms=("ssm",)).ssm_project(views) is views
+    assert made(terms=("ssm",), ssm_head="linear").ssm_project(views).shape == (2, 3, 128)
+    head = made(terms=("ssm",), ssm_head="released").ssm_project
+    assert isinstance(head, torch.nn.Sequential)
+    inner = head[0](views)
+    normed = (inner - inner.mean(-1, keepdim=True)) / (inner.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    assert inner.shape[-1] == 384
+    expected = torch.tanh(head[3](torch.nn.functional.gelu(normed)))
+    torch.testing.assert_close(head(views), expected, atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("twice", [False, True])
 @torch.no_grad()
 def test_the_image_is_projected_twice_for_contrasts_where_the_released_code_does(twice: bool) -> None:

@@ -47,6 +47,8 @@ def test_every_token_but_special_ones_belongs_to_exactly_one_fragment_and_they_c
     assert (np.diff(inside) >= 0).all()
     assert set(inside) == set(range(1, inside.max() + 1))
     assert inside.max() == len(cut.cut(REPORTS[case])) == shown["apart_group"].max()
+    for number, clause in enumerate(cut.cut(REPORTS[case]), start=1):
+        assert shown["words"][shown["sentence"] == number].tolist() == clause
 
 
 def test_a_report_is_not_split_inside_its_parentheses() -> None:
@@ -99,6 +101,21 @@ def test_hidden_words_are_drawn_anew_at_every_visit_and_by_the_rule_of_80_10_10(
         0.1 + 0.1 / cut.tokeniser.size, abs=0.02
     )  # not the 0.86 of a stale cache
     assert total / 1500 == round(0.15 * sum(map(len, cut.cut(REPORTS["d"]))))
+
+
+def test_a_report_that_comes_again_in_training_has_other_words_hidden_and_as_many_as_the_setting_says() -> None:
+    """Check 11 by what the method itself is shown: each of the four reports stands once in each of these batches."""
+    method, corpus = made(), Reported()
+    phase, hidden = method.phases[0], {case: set[tuple[int, ...]]() for case in REPORTS}
+    for step in range(12):
+        order = [case for (case,) in phase.draw(corpus, 4, step, 0)]
+        batch = batch_of(method, corpus, step=step)
+        for row, case in enumerate(order):
+            place = batch["hidden_place"][row][batch["hidden_word"][row] != NOT_HIDDEN]
+            hidden[case].add(tuple(place.tolist()))
+            told = int((batch["sentence"][row] > 0).sum())
+            assert len(place) == max(1, round(method.config.word_ratio * told + 1e-9))
+    assert min(len(places) for places in hidden.values()) >= 6
 
 
 def test_words_of_several_pieces_are_hidden_whole(pieces: WordPieces) -> None:
