@@ -15,12 +15,15 @@ COMMON = (
     "The query is findings and impression; a volume whose report is not given stands in no gallery.",
     "recall@k counts the very volume (`index`, as the paper does); beside it stand any reconstruction of the scan (`scan`) and one "
     "volume and report per scan (`unique`), with what drawing at random would give (`chance`); 3,039 volumes make 50 a 1.65 %.",
-    "recall@k ranks by the cosine of the towers' global vectors, as the paper words it; recall-fused@k lets each report guide each "
-    "volume first and takes the cosine of the informed volume with the report, as the released code ranks, but with the layers "
-    "that pre-training left. It is there where an encoder fuses, and costs n * n passes of those layers for n volumes, 9.2 million "
-    "for 3,039, of 2.1 GFLOP each for MG-3D at full size; --set fused=false leaves it out.",
-    "@finetune_1000 learns a linear map behind each frozen tower on 1,000 scans; an encoder that reads no text is then set beside "
-    "fixed vectors of the reports' spelling (ours), and --set text_tower=FOLDER lets a BERT on disk read for any encoder.",
+    "recall@k ranks by the cosine of the towers' global vectors, as the paper words it; recall-fused@k lets the sentences of each "
+    "report guide each volume first and takes the cosine of the informed volume with the report, by the layers that pre-training "
+    "left. The released code ranks by pairs, too, but there one mean of all 512 tokens guides, and beside the informed volume "
+    "stands the report as the volume has informed it, by maps that were fine-tuned. recall-fused@k is there where an encoder "
+    "fuses, and costs n * n passes of those layers for n volumes, 9.2 million for 3,039, of 2.1 GFLOP each for MG-3D at full "
+    "size; --set fused=false leaves it out.",
+    "@finetune_1000 learns a linear map behind each frozen tower on 900 of the 1,000 scans, for 100 are left for val; an encoder "
+    "that reads no text is then set beside fixed vectors of the reports' spelling (ours), and --set text_tower=FOLDER lets a BERT "
+    "on disk read for any encoder.",
 )
 KS = (50, 5, 10, 100)
 RECALL = (*(f"recall@{k}" for k in KS), *(f"recall-fused@{k}" for k in KS))
