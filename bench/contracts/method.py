@@ -125,6 +125,10 @@ class Encoder(nn.Module):
         features: Features = self(volume)
         return features.pooled
 
+    def beside_pooled(self) -> list[nn.Module]:
+        """Modules of `forward` that the pooled vector does not depend on: what they norm binds no classifier. Default: none."""
+        return []
+
     def layers(self) -> list[nn.Module]:
         """The modules from input to output, for layer-wise decay. Parameters in none of them count as the first layer."""
         raise NotImplementedError

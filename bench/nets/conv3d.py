@@ -212,6 +212,9 @@ class HybridEncoder(HybridTrunk):
     def declared(self) -> frozenset[str]:
         return self.handed_over()
 
+    def beside_pooled(self) -> list[nn.Module]:
+        return [self.down]
+
     def layers(self) -> list[nn.Module]:
         return [*super().layers(), self.down]
 

@@ -6,6 +6,8 @@ Shapes   b samples here, B on all devices; input (b, C, ...)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -46,9 +48,11 @@ class SharedBatchNorm(nn.SyncBatchNorm):
         self.running_var.lerp_(variance, share)
 
 
-def whole_batch(net: nn.Module) -> bool:
-    """True where a network normalises over the batch, so that a sample's output depends on the others."""
-    return any(isinstance(part, ANY) for part in net.modules())
+def whole_batch(net: nn.Module, but: Iterable[nn.Module] = ()) -> bool:
+    """True where a network normalises over the batch, so that a sample's output depends on the others; `but` names modules that the
+    output does not depend on."""
+    spared = {part for one in but for part in one.modules()}
+    return any(isinstance(part, ANY) and part not in spared for part in net.modules())
 
 
 def shares_batch(net: nn.Module) -> bool:

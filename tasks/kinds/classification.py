@@ -89,6 +89,7 @@ def demand(setup: Setup) -> None:
 
 def training_phase(setup: Setup, net: nn.Module) -> Phase:
     """The phase that the loop runs: labelled volumes and the recipe's loss. Raises SpecError for a loss that is not one."""
+    assert isinstance(net, ClassificationNet)
     recipe = setup.recipe
     measure = loss_named(recipe.loss, multilabel=_several(setup))
     views = LabelledVolume(cube=setup.protocol.patch_voxels, recipe=recipe)
@@ -103,7 +104,7 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
         ShuffledCases(recipe.balanced_classes),
         views,
         (Turn("all", loss),),
-        splits_batch=by_sample and not whole_batch(net),
+        splits_batch=by_sample and not whole_batch(net, net.encoder.beside_pooled()),
         gathers=by_sample and shares_batch(net),
     )
 

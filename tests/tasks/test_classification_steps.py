@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from bench.chain import blueprint
+from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import DataUnsound
+from bench.nets.conv3d import HybridEncoder
 from bench.spec import make_spec
 from tasks.kinds import classification as kind
 from tasks.kinds.class_losses import probabilities
@@ -34,6 +36,18 @@ def test_a_batch_splits_unless_its_loss_or_a_norm_looks_at_all_of_it_and_devices
     assert (phase.splits_batch, phase.gathers) == (splits, shared)
     net.even = torch.nn.BatchNorm1d(1, affine=False)  # a norm that knows of no other device
     assert not kind.training_phase(setup, net).gathers
+
+
+def test_a_norm_that_no_answer_depends_on_binds_no_batch_and_the_answers_of_parts_are_those_of_the_whole() -> None:
+    """MiM's one batch norm stands in the map at stride 32, which segmentation alone reads: scans may come one by one."""
+    sight = Sight(1, (64, 32, 32), None, Intensity("hu"))
+    encoder = HybridEncoder(sight, widths=(6, 12, 24, 48), depths=(1, 1, 1, 1), heads=2, drop_path=0.0)
+    setup = setup_of(loss="ce")
+    net = kind.build_net(setup, encoder, "swin_unetr", 0)
+    assert kind.training_phase(setup, net).splits_batch
+    volume = torch.randn(3, 1, 64, 32, 32)
+    torch.testing.assert_close(torch.cat([net(volume[:1]), net(volume[1:])]), net(volume))
+    assert not kind.training_phase(setup, kind.build_net(setup, encoder, "linear", 0)).splits_batch
 
 
 @pytest.mark.parametrize("balanced", [False, True])
