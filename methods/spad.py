@@ -31,7 +31,7 @@ from bench.contracts.configs import MethodConfig, Shape3, Sight, from_disk
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Corpus, Losses, Method, Phase, Turn
 from bench.contracts.pictures import Picture
-from bench.nets.spad import MOST_ANISOTROPIC, crop_depth
+from bench.nets.spad import degrees_by_depth
 from bench.nets.spad_vit import SpadViT
 from bench.nets.spad_vt import SpadDiscriminator, SpadTokenizer
 from bench.nets.visible import rows_at
@@ -254,7 +254,7 @@ class Spad(Method):
 
     def degree(self, volume: Tensor, config: SpadConfig) -> int:
         """The anisotropy of a batch, read off its depth, so that nobody waits for the device."""
-        return degrees_by_depth(config)[volume.shape[2]]
+        return degrees_by_depth(config.crop[0] // config.token_side(), config.token_side())[volume.shape[2]]
 
     def pictures(self, phase: str, corpus: Corpus) -> tuple[Picture, ...]:
         """After the tokenizer: reconstructions of held-out images, and how often each word is used on them."""
@@ -287,14 +287,6 @@ class Spad(Method):
 def visible_count(tokens: int, mask_ratio: float) -> int:
     """int(n (1 - ratio)) in floating point, as the code has it: 224 of 500, 44 of 100."""
     return int(tokens * (1 - mask_ratio))
-
-
-def degrees_by_depth(config: SpadConfig) -> dict[int, int]:
-    """Depth of a batch's crops -> degree of anisotropy; where two degrees share a depth, they are treated alike."""
-    patch = config.token_side()
-    tokens = config.crop[0] // patch
-    depths = {da: crop_depth(da, tokens, patch) for da in range(MOST_ANISOTROPIC + 1)}
-    return {depth: da for da, depth in reversed(depths.items())}
 
 
 def notes(first: TokenizerConfig, second: PredictConfig, perceptual: tuple[Perceptual, ...]) -> tuple[str, ...]:

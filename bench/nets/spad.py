@@ -170,6 +170,14 @@ def crop_depth(da: int, tokens: int, patch: int) -> int:
     return 1 if da >= MOST_ANISOTROPIC else tokens * max(patch >> da, 1)
 
 
+def degrees_by_depth(tokens: int, patch: int) -> dict[int, int]:
+    """Depth of such a crop -> the degree of anisotropy as which it is treated: where two share a depth, the lesser.
+
+    Example (four tokens of 8): 32, 16, 8, 4, 1 for DA 0, 1, 2, 3 and 4 alike, 5.
+    """
+    return {crop_depth(da, tokens, patch): da for da in range(MOST_ANISOTROPIC, -1, -1)}
+
+
 def resample_grid(table: Tensor, grid: Shape3) -> Tensor:
     """A table (C, d, h, w) of learned positions brought to another grid: axes that shrink by area, then those that grow
     trilinearly; itself where the grids agree."""

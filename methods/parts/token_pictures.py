@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.contracts.method import Corpus
 from bench.contracts.pictures import Histogram, ImageRows, Picture
-from bench.nets.spad import MOST_ANISOTROPIC, crop_depth, degree_of_anisotropy
+from bench.nets.spad import MOST_ANISOTROPIC, crop_depth, degree_of_anisotropy, degrees_by_depth
 from bench.nets.spad_vt import SpadTokenizer
 from methods.parts.equal_anisotropy import held_out
 from methods.parts.lie import lie_of_case
@@ -45,15 +45,16 @@ class Tried:
 def tried(tokenizer: SpadTokenizer, corpus: Corpus, side: int, depth: int, even_axis: int) -> Iterator[Tried]:
     """Middle crops of held-out images (of any, where none is held out) through the tokenizer.
 
-    `side` and `depth` are those of a crop at anisotropy 0.
+    `side` and `depth` are those of a crop at anisotropy 0. A crop is treated as batches of its depth were in training.
     """
     patch, device = tokenizer.token_side, tokenizer.codebook.device
+    treated = degrees_by_depth(depth // patch, patch)
     for case in (held_out(corpus) or corpus.cases)[:IMAGES_MOST]:
         lie = lie_of_case(corpus, case, even_axis)
         da = degree_of_anisotropy(lie.ratio)
         crop = centred_crop(corpus, case, lie, (crop_depth(da, depth // patch, patch), side, side))
         x = torch.from_numpy(crop).to(device)[None].expand(-1, 3, -1, -1, -1)
-        made, q = tokenizer(x * 2 - 1, da)
+        made, q = tokenizer(x * 2 - 1, treated[x.shape[2]])
         yield Tried(case, da, x, ((made.float() + 1) / 2).clamp(0, 1), q)
 
 

@@ -16,6 +16,7 @@ from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import DataMissing, EncoderMismatch, SpecError
 from bench.contracts.pictures import Histogram, ImageRows
 from bench.nets.adapted_spad_vit import AdaptedSpadViT
+from bench.nets.spad import degrees_by_depth
 from bench.train.schedule import even_groups, learning_rate
 from methods.parts.adversary import Gate, Rebuilt, hinge
 from methods.parts.equal_anisotropy import EqualAnisotropy, held_out
@@ -24,8 +25,8 @@ from methods.parts.perceptual import LAYERS, MEAN, SD, Perceptual, as_slices, so
 from methods.parts.soft_tokens import dual_prior, entropy, mean_usage, soft_cross_entropy, token_use
 from methods.parts.token_pictures import Tried, tried
 from methods.parts.zoomed_crop import ZoomedCrop
-from methods.spad import METHOD, PredictConfig, Spad, TokenizerConfig, degrees_by_depth, visible_count
-from tests.methods.spad_pool import Pool, mixed
+from methods.spad import METHOD, PredictConfig, Spad, TokenizerConfig, visible_count
+from tests.methods.spad_pool import Image, Pool, mixed
 
 SIGHT = Sight(1, (24, 32, 32), None, Intensity("percentile"))
 
@@ -410,8 +411,12 @@ def test_masked_tokens_lose_their_position_unless_asked_to_keep_it() -> None:
 
 
 def test_a_batchs_anisotropy_is_read_off_its_depth() -> None:
-    assert degrees_by_depth(TokenizerConfig()) == {64: 0, 32: 1, 16: 2, 8: 3, 4: 4, 1: 5}
-    assert degrees_by_depth(PredictConfig()) == {80: 0, 40: 1, 20: 2, 10: 3, 5: 4, 1: 5}
+    assert degrees_by_depth(4, 16) == {64: 0, 32: 1, 16: 2, 8: 3, 4: 4, 1: 5}
+    assert degrees_by_depth(5, 16) == {80: 0, 40: 1, 20: 2, 10: 3, 5: 4, 1: 5}
+    net = method()
+    for config in (net.first, net.second):  # crops of three tokens of 8
+        found = [net.degree(torch.empty(1, 3, depth, 32, 32), config) for depth in (24, 12, 6, 3, 1)]
+        assert found == [0, 1, 2, 3, 5]
 
 
 # Settings ---------------------------------------------------------------------------------------------
@@ -585,6 +590,16 @@ def test_what_is_tried_are_held_out_images_rebuilt_in_their_own_range() -> None:
         torch.testing.assert_close(one.made, ((made + 1) / 2).clamp(0, 1))
     crop = torch.tensor([0.2, 0.6]).view(1, 1, 1, 1, 2)
     assert Tried("a", 0, crop, crop + 0.1, crop).errors() == pytest.approx((0.1, 0.2))
+
+
+def test_what_is_tried_of_slices_sixteen_times_as_thick_goes_the_way_that_its_batches_went_in_training() -> None:
+    """Tokens of 8 voxels: degrees 3 and 4 have crops of one depth, and the loss treats both as 3, its last layers' kernels too."""
+    net, pool = method(), Pool({"a": Image((40, 40, 40), (0.5, 0.5, 8.0))})
+    (one,) = tried(net.tokenizer, pool, 32, 24, 2)
+    with torch.no_grad():
+        made, q = net.tokenizer(one.crop * 2 - 1, net.degree(one.crop, net.first))
+        assert not torch.equal(q, net.tokenizer(one.crop * 2 - 1, 4)[1])
+    assert one.da == 4 and torch.equal(one.q, q) and torch.equal(one.made, ((made + 1) / 2).clamp(0, 1))
 
 
 def test_the_tokenizer_shows_what_it_rebuilds_at_each_anisotropy_and_how_it_uses_its_words() -> None:
