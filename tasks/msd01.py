@@ -86,7 +86,8 @@ MIM = Protocol(
         "Crop and spacing are the table in the repository's assets; the code's presets are 128x128x128 and 224x224x128, and one "
         "loader has 224x224x144.",
         "Length, batch and learning rate are published nowhere: 1,000 epochs, base rate 2e-4 per 16 crops (sibling MG-3D code). "
-        "387 volumes by 16 are 25 steps an epoch: 25,000 updates, warm-up 50 epochs.",
+        "387 volumes by 16 are 25 steps an epoch: 25,000 updates, warm-up 50 epochs. The code's rate moves per epoch, ours per "
+        "update.",
         CHANNELS,
     ),
 )

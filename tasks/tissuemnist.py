@@ -6,7 +6,7 @@ Split    165,466 / 23,640 / 47,280 inside the file
 
 from bench.contracts.cards import ClassificationTask
 from tasks.layouts.medmnist import MedMnist
-from tasks.recipes.medmnist import bench_protocol, spad_protocol
+from tasks.recipes.medmnist import ONE_CHANNEL, bench_protocol, spad_protocol
 
 CLASSES = (
     "collecting-duct",
@@ -19,7 +19,7 @@ CLASSES = (
     "thick-ascending-limb",
 )
 BENCH = bench_protocol("tissuemnist", steps=20_000, flip_axes=(0, 1), dims=2, evaluate_every=400)
-SPAD = spad_protocol("tissuemnist", images=165_466, dims=2)
+SPAD = spad_protocol("tissuemnist", images=165_466, dims=2, notes=(ONE_CHANNEL,))
 
 TASK = ClassificationTask(
     title="TissueMNIST",

@@ -103,9 +103,10 @@ def spad_protocol(
     )
 
 
+ONE_CHANNEL = "One channel is not repeated to three."
 _OF_CUBES = (
     "Other networks saw other sizes: 96 voxels a side (UniMiSS, SMIT), 28x224x224 (EVA-02).",
-    "One channel is not repeated to three.",
+    ONE_CHANNEL,
 )
 _OF_PICTURES = (
     "Networks other than SPAD saw other sizes: 224x224 in two dimensions.",

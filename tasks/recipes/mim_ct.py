@@ -37,7 +37,8 @@ FLIPS_SWAP = "Flips swap left and right organs without renaming them, as on BTCV
 NO_MAGNIFICATION = "Left out, since the recipe has one zoom: a magnification of 1.3 to 1.5 (p 0.3)."
 LENGTH = (  # its numbers are filled in by `mim_protocol`
     "Length and learning rate are published nowhere: 1,000 epochs, base rate 2e-4 per 16 crops (the sibling MG-3D code). "
-    "{volumes} volumes by 4 a step are {epoch_steps} steps an epoch: {steps:,} updates, warm-up 50 epochs."
+    "{volumes} volumes by 4 a step are {epoch_steps} steps an epoch: {steps:,} updates, warm-up 50 epochs. The code's rate moves "
+    "per epoch, ours per update."
 )
 
 

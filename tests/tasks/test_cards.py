@@ -136,6 +136,16 @@ def test_a_length_told_for_mim_is_that_of_its_recipe_and_split() -> None:
         assert f" {volumes} volumes by 4" in note, task
 
 
+def test_mims_cards_tell_how_the_released_rate_moves_and_spads_that_grey_images_come_once() -> None:
+    """Both by the papers' released code: a cosine set once per epoch (MiM, Sec. 5), one channel thrice (SPAD, Sec. 5.2)."""
+    segmentations = [task for task, offered in OFFERED.items() if "mim" in offered]
+    for task in segmentations:
+        assert sum("rate moves per epoch, ours per update." in note for note in protocol(task, "mim").notes) == 1, task
+    for task in (name for name in registry.names(registry.TASKS) if "mnist" in name):
+        told = "One channel is not repeated to three." in protocol(task, "spad").notes
+        assert told == (registry.task(task).channels == 1), task
+
+
 def test_btcv_labels_are_in_the_owners_order_and_the_phantoms_agree() -> None:
     classes = registry.task("btcv").classes
     assert classes[0] == "spleen" and classes[5] == "liver" and classes[10] == "pancreas" and len(classes) == 13
