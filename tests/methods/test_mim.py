@@ -213,6 +213,20 @@ def test_where_only_visible_places_oppose_a_child_they_are_those_that_its_parent
     assert float(method.cross_level("12", parent, child)) == pytest.approx(float(expected), rel=1e-5)
 
 
+@pytest.mark.parametrize(("left_out", "others"), [(False, 8), (True, 7)])
+@torch.no_grad()
+def test_the_setting_leaves_a_childs_own_place_out_of_what_opposes_it(left_out: bool, others: int) -> None:
+    """Check 8 on 2 x 2 x 2 tokens that all look alike: log 8, and log 7 without the positive."""
+    method = made(exclude_positive_from_denominator=left_out)
+    levels = method.look(crops(method)["volume"])
+    for heads in (method.project_context, method.project_patches):
+        for part in heads.values():
+            torch.nn.init.zeros_(part[2].weight)
+            torch.nn.init.ones_(part[2].bias)
+    found = [float(method.cross_level(pair, levels[k], levels[k + 1])) for k, pair in enumerate(("12", "23"))]
+    assert found == pytest.approx([math.log(others)] * 2, abs=1e-4)
+
+
 @torch.no_grad()
 def test_byol_variant_pulls_each_child_to_its_own_place() -> None:
     method = made(**METHOD.variants["align_byol"])

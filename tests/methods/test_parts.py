@@ -162,6 +162,7 @@ def test_the_decoder_predicts_every_patch_and_trains_all_it_owns(positions: str)
     net = decoder(positions)
     features, voxels = net(torch.randn(2, 3, 20), random_hidden(2, 12, 0.75, "cpu"))
     assert (features.shape, voxels.shape) == ((2, 12, 12), (2, 12, 8))
+    torch.testing.assert_close(net.head(features), voxels)  # features are those after the norm
     voxels.square().mean().backward()
     assert all(p.grad is not None for p in net.parameters())
     assert ("positions" in dict(net.named_parameters())) is (positions == "learned")

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import EncoderMismatch, SpecError
 from bench.nets import conv3d
-from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, relative_offsets
+from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, ScaledBlock, relative_offsets
 from bench.nets.decoders import build_decoder
 from bench.nets.masked_conv import MaskedConvBlock, Surroundings, visible_cubes
 from bench.nets.patches import as_tokens
@@ -203,6 +203,22 @@ def test_a_masked_block_is_its_equation() -> None:
     assert torch.allclose(block_over_all(block, volume, visible), expected, atol=1e-5)
     found = block(visible_cubes(volume, places, 2), Surroundings.of(places, (2, 3, 2)))
     assert torch.allclose(found, visible_cubes(expected, places, 2), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_block_of_fine_tuning_adds_its_table_to_the_logits_and_scales_each_branch_by_its_own_numbers() -> None:
+    """At the start the table is 0 and the scales are 1, where hardly any slip would be seen (check 12): here they have learnt."""
+    torch.manual_seed(0)
+    block, grid, x = ScaledBlock(12, 3, (2, 1, 3), 0.0), (2, 1, 3), torch.randn(2, 6, 12)
+    for learnt in (block.table, block.gamma1, block.gamma2):
+        torch.nn.init.normal_(learnt)
+    inner, bias = block.attention, block.table[relative_offsets(grid)]  # (N, N, heads)
+    q, k, v = inner.qkv(block.norm1(x)).unflatten(2, (3, 3, 4)).unbind(2)  # each (B, N, heads, 4)
+    share = (torch.einsum("bnhc,bmhc->bnmh", q, k) / 2 + bias).softmax(2)
+    mixed = inner.proj(torch.einsum("bnmh,bmhc->bnhc", share, v).flatten(2))
+    middle = x + block.gamma1 * mixed
+    expected = middle + block.gamma2 * block.mlp(block.norm2(middle))
+    torch.testing.assert_close(block(x), expected, atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
