@@ -333,6 +333,19 @@ def test_the_perceptual_term_is_there_with_a_file_and_told_of_without(tmp_path: 
         method({"perceptual_file": str(tmp_path / "other.safetensors")})
 
 
+def test_the_perceptual_term_is_how_far_what_was_made_is_from_the_same_slices_that_were_shown(tmp_path: Path) -> None:
+    changes = {"perceptual_file": str(vgg(tmp_path, lines=True)), "perceptual_weight": 0.3, "perceptual_slices": 2}
+    net, batch = method(changes), crops(depth=3, batch=2)
+    x = batch["volume"] * 2 - 1
+    torch.manual_seed(4)
+    found = net.generator_loss(batch)["perceptual"]
+    torch.manual_seed(4)
+    chosen, made = some_slices(x, 2), net.tokenizer(x, 3)[0]
+    pairs = [(made[b, :, k], x[b, :, k]) for b in range(2) for k in chosen[b].tolist()]
+    each = [net.perceptual[0](one[None], other[None]) for one, other in pairs]
+    torch.testing.assert_close(found, 0.3 * torch.stack(each).mean(), rtol=1e-4, atol=1e-6)
+
+
 # Predictor --------------------------------------------------------------------------------------------
 
 

@@ -170,6 +170,19 @@ def test_each_level_norms_the_tokens_of_its_own_block_as_they_are_before_the_fin
     assert torch.equal(maps[2], normed[2].movedim(2, 4))
 
 
+def test_the_two_finer_maps_are_lifted_twice_and_once_out_of_their_own_blocks() -> None:
+    """Sec. 5.1: T, IN, GELU, T out of the first, T out of the second. Stages 4, 4 and 3 of patch 16 are 3, 3 and 2 of patch 8."""
+    net, normed = adapted((8, 32, 32), 2, 0), list[Tensor]()
+    for norm in net.norms:
+        norm.register_forward_hook(lambda _m, _i, out: normed.append(out))
+    fine, half, *_ = net(torch.randn(1, 1, 8, 32, 32)).maps
+    first, second = (part for part in net.twice if isinstance(part, nn.ConvTranspose3d))
+    assert [part.stride for part in (net.once, first, second)] == [(2, 2, 2), (2, 2, 2), (1, 2, 2)]
+    between = nn.functional.gelu(nn.functional.instance_norm(first(normed[0])))  # an affine norm starts as a plain one
+    torch.testing.assert_close(fine, second(between), atol=1e-5, rtol=1e-4)
+    assert torch.equal(half, net.once(normed[1]))
+
+
 def test_adapter_grids_are_those_of_the_papers_tasks() -> None:
     with torch.device("meta"):
         for shape, channels, grids in (
@@ -235,6 +248,18 @@ def test_the_decoder_gives_logits_at_full_size_whose_first_supervised_ones_are_t
     assert logits.shape == (2, 3, *shape)
     torch.testing.assert_close(found[0][1], logits)
     assert sum(w for w, _ in found) == pytest.approx(1.0) and {x.shape for _, x in found} == {logits.shape}
+
+
+def test_the_decoder_reads_the_volume_and_every_map_and_leaks_a_hundredth() -> None:
+    """Sec. 5.1: LReLU is of slope 0.01 everywhere; what is left out of the four maps, or of the stem, is missed in the logits."""
+    net, x = adapted((32, 32, 32), 0, 0), torch.randn(1, 1, 32, 32, 32)
+    decoder, maps = SpadDecoder(net, in_channels=1, classes=2), net(x).maps
+    assert {part.negative_slope for part in decoder.modules() if isinstance(part, nn.LeakyReLU)} == {0.01}
+    whole = decoder(x, maps)
+    assert not torch.allclose(decoder(torch.zeros_like(x), maps), whole)
+    for level in range(4):
+        without = [torch.zeros_like(m) if k == level else m for k, m in enumerate(maps)]
+        assert not torch.allclose(decoder(x, without), whole)
 
 
 def test_what_does_not_fit_is_refused() -> None:
