@@ -19,6 +19,7 @@ from bench.finetune import adopt_weights, build_model, training_job
 from bench.nets.conv3d import HybridEncoder
 from bench.nets.lora import LowRank
 from bench.nets.sequence_vit import SequenceViT
+from bench.nets.vit3d import ViT3D
 from bench.train.controls import others_label
 from bench.train.loop import Hardware, Job
 
@@ -117,6 +118,21 @@ def test_rates_fall_by_layer_from_the_head_which_takes_the_encoders_last_norm_wi
     for wanted, modules in {**parts, 0.1: [net.encoder.entry]}.items():
         assert all(rate[id(p)] == pytest.approx(wanted) for module in modules for p in module.parameters())
     assert len(rate) == len(list(net.parameters()))
+
+
+def test_the_last_norm_of_a_plain_vit_takes_the_heads_rate_and_parts_no_block_from_it() -> None:
+    """MAE3D and UNETR, which AR fine-tunes by the rule of its own network; weights keep their order in the optimiser."""
+    encoder = ViT3D(SIGHT, width=24, depth=2, heads=2, patch=(16, 16, 16), skips=(1, 2))
+    job, net, _ = made(encoder, lr=0.8, layer_decay=0.5)
+    assert job.groups is not None and isinstance(net, Net)
+    groups = job.groups(job.phase.turns[0])
+    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    parts = {0.8: [net.head, encoder.norm], 0.4: [encoder.blocks[1]], 0.2: [encoder.blocks[0]], 0.1: [encoder.embed]}
+    for wanted, modules in parts.items():
+        assert all(rate[id(p)] == pytest.approx(wanted) for module in modules for p in module.parameters())
+    assert rate[id(encoder.positions)] == pytest.approx(0.1) and len(rate) == len(list(net.parameters()))
+    last = [p for group in groups for p in group["params"]][-4:]
+    assert all(a is b for a, b in zip(last, (*encoder.norm.parameters(), *net.head.parameters()), strict=True))
 
 
 def test_permuted_labels_are_those_of_other_training_cases_by_the_recipes_seed_and_need_labels() -> None:

@@ -134,7 +134,7 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def at_head(self) -> list[nn.Module]:
-        """Modules behind the last layer that learn at the head's rate (a final norm). Default: none."""
+        """Modules that learn at the head's rate (a final norm), behind the last layer or among `layers` too. Default: none."""
         return []
 
     def image_vector(self, volume: Tensor) -> Tensor:

@@ -171,6 +171,10 @@ class ViT3D(Encoder):
     def layers(self) -> list[nn.Module]:
         return [self.embed, *self.blocks, self.norm]
 
+    def at_head(self) -> list[nn.Module]:
+        """The final norm, as in He et al.'s and AR's released code; it stands in `layers` too, for the order of weights."""
+        return [self.norm]
+
     def reshape(self, name: str, found: Tensor, wanted: Tensor) -> Tensor | None:
         """Positions are interpolated trilinearly; the embedding's input channels are repeated, not divided."""
         if name == "positions" and found.ndim == 4 and found.shape[0] == wanted.shape[0]:

@@ -59,8 +59,9 @@ def layer_groups(layers: Sequence[nn.Module], model: nn.Module, config: PhaseCon
 
     Source: layer-wise decay, Clark et al., ICLR 2020 (ELECTRA), App. A; here by module, not by parameter name.
     `layers` run from input to output and END WITH THE HEAD: the last one takes `config.lr`, the one before it
-    `config.lr * decay`, and so on. A parameter in several layers belongs to the first of them; one in no layer counts
-    as the first layer. Frozen parameters are left out; 1-D ones (biases, norms, tokens) take no weight decay unless the
+    `config.lr * decay`, and so on. A layer whose every parameter the head holds too (an encoder's final norm) takes the
+    head's rate and is no step. A parameter in several layers belongs to the first of them; one in no layer counts as the
+    first layer. Frozen parameters are left out; 1-D ones (biases, norms, tokens) take no weight decay unless the
     config says `decay_all`, nor do those that a module names in its attribute `undecayed`. Without layers every parameter
     takes `config.lr`. Raises SpecError unless 0 < decay <= 1.
     """
@@ -70,7 +71,7 @@ def layer_groups(layers: Sequence[nn.Module], model: nn.Module, config: PhaseCon
     for index, layer in enumerate(layers):
         for parameter in layer.parameters():
             owner.setdefault(id(parameter), index)
-    last = max(len(layers) - 1, 0)
+    steps = _steps_to_head(layers)
     spared = undecayed(model)
     groups: dict[tuple[int, bool], Group] = {}
     for name, parameter in model.named_parameters():
@@ -80,11 +81,21 @@ def layer_groups(layers: Sequence[nn.Module], model: nn.Module, config: PhaseCon
         exempt = (is_one_dimensional(name, parameter) or name in spared) and not config.decay_all
         fresh = {
             "params": [],
-            "lr": config.lr * decay ** (last - index),
+            "lr": config.lr * decay ** steps[index],
             "weight_decay": 0.0 if exempt else config.weight_decay,
         }
         groups.setdefault((index, exempt), fresh)["params"].append(parameter)
     return [groups[place] for place in sorted(groups)]
+
+
+def _steps_to_head(layers: Sequence[nn.Module]) -> list[int]:
+    """How many layers each lies away from the head, the last of them; one that lies in the head is no step."""
+    of_head = {id(p) for layer in layers[-1:] for p in layer.parameters()}
+    steps = [0]
+    for layer in reversed(layers[:-1]):
+        own = {id(p) for p in layer.parameters()}
+        steps.append(steps[-1] + (not own or not own <= of_head))
+    return steps[::-1]
 
 
 def even_groups(
