@@ -21,6 +21,7 @@ from torch import Tensor
 
 from bench.contracts.cards import MethodCard
 from bench.contracts.configs import MethodConfig, Shape3, Sight
+from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Losses, Method, one_phase
 from bench.nets.intensity import to_network_range
 from bench.nets.patches import patchify
@@ -76,6 +77,7 @@ class MAE3D(Method):
         self.config, self.sight = config, sight
         self.phases = one_phase(config, draw=epochs, views=OneCrop(sight.shape), loss=self.loss)
         self.encoder: ViT3D = build_encoder(config, sight)
+        check(config, math.prod(self.encoder.grid))
         self.decoder = TokenDecoder(
             config.width,
             self.encoder.grid,
@@ -106,6 +108,17 @@ class MAE3D(Method):
 
     def _distance(self, gap: Tensor) -> Tensor:
         return gap.abs() if self.config.distance == "l1" else gap.square()
+
+
+def check(config: MAE3DConfig, tokens: int) -> None:
+    """SpecError unless some of so many patches hide and some stay: without either the encoder learns nothing."""
+    kept = kept_count(tokens, config.mask_ratio)
+    if not 0 < kept < tokens:
+        raise SpecError(
+            f"mask_ratio={config.mask_ratio:g} leaves {max(0, min(kept, tokens))} of {tokens} patches visible; "
+            "some must hide and some must stay.",
+            remedy="Choose a share between 0 and 1, for example --set mask_ratio=0.75.",
+        )
 
 
 SMALL = MAE3DConfig(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts.configs import Intensity, Shape3, Sight
+from bench.contracts.errors import SpecError
 from bench.nets.patches import patchify
 from bench.nets.vit3d import ViT3D
 from methods import mae3d
@@ -69,6 +70,17 @@ def test_predictions_at_visible_places_get_no_gradient(monkeypatch: pytest.Monke
     net.loss(crops())["rebuild"].backward()
     touched = voxels[0].grad.abs().amax(-1) > 0
     assert torch.equal(touched, masks[0])
+
+
+@pytest.mark.parametrize(("ratio", "visible"), [(1.0, 0), (0.99, 0), (1.5, 0), (0.0, 64), (-1.0, 64)])
+def test_a_ratio_that_hides_every_patch_or_none_is_refused(ratio: float, visible: int) -> None:
+    """With all hidden the decoder alone would learn, and the encoder would be handed over as it started."""
+    with pytest.raises(SpecError, match=f"leaves {visible} of 64 patches visible"):
+        method(mask_ratio=ratio)
+    for possible in (0.01, 0.98):
+        net = method(mask_ratio=possible)
+        net.loss(crops())["rebuild"].backward()
+        assert all(p.grad is not None for p in net.encoder.parameters())
 
 
 def test_every_parameter_is_trained() -> None:
