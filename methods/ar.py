@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts.cards import MethodCard
-from bench.contracts.configs import MethodConfig, Shape3, Sight, recorded
+from bench.contracts.configs import MethodConfig, Shape3, Sight, demand_least, recorded
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Corpus, Losses, Method, one_phase
 from bench.nets.patches import grid_of, patchify
@@ -167,6 +167,10 @@ def moved_on(config: ARConfig) -> int:
 
 def check(config: ARConfig) -> None:
     """SpecError where the settings cannot stand together."""
+    for name in ("slabs", "crops_per_volume", "crops_per_group", "sequences_per_category"):
+        demand_least(name, getattr(config, name), 1)
+    for name in ("held_out_every", "pooled_sequences"):
+        demand_least(name, getattr(config, name), 0)
     tokens_deep = config.crop[2] // config.patch[2]
     if config.crop[2] % config.slabs or (config.token_order == "patch_major" and tokens_deep % config.slabs):
         raise SpecError(

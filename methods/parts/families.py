@@ -146,6 +146,11 @@ class SequenceDraw:
         }
         wanted = {name: cases if name in self.families else [] for name, cases in by_family.items()}
         groups, partial = self._groups(corpus, wanted["contrast"], kept)
+        if any(len(group) not in (1, self.slabs) for group in groups):
+            raise SpecError(
+                f"A sequence of {self.slabs} images has no place for the {len(CONTRASTS)} contrasts of an examination.",
+                remedy=f"Set slabs={len(CONTRASTS)}, or leave contrast out of `families`.",
+            )
         lesions = _by(wanted["semantic"], lambda case: int(kept[case]["category"]))
         crops = [crop_count(corpus.shape(case)[2], self.depth, self.crops_per_volume) for case in wanted["spatial"]]
         offer = Offer(

@@ -353,6 +353,12 @@ def test_strides_are_those_of_128_slices_scaled_to_smaller_crops() -> None:
         ({"families": ()}, "possible are spatial"),
         ({"sequences": False}, "no order of images"),
         ({"held_out_every": 1}, "holds every entry out"),
+        ({"held_out_every": -2}, "must be 0 or more"),
+        ({"pooled_sequences": -1}, "must be 0 or more"),
+        ({"slabs": 0}, "must be 1 or more"),
+        ({"crops_per_volume": -5}, "must be 1 or more"),
+        ({"crops_per_group": 0}, "must be 1 or more"),
+        ({"sequences_per_category": 0}, "must be 1 or more"),
     ],
 )
 def test_settings_that_cannot_stand_together_are_refused(changes: dict[str, Any], told: str) -> None:

@@ -408,6 +408,18 @@ def test_a_corpus_that_offers_nothing_asked_for_is_refused() -> None:
         draw().offer(Shelf({"a": noise((8, 8, 8), channels=2)}))
 
 
+@pytest.mark.parametrize("slabs", [2, 8])
+def test_four_contrasts_are_no_sequence_of_two_images_or_eight(slabs: int) -> None:
+    """Else they come twice or half as deep as the crop, and the first batch that mixes families falls apart."""
+    with pytest.raises(SpecError, match=f"sequence of {slabs} images has no place for the 4 contrasts"):
+        draw(slabs=slabs).offer(three_families())
+    shelf = three_families(lesions=8)
+    offer = draw(slabs=slabs, families=("spatial", "semantic")).offer(shelf)
+    view = views(slabs=slabs)
+    shapes = {view(shelf, offer.sample(k), np.random.default_rng(0))["volume"].shape for k in (0, len(offer) - 1)}
+    assert shapes == {(1, 16, 16, 32)}
+
+
 def test_a_shallow_volume_has_an_entry_however_few_crops_are_asked_for() -> None:
     shelf = Shelf({"deep": noise((20, 20, 40)), "shallow": noise((20, 20, 9))})
     drawn = {sample for step in range(20) for sample in draw(crops_per_volume=1)(shelf, 2, step, 0)}
