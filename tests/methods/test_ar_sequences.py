@@ -165,6 +165,10 @@ def test_every_channel_is_normalised_by_itself_after_resizing() -> None:
     crop = np.concatenate([noise((8, 8, 4)), 100 + 40 * noise((8, 8, 4), seed=1)])
     found = fitted(crop, (8, 8, 8))
     assert found.shape == (2, 8, 8, 8) and all(channel.min() == 0.0 and channel.max() == 1.0 for channel in found)
+    wide = noise((8, 8, 24)) * 50
+    squeezed = to_unit_range(wide[0, :, :, 1::3].astype(np.float32))  # of three slices each the middle one
+    np.testing.assert_allclose(fitted(wide, (8, 8, 8))[0], squeezed, atol=1e-3)
+    assert np.abs(to_unit_range(wide[0].astype(np.float32))[:, :, 1::3] - squeezed).max() > 0.01  # not before
     stretched = np.repeat(np.arange(4.0), 2)  # half-voxel centres: -0.25, 0.25, 0.75, ... of four, ends held
     ramp = fitted(np.broadcast_to(np.arange(4.0, dtype=np.float32), (1, 8, 8, 4)), (8, 8, 8))[0, 0, 0]
     wanted = np.clip((np.arange(8) + 0.5) / 2 - 0.5, 0, 3)
