@@ -85,7 +85,8 @@ AR = Protocol(
     notes=(
         "Pixels as stored, without rescale, slices by InstanceNumber, those of another size dropped (code): 0 to 1400 is about "
         "-1024 to 376 HU only where the intercept is -1024.",
-        "200 epochs of 194 by 8, the last incomplete batch dropped, are 4,800 updates, an evaluation each epoch.",
+        "200 epochs of 194 by 8, the last incomplete batch dropped, are 4,800 updates, an evaluation each epoch. Smaller ratios "
+        "keep all 4,800 and an evaluation each 24 (ours; fewer cases would make epochs of fewer, the paper does not say).",
         "The cosine is the paper's; the code falls with each epoch by a polynomial of power 0.9, as preset ref_code does.",
         "The loss is the mean over both classes of each one's mean in the batch, an absent class counting as 0 (code).",
         "Weights are those of the best sum of validation ACC and AUC (code).",

@@ -206,6 +206,15 @@ def test_ar_disturbs_its_training_images_as_its_code_does(task: str) -> None:
     assert recipe.intensity_shift / math.sqrt(3) == pytest.approx(0.1, abs=0.002)  # the sd of a uniform offset
 
 
+@pytest.mark.parametrize("task", ["la", "ricord"])
+def test_that_fewer_labels_are_trained_on_as_long_as_all_is_told(task: str) -> None:
+    """The code counts epochs, so that a tenth of the cases would be a tenth of the updates; a recipe counts updates."""
+    chosen = protocol(task, "ar")
+    length = next(note for note in chosen.notes if " epochs of " in note)
+    assert min(chosen.label_ratios) == 0.1 and f"{chosen.recipe.steps:,}" in length
+    assert re.search(rf"Smaller ratios keep all {chosen.recipe.steps:,}", length)
+
+
 def test_ar_on_covid_is_as_its_code_does_it() -> None:
     chosen = protocol("ricord", "ar")
     recipe, n = chosen.recipe, len(lists(chosen.split, SPLITS).train)
