@@ -234,6 +234,8 @@ def test_ar_on_nodules_is_as_its_code_does_it() -> None:
     assert (recipe.batch_size, recipe.grad_clip, recipe.precision, recipe.warmup_steps) == (16, 0, "fp32", 0)
     assert (recipe.steps, recipe.evaluate_every, recipe.schedule) == (100 * epoch, epoch, "cosine")
     assert (recipe.loss, recipe.selection, recipe.select_by) == ("ce", "best_val", "")  # empty: AUC
+    stops = next(note for note in chosen.notes if "stops after 30 epochs" in note)
+    assert "weights of a later and better one are kept" in stops  # nothing here stops a training early
     assert (recipe.flip_axes, recipe.flip_probability) == ((0, 1, 2), 0.5)
     still = (recipe.intensity_scale, recipe.intensity_shift, recipe.rot90_probability, *recipe.rotate_degrees)
     assert set(still) == {0} and recipe.zoom == (1, 1)
