@@ -412,6 +412,20 @@ def test_a_corpus_that_offers_nothing_asked_for_is_refused() -> None:
         draw().offer(Shelf({"a": noise((8, 8, 8), channels=2)}))
 
 
+def test_every_category_has_as_many_rows_and_each_row_is_of_one_category() -> None:
+    shelf = three_families()
+    told = {
+        case: {**fields, "category": 7} if case == "lesion0" else dict(fields) for case, fields in shelf._told.items()
+    }
+    for case in ("lesion5", "lesion6"):
+        told[case]["category"] = 7
+    shelf.volumes["lesion7"], told["lesion7"] = noise((30, 30, 6)), {"category": 7, "lesion_centre": (10.0, 20.0)}  # type: ignore[index]
+    offer = draw().offer(Shelf(shelf.volumes, told))
+    rows = [offer.sample(k) for k in range(len(offer))][-40:]
+    kinds = [{told[case]["category"] for case in row} for row in rows]
+    assert offer.counts()["semantic"] == 40 and kinds == [{4}] * 20 + [{7}] * 20
+
+
 @pytest.mark.parametrize("slabs", [2, 8])
 def test_four_contrasts_are_no_sequence_of_two_images_or_eight(slabs: int) -> None:
     """Else they come twice or half as deep as the crop, and the first batch that mixes families falls apart."""
