@@ -155,6 +155,7 @@ def pretrain(chain: Chain, place: Place) -> Path | None:
     folders = {name: place.folder("pretrain", key) for name, key in keys.items()}
     last = folders[list(plan.phases)[-1]]
     if not first_says(pretrain_room.finished(last)):
+        demand_network(chain)
         corpus = cached_corpus(chain.words.corpus, place.cache, place.progress)
         if is_first():
             write_seen(next(iter(folders.values())), corpus.seen())
@@ -165,6 +166,15 @@ def pretrain(chain: Chain, place: Place) -> Path | None:
             draw_curves(folder, title=f"{spec.method} {name}")
             draw_pictures(folder)
     return last / "encoder.safetensors"
+
+
+def demand_network(chain: Chain) -> None:
+    """Raises SpecError where the task's network cannot be built of this encoder: told before an encoder is trained in vain."""
+    import torch
+
+    plan, kind = chain.blueprint, registry.kind(chain.words.task.kind)
+    with torch.device("meta"):  # shapes alone, no weights
+        kind.build_net(plan.setup, plan.method.encoder(plan.architecture, plan.setup.sight), plan.method.decoder, 0)
 
 
 def finetune(chain: Chain, place: Place, cases: CachedCases, encoder: Path | None) -> Path:

@@ -538,6 +538,14 @@ def test_weights_of_another_architecture_are_refused_and_nothing_is_trained(done
     assert trained_in(fresh) == [] and not (fresh / "cells").exists()
 
 
+def test_an_encoder_that_the_decoder_cannot_read_is_refused_before_it_is_pre_trained(fresh: Path) -> None:
+    """Patches of 16 voxels need a fourth map, and `skips` is a setting of pre-training: after it there is no way on."""
+    words = ("--method", "mae3d", *TASK, "--corpus", "own", *SHORT, "--set", "pretrain.patch=16,16,16")
+    error = bench("run", *words, "--results", fresh).error
+    assert error["error"] == "SpecError" and "reads 4 maps, found 3" in error["message"]
+    assert trained_in(fresh) == []
+
+
 @pytest.mark.parametrize(("content", "kind"), [(b"no weights at all", "StoreError"), (None, "EncoderMismatch")])
 def test_a_strangers_file_is_refused_by_name(
     content: bytes | None, kind: str, done: Done, fresh: Path, tmp_path: Path
