@@ -27,8 +27,9 @@ def configs_of(
     protocol.
 
     A start without weights takes what the protocol changes for it, unless `matched_optim` asks for the recipe of
-    pre-trained encoders. Raises SpecError where both recipes are one.
+    pre-trained encoders. Raises SpecError where both recipes are one, and for a seed of fine-tuning among the settings.
     """
+    _demand_told_seed(spec)
     from_scratch = corpus_word(spec) == "none"
     found = _configs(method, spec, kind, protocol, trained, from_scratch)
     if not found["finetune"].matched_optim:
@@ -68,6 +69,18 @@ def _of_variant(method: MethodCard, spec: RunSpec, trained: Mapping[str, MethodC
     recipe = {f.name for f in dataclasses.fields(FineTuneConfig)}
     before = {f.name for config in trained.values() for f in dataclasses.fields(config)}
     return {k: v for k, v in method.variants.get(spec.variant, {}).items() if k in recipe - before}
+
+
+def _demand_told_seed(spec: RunSpec) -> None:
+    """SpecError where a setting would give fine-tuning another seed than the one that the record tells and the labelled cases of a
+    ratio are drawn by: two such runs would pass for one seed that stands twice."""
+    value = next((value for phase, key, value in spec.settings if key == "seed" and phase in ("", "finetune")), None)
+    if value is not None:
+        raise SpecError(
+            "The seed of fine-tuning is a word of its own, and no setting.",
+            case="seed",
+            remedy=f"--seed {value}; that of pre-training alone: --set pretrain.seed={value}",
+        )
 
 
 def _demand_two_recipes(spec: RunSpec, protocol: Protocol, from_scratch: bool) -> None:

@@ -149,3 +149,13 @@ def test_a_loss_that_a_kind_of_task_has_not_is_refused_before_anything_is_traine
 ) -> None:
     with pytest.raises(SpecError, match=rf"No loss '{loss}' for .*Possible: {possible}\."):
         blueprint(make_spec(method="mg3d", task=task, preset="small", settings=(f"finetune.loss={loss}",)))
+
+
+@pytest.mark.parametrize("word", ["seed=3", "finetune.seed=3"])
+def test_a_seed_of_fine_tuning_among_the_settings_is_refused_for_the_record_would_tell_another(word: str) -> None:
+    words = {"method": "mae3d", "task": "msd04", "preset": "small"}
+    with pytest.raises(SpecError, match="a word of its own") as refused:
+        blueprint(make_spec(settings=(word,), **words))
+    assert refused.value.remedy.startswith("--seed 3;")
+    found = blueprint(make_spec(settings=("pretrain.seed=3",), seed=2, **words))
+    assert (found.phases["pretrain"].seed, found.setup.recipe.seed) == (3, 2)
