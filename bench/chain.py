@@ -90,6 +90,7 @@ def find(spec: RunSpec, environ: Mapping[str, str], phantoms: Path | None = None
 def blueprint(spec: RunSpec) -> Blueprint:
     """Resolve preset, variant, protocol and settings. Nearest wins: `--set`, the method's card, the protocol."""
     from bench.contracts.kind import make_setup
+    from bench.train.job import demand_settings
 
     method, task = registry.method(spec.method), registry.task(spec.task)
     protocol = protocol_of(task, spec.task, spec.protocol)
@@ -99,6 +100,8 @@ def blueprint(spec: RunSpec) -> Blueprint:
     recipe, inference = configs["finetune"], configs[inference_word(trained)]
     assert isinstance(recipe, FineTuneConfig) and isinstance(inference, Inference)
     _demand_selecting(recipe, task)
+    for config in (*(configs[name] for name in trained), recipe):
+        demand_settings(config)
     trained = {name: configs[name] for name in trained}
     architecture = list(trained.values())[-1]
     setup = make_setup(

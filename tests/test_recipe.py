@@ -151,6 +151,25 @@ def test_a_loss_that_a_kind_of_task_has_not_is_refused_before_anything_is_traine
         blueprint(make_spec(method="mg3d", task=task, preset="small", settings=(f"finetune.loss={loss}",)))
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        "schedule=cosin",
+        "optimiser=adam",
+        "precision=fp8",
+        "layer_decay=0",
+        "ema_decay=1",
+        "betas=0.9,1",
+        "weight_decay=-1",
+        "lr_floor=-1e-4",
+    ],
+)
+def test_what_fine_tuning_cannot_be_trained_by_is_refused_before_weeks_of_pre_training(word: str) -> None:
+    name = word.partition("=")[0]
+    with pytest.raises(SpecError, match=f"{name} must be|No {name} '"):
+        blueprint(make_spec(method="mae3d", task="msd04", settings=(f"finetune.{word}",)))
+
+
 @pytest.mark.parametrize("word", ["seed=3", "finetune.seed=3"])
 def test_a_seed_of_fine_tuning_among_the_settings_is_refused_for_the_record_would_tell_another(word: str) -> None:
     words = {"method": "mae3d", "task": "msd04", "preset": "small"}

@@ -73,7 +73,8 @@ class Sight:
 
 
 LEAST = {
-    **dict.fromkeys(("steps", "lr", "warmup_steps", "grad_clip", "micro_batch", "workers", "log_every"), 0),
+    **dict.fromkeys(("steps", "lr", "lr_floor", "weight_decay", "warmup_steps", "grad_clip"), 0),
+    **dict.fromkeys(("micro_batch", "workers", "log_every"), 0),
     **dict.fromkeys(("batch_size", "lr_every"), 1),
 }
 

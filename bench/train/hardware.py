@@ -59,11 +59,7 @@ def opened(hardware: Hardware, precision: str) -> Machine:
     Raises SpecError for a device, strategy or precision that is not to be had.
     """
     kind, number = _device(hardware.device)
-    if precision not in PRECISIONS:
-        raise SpecError(
-            f"No precision '{precision}'. {nearest(precision, PRECISIONS)}Possible: {', '.join(PRECISIONS)}.",
-            remedy="Choose with `--set precision=bf16`.",
-        )
+    demand_precision(precision)
     if precision == "fp16" and kind != "cuda":
         raise SpecError(
             f"precision fp16 needs CUDA, found device '{kind}'.", remedy="Choose bfloat16 with `--set precision=bf16`."
@@ -81,6 +77,15 @@ def opened(hardware: Hardware, precision: str) -> Machine:
         _keep_freed_memory()
         torch.set_num_threads(torch.get_num_threads())  # until it is told, MKL takes as many as it likes at the moment
     return Machine(fabric, scaler)
+
+
+def demand_precision(name: str) -> None:
+    """Raises SpecError for a name that is none of PRECISIONS."""
+    if name not in PRECISIONS:
+        raise SpecError(
+            f"No precision '{name}'. {nearest(name, PRECISIONS)}Possible: {', '.join(PRECISIONS)}.",
+            remedy="Choose with `--set precision=bf16`.",
+        )
 
 
 def torch_device(hardware: Hardware) -> torch.device:

@@ -17,8 +17,9 @@ from bench.contracts.errors import PluginBroken, SpecError
 from bench.contracts.method import Batch, Corpus, Phase, Turn
 from bench.train import log, schedule
 from bench.train.checkpoint import sha256_of_weights
-from bench.train.hardware import Hardware, described
+from bench.train.hardware import Hardware, demand_precision, described
 from bench.train.standing import Standing
+from bench.train.update import demand_optimiser
 
 
 def nothing(_word: object) -> None:
@@ -124,10 +125,22 @@ def untrained(job: Job) -> Trained:
     return account(begun, job.phase.config, job.model, device, job.folder / "log.jsonl", 0, notes)
 
 
+def demand_settings(config: PhaseConfig) -> None:
+    """Raises SpecError for settings that no training on any machine can follow."""
+    schedule.learning_rate(config, 0)
+    demand_optimiser(config.optimiser)
+    demand_precision(config.precision)
+    schedule.demand_layer_decay(getattr(config, "layer_decay", 1.0))
+    if not 0.0 <= config.ema_decay < 1.0:
+        raise SpecError(f"ema_decay must be in [0, 1), found {config.ema_decay}.", remedy="Choose `--set ema_decay=0`.")
+    if not all(0.0 <= beta < 1.0 for beta in config.betas):
+        raise SpecError(f"betas must be in [0, 1), found {config.betas}.", remedy="Choose `--set betas=0.9,0.999`.")
+
+
 def demand_possible(job: Job, hardware: Hardware) -> None:
     """Refuse settings that cannot be before anything is opened: SpecError, or PluginBroken for a job that is no job."""
     config, name = job.phase.config, job.phase.name
-    schedule.learning_rate(config, 0)
+    demand_settings(config)
     if config.steps < 1 or config.batch_size < max(hardware.devices, 1):
         raise SpecError(
             f"phase '{name}': {how_many(config.steps, 'step')} of {how_many(config.batch_size, 'sample')} on "
@@ -142,8 +155,6 @@ def demand_possible(job: Job, hardware: Hardware) -> None:
             f"or into micro-batches of {config.micro_batch}.",
             remedy="Use one device and `--set micro_batch=0`.",
         )
-    if not 0.0 <= config.ema_decay < 1.0:
-        raise SpecError(f"ema_decay must be in [0, 1), found {config.ema_decay}.", remedy="Choose `--set ema_decay=0`.")
     if not job.phase.turns:
         raise PluginBroken(f"phase '{name}' has no turn.", remedy="Give it at least one loss.")
     if job.keep_best and job.evaluate is None:

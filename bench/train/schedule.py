@@ -65,8 +65,7 @@ def layer_groups(layers: Sequence[nn.Module], model: nn.Module, config: PhaseCon
     config says `decay_all`, nor do those that a module names in its attribute `undecayed`. Without layers every parameter
     takes `config.lr`. Raises SpecError unless 0 < decay <= 1.
     """
-    if not 0.0 < decay <= 1.0:
-        raise SpecError(f"layer_decay must be in (0, 1], found {decay}.", remedy="Choose with `--set layer_decay=1.0`.")
+    demand_layer_decay(decay)
     owner: dict[int, int] = {}
     for index, layer in enumerate(layers):
         for parameter in layer.parameters():
@@ -96,6 +95,12 @@ def _steps_to_head(layers: Sequence[nn.Module]) -> list[int]:
         own = {id(p) for p in layer.parameters()}
         steps.append(steps[-1] + (not own or not own <= of_head))
     return steps[::-1]
+
+
+def demand_layer_decay(decay: float) -> None:
+    """Raises SpecError unless 0 < decay <= 1."""
+    if not 0.0 < decay <= 1.0:
+        raise SpecError(f"layer_decay must be in (0, 1], found {decay}.", remedy="Choose with `--set layer_decay=1.0`.")
 
 
 def even_groups(

@@ -195,15 +195,20 @@ class Update:
 
 def built(groups: Sequence[schedule.Group], config: PhaseConfig, device: torch.device) -> torch.optim.Optimizer:
     """The optimiser a config names. Raises SpecError for another name."""
+    demand_optimiser(config.optimiser)
     fused = device.type == "cuda"  # one kernel, and no wait for the device within the step
     if config.optimiser == "adamw":
         return torch.optim.AdamW(groups, config.lr, config.betas, weight_decay=config.weight_decay, fused=fused)
-    if config.optimiser == "sgd":
-        return torch.optim.SGD(groups, config.lr, config.betas[0], weight_decay=config.weight_decay, fused=fused)
-    raise SpecError(
-        f"No optimiser '{config.optimiser}'. {nearest(config.optimiser, OPTIMISERS)}Possible: {', '.join(OPTIMISERS)}.",
-        remedy="Choose with `--set optimiser=adamw`.",
-    )
+    return torch.optim.SGD(groups, config.lr, config.betas[0], weight_decay=config.weight_decay, fused=fused)
+
+
+def demand_optimiser(name: str) -> None:
+    """Raises SpecError for a name that is none of OPTIMISERS."""
+    if name not in OPTIMISERS:
+        raise SpecError(
+            f"No optimiser '{name}'. {nearest(name, OPTIMISERS)}Possible: {', '.join(OPTIMISERS)}.",
+            remedy="Choose with `--set optimiser=adamw`.",
+        )
 
 
 def _groups(
