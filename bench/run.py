@@ -117,8 +117,9 @@ def run(spec: RunSpec, place: Place) -> Cell | None:
     """
     chain = resolve_at(spec, place)
     store = Store(place.results)
-    if (done := store.find(chain.key)) is not None:
-        return done
+    done = store.find(chain.key)
+    if first_says(done is not None):
+        return done if is_first() else None
     cases = task_volumes(chain, place)
     encoder = pretrain(chain, place)
     finetune(chain, place, cases, encoder)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,3 +57,26 @@ def test_two_processes_fine_tune_a_network_with_batch_norms_as_one_does(
     assert len(one) == 12
     assert two[0] == pytest.approx(one[0], rel=1e-5)
     assert [loss for loss, _ in two] == pytest.approx([loss for loss, _ in one], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_tell_once_of_what_is_finished_and_of_what_was_asked_for_twice(tmp_path: Path) -> None:
+    def told(command: str, *words: str) -> Any:
+        asked = [
+            sys.executable,
+            "-m",
+            "bench.cli",
+            command,
+            "--method",
+            "unet3d_scratch",
+            *WORDS[:4],
+            "--phantom",
+            *words,
+        ]
+        asked += ["--device", "cpu", "--devices", "2", "--results", str(tmp_path), "--json"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=300)
+        return json.loads(done.stdout)
+
+    first, second = told("run", "--ratio", "1,1")  # the second finds what the first left, on both processes
+    assert first == second == told("run")
+    assert told("finetune")["key"]

@@ -64,11 +64,20 @@ def pretrain(
         partial=partial,
         place=place,
     )
+    if not _is_first():
+        return
     if json:
         print_json(found)
         return
     print(f"Encoder: {found['encoder']}\nLog:     {found['log']}\nCorpus:  {found['corpus']}")
     print(f"Next:    {_with_weights(method, task, preset, settings)} --weights {shlex.quote(found['encoder'])}")
+
+
+def _is_first() -> bool:
+    """False in a further process of several: the first one tells."""
+    from bench.train.ranks import is_first
+
+    return is_first()
 
 
 def _with_weights(method: str, task: str, preset: str, settings: list[str]) -> str:
@@ -113,6 +122,8 @@ def finetune(
     if len(specs) > 1:
         raise SpecError(f"bench finetune trains one model, these words name {len(specs)}.", remedy="Try bench run.")
     found = finetune_alone(specs[0], place_of(results, device, json, devices))
+    if not _is_first():
+        return
     if json:
         print_json(found)
         return
