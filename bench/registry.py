@@ -62,7 +62,7 @@ def package_folder(package: str) -> Path:
 def _files(shelf: Shelf) -> Mapping[str, Path]:
     """Key -> file of every card of ours: a file counts when its text closes with the card."""
     folder = package_folder(shelf.package)
-    files = (path for path in sorted(folder.glob("*.py")) if not path.name.startswith(("_", ".")))
+    files = (path for path in sorted(folder.glob("*.py")) if path.is_file() and not path.name.startswith(("_", ".")))
     return {_key(path, tail): path for path in files if (tail := _closing_card(path, shelf.attribute)) is not None}
 
 
@@ -139,6 +139,13 @@ def known(shelf: Shelf, name: str) -> str:
     if name in _files(shelf) or name in _foreign(shelf):
         return name
     plural = shelf.package.rpartition(".")[2]
+    path = package_folder(shelf.package) / f"{name}.py"
+    if name.isidentifier() and path.is_file():
+        raise PluginBroken(
+            f"{path} holds no {shelf.word}: no line of it begins with `{shelf.attribute} = `.",
+            case=name,
+            remedy=f"Close it with `{shelf.attribute} = ...` as the files beside it do.",
+        )
     raise SpecError(
         f"No {shelf.word} '{name}'. {nearest(name, names(shelf))}".strip(),
         case=name,
@@ -199,9 +206,9 @@ def _card(shelf: Shelf, name: str, wanted: type[Any]) -> Any:
     module_name = point.value if point else f"{shelf.package}.{_files(shelf)[name].stem}"
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, SyntaxError, NameError, TypeError, ValueError, AttributeError) as error:
         raise PluginBroken(
-            f"The {shelf.word} '{name}' cannot be imported: {error}.", case=name, remedy=f"See {module_name}."
+            f"The {shelf.word} '{name}' cannot be imported: {_said(error)}.", case=name, remedy=f"See {module_name}."
         ) from error
     card = getattr(module, shelf.attribute, None)
     if not isinstance(card, wanted):
@@ -213,8 +220,23 @@ def _card(shelf: Shelf, name: str, wanted: type[Any]) -> Any:
     return card
 
 
+def _said(error: Exception) -> str:
+    """In one line, with the sort of an error that is none of importing and the last line of a file that led to it."""
+    import traceback
+
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    where = "" if isinstance(error, (ImportError, SyntaxError)) else f" ({Path(at.filename).name}, line {at.lineno})"
+    told = " ".join(str(error).split())
+    return told if isinstance(error, ImportError) else f"{type(error).__name__}: {told}{where}"
+
+
 def _closing_card(path: Path, attribute: str) -> str | None:
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PluginBroken(
+            f"{path} cannot be read: {error}.", case=path.stem, remedy="Save it as UTF-8, or move it elsewhere."
+        ) from error
     start = text.rfind(f"\n{attribute} = ")
     return None if start < 0 else text[start + 1 :]
 
@@ -233,7 +255,11 @@ def _read(tail: str, path: Path) -> dict[str, Any]:
     try:
         statement = ast.parse(tail).body[0]
     except (SyntaxError, IndexError) as error:
-        raise PluginBroken(f"The card that closes {path.name} cannot be read: {error}.", case=path.stem) from error
+        raise PluginBroken(
+            f"The card that closes {path.name} cannot be read: {error}.",
+            case=path.stem,
+            remedy=f"Mend {path}, or move it elsewhere: no card is read while one is torn.",
+        ) from error
     call = statement.value if isinstance(statement, ast.Assign) else None
     if not isinstance(call, ast.Call):
         return {}

@@ -59,6 +59,50 @@ def test_a_card_that_is_no_python_names_its_file(tmp_path: Path, monkeypatch: py
         registry.describe(registry.Shelf("method", "elsewhere2", "METHOD", "bench.none"))
 
 
+def test_a_card_saved_in_another_encoding_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "latin.py").write_bytes('"""Für Bäuche."""\nMETHOD = MethodCard(title="Mine")\n'.encode("latin-1"))
+    monkeypatch.setattr(registry, "package_folder", lambda package: tmp_path)
+    with pytest.raises(PluginBroken, match=r"latin\.py cannot be read.*UTF-8"):
+        registry.names(registry.Shelf("method", "elsewhere4", "METHOD", "bench.none"))
+
+
+def test_a_file_of_the_name_asked_for_that_closes_with_no_card_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text("card = MethodCard(title='Mine')\n")
+    monkeypatch.setattr(registry, "package_folder", lambda package: tmp_path)
+    with pytest.raises(PluginBroken, match=r"mine\.py holds no method: no line of it begins with `METHOD = `"):
+        registry.known(registry.Shelf("method", "elsewhere5", "METHOD", "bench.none"), "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("METHOD = MethodCard(title='Mine')", "NameError: name 'MethodCard' is not defined (wrong_0.py, line 1)"),
+        (
+            "from bench.contracts.cards import MethodCard\nMETHOD = MethodCard(titel='Mine')",
+            "'titel' (wrong_1.py, line 2)",
+        ),
+        ("x = (\nMETHOD = 1", "SyntaxError: "),
+    ],
+)
+def test_a_card_that_fails_where_it_is_made_is_told_with_its_line(
+    text: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    name = f"wrong_{request.node.callspec.indices['text']}"
+    (tmp_path / f"{name}.py").write_text(f"{text}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_registered", {})
+    registry.register(registry.METHODS, name, name)
+    try:
+        with pytest.raises(PluginBroken) as caught:
+            registry.method(name)
+    finally:
+        monkeypatch.undo()
+        registry._foreign.cache_clear()
+    assert told in caught.value.message and caught.value.remedy == f"See {name}."
+
+
 def test_a_stranger_called_like_one_of_our_packages_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "strangers").mkdir()
     (tmp_path / "strangers" / "__init__.py").write_text("")
