@@ -201,9 +201,7 @@ def _rescored(stored: Cell, predictions: Path, root: str, place: Place) -> Seque
 def _keep_own(out: Path, files: Sequence[Path], key: str, images: Mapping[str, str]) -> None:
     """Leave in `out` what an earlier call of the same cell predicted from the same images; refuse what is not its own."""
     mark = out / PREDICTED
-    before: dict[str, Any] = {"key": "", "images": {}}
-    if mark.is_file():
-        before = json.loads(mark.read_text(encoding="utf-8"))
+    before: dict[str, Any] = _marked(mark) if mark.is_file() else {"key": "", "images": {}}
     present = {path: case for case, path in zip(images, files, strict=True) if path.exists()}
     if present and before["key"] != key:
         first = next(iter(present))
@@ -217,6 +215,21 @@ def _keep_own(out: Path, files: Sequence[Path], key: str, images: Mapping[str, s
             path.unlink()  # the image behind it has changed
     kept = before["images"] if before["key"] == key else {}
     write_json(mark, {"key": key, "images": {**kept, **images}})
+
+
+def _marked(mark: Path) -> dict[str, Any]:
+    """What an earlier call wrote of its predictions. Raises StoreError where the file is another one, or damaged."""
+    try:
+        told = json.loads(mark.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        told = None
+    if not (isinstance(told, dict) and isinstance(told.get("key"), str) and isinstance(told.get("images"), dict)):
+        raise StoreError(
+            f"'{mark.name}' in {mark.parent} is no list of predictions that `bench predict` wrote, or it was damaged.",
+            case=str(mark),
+            remedy="Give another folder to --out, or move it and the label maps beside it away.",
+        )
+    return told
 
 
 def make_again(cell: Cell, place: Place) -> str:

@@ -369,6 +369,18 @@ def test_a_changed_image_is_predicted_again(done: Done, images: Path, tmp_path: 
     assert nib.load(first).shape == nib.load(mine / first.name).shape and second.stat().st_mtime_ns == kept
 
 
+@pytest.mark.parametrize("text", ['{"key": "ab', "[]", "{}"])
+def test_a_list_of_predictions_that_is_torn_or_anothers_is_told_and_kept(
+    text: str, done: Done, images: Path, tmp_path: Path
+) -> None:
+    mark = tmp_path / "predicted.json"
+    mark.write_text(text)
+    words = ("predict", "--images", images, "--out", tmp_path, "--cell", done.cell, "--results", done.results, "--json")
+    told = bench(*words, "--device", "cpu").error
+    assert told["error"] == "StoreError" and told["case"] == str(mark) and "--out" in told["remedy"]
+    assert mark.read_text() == text
+
+
 def test_a_cell_predicts_the_hidden_test_part_as_its_owners_take_it(done: Done, tmp_path: Path) -> None:
     words = ("predict", "--official", "--cell", done.cell, "--results", done.results, "--device", "cpu", "--json")
     (written,) = bench(*words, "--out", tmp_path / "out").value
