@@ -90,6 +90,10 @@ def test_a_label_that_no_truth_holds_is_refused_by_case_unless_classes_are_named
     assert set(values(answer).values()) == {1.0} and "label 9 counted as background: 1 case" in answer.err
 
 
+def test_no_metric_at_all_is_refused_and_not_told_as_no_case(folders: tuple[Path, Path]) -> None:
+    assert "--metrics" in score(folders, "--metrics", " ,", "--json").error["message"]
+
+
 def test_predictions_without_a_truth_are_left_out_and_told(folders: tuple[Path, Path]) -> None:
     put(folders[0], "c", cubes())
     answer = score(folders, "--metrics", "dice")

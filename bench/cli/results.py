@@ -37,9 +37,14 @@ def score(
     json: Json = False,
 ) -> None:
     from bench.cli.console import print_json, print_table, shown
+    from bench.contracts.errors import SpecError
     from bench.score_folders import score_folders
 
     asked = [word.strip() for word in metrics.split(",") if word.strip()]
+    if not asked:
+        raise SpecError(
+            f"--metrics names nothing, found '{metrics}'.", remedy="For example: --metrics dice,hd95,nsd@2mm"
+        )
     rows, means, notes = score_folders(predictions, truth, asked, spacing_from, classes)
     if json:
         print_json([{"case": r.case, "class": r.class_, "metric": r.metric, "value": r.value} for r in rows])
