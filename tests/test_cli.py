@@ -12,6 +12,8 @@ import pytest
 import bench as package
 from bench.cli import run_words
 from bench.cli.options import specs_of
+from bench.store import Store
+from tests.cells import make_cell, make_rows
 from tests.command_line import bench
 
 ROOT = Path(package.__file__).parent
@@ -228,3 +230,27 @@ def test_of_several_methods_those_from_scratch_take_no_corpus() -> None:
         "own",
         "own",
     ]  # refused later
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("table", "btcv"),
+        ("table", "leaderboard"),
+        ("table", "mim:III"),
+        ("compare", "mim-*", "mae3d-*"),
+        ("audit",),
+        ("figure", "ratios", "btcv"),
+    ],
+)
+def test_a_torn_cell_is_named_by_whatever_counts_without_it(words: tuple[str, ...], tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for method, seed in (("mim", 0), ("mim", 1), ("mae3d", 0)):
+        store.write(make_cell(method=method, seed=seed, task="btcv"), make_rows())
+    whole = bench(*words, "--results", tmp_path)
+    assert "Left out" not in whole.err
+    torn = store.path(next(one.name for one in store.cells() if one.seed == 1))
+    torn.write_bytes(torn.read_bytes()[:200])
+    told = bench(*words, "--results", tmp_path, "--json")
+    assert told.code == whole.code
+    assert "Left out" in told.err and str(torn) in told.err

@@ -76,9 +76,11 @@ def _findings(
 
     if results is not None:
         from bench.audit_cells import audit_cells, printed_cells
+        from bench.cli.console import tell_unreadable
         from bench.store import Store
 
         store = Store(results)
+        tell_unreadable(results)
         found = audit_cells(store)
         check_names([*printed_cells(store.cells()), *found], paper, table)
         return of_table(found, paper, table), f"Audit of {results.name}"

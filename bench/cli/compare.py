@@ -44,7 +44,7 @@ def compare(
     results: Results = RESULTS,
     json: Json = False,
 ) -> None:
-    from bench.cli.console import print_json
+    from bench.cli.console import print_json, tell_unreadable
     from bench.compare import beside_published, board
     from bench.compare import compare as compared
     from bench.compare_sides import find_side, metrics_of
@@ -60,6 +60,7 @@ def compare(
         raise SpecError("--published is compared with one result.", case=cells[1], remedy="Name one cell.")
     if not tolerance > 0:
         raise SpecError(f"--tolerance must be above 0, found {tolerance:g}.", remedy="--tolerance 1.0")
+    tell_unreadable(results)
     store = Store(results)
     sides = [find_side(store, _name(word)) for word in cells]
     if published is not None:

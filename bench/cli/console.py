@@ -6,9 +6,12 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.train.progress import PlainLines, Progress
+
+UNREADABLE_NAMED = 5
 
 
 def print_json(value: Any) -> None:
@@ -30,6 +33,22 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(Text(title, style="bold"))
     console.print(table)
+
+
+def tell_unreadable(results: Path) -> None:
+    """Say on standard error which files of a results folder are no cells that can be read, for what follows is without them."""
+    from bench.contracts.counts import how_many
+    from bench.store import Store
+
+    broken = Store(results).broken()
+    if broken:
+        told = "\n".join(f"  {one.path}: {one.reason}" for one in broken[:UNREADABLE_NAMED])
+        more = f"\n  and {len(broken) - UNREADABLE_NAMED} more" if len(broken) > UNREADABLE_NAMED else ""
+        print(
+            f"Left out, for it cannot be read: {how_many(len(broken), 'file')} of {results}.\n{told}{more}",
+            file=sys.stderr,
+        )
+        print("Next:  take the file from a copy, or repeat the run that it is named after.", file=sys.stderr)
 
 
 def shown(value: float | None) -> str:

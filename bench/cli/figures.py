@@ -142,9 +142,11 @@ def scaling(results: Results = RESULTS, out: Out = None, form: Form = "png,svg",
 
 def _boards(results: Path) -> tuple[tuple[Board, ...], CaseColumns]:
     from bench.case_columns import read_columns
+    from bench.cli.console import tell_unreadable
     from bench.store import Store
     from bench.tables.leaderboard import boards
 
+    tell_unreadable(results)
     store = Store(results)
     cells = store.cells()
     columns = read_columns(store, [cell.name for cell in cells])

@@ -42,10 +42,12 @@ def table(
     import shutil
     import sys
 
-    from bench.cli.console import print_json
+    from bench.cli.console import print_json, tell_unreadable
     from bench.data.atomic import write_text
     from bench.table import render_table, table_as_json
 
+    if view != "published":
+        tell_unreadable(results)
     if out is not None or not json:
         width = shutil.get_terminal_size().columns if out is None and sys.stdout.isatty() else 120
         text = render_table(results, name, metric, format, view=view, width=max(width, 60))
