@@ -77,10 +77,17 @@ def _findings(
     if results is not None:
         from bench.audit_cells import audit_cells, printed_cells
         from bench.cli.console import tell_unreadable
+        from bench.contracts.errors import SpecError
         from bench.store import Store
 
         store = Store(results)
         tell_unreadable(results)
+        if not store.cells():  # nothing that adds up and nothing that was looked at would read alike
+            raise SpecError(
+                f"There are no results in '{results}' to audit.",
+                case=str(results),
+                remedy="Name the folder that holds cells/, or make one: bench run --method M --task T",
+            )
         found = audit_cells(store)
         check_names([*printed_cells(store.cells()), *found], paper, table)
         return of_table(found, paper, table), f"Audit of {results.name}"

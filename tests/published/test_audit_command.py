@@ -182,6 +182,11 @@ def test_two_methods_with_the_same_predictions_are_found(tmp_path: Path) -> None
     assert found["row"].startswith("mim-") and "mae3d-" in found["note"]
 
 
+def test_a_folder_without_results_is_refused_and_not_told_to_hold_together(tmp_path: Path) -> None:
+    told = bench("audit", "--results", tmp_path / "reslts", "--json").error
+    assert "reslts" in told["message"] and "cells/" in told["remedy"]
+
+
 def test_the_committed_results_hold_together() -> None:
     assert bench("audit", "--results", Path(__file__).parents[2] / "results", "--json").value == []
 
