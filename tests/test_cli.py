@@ -254,3 +254,15 @@ def test_a_torn_cell_is_named_by_whatever_counts_without_it(words: tuple[str, ..
     told = bench(*words, "--results", tmp_path, "--json")
     assert told.code == whole.code
     assert "Left out" in told.err and str(torn) in told.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--published", "nan"), ("--published", "86", "--published-sd", "-3"), ("mae3d-*", "--seed", "-1")],
+)
+def test_a_comparison_with_a_number_that_is_none_is_refused(words: tuple[str, ...], tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for method in ("mim", "mae3d"):
+        store.write(make_cell(method=method), make_rows())
+    option = next(word for word in reversed(words) if word.startswith("--"))
+    assert option in bench("compare", "mim-*", *words, "--results", tmp_path, "--json").error["message"]

@@ -60,6 +60,14 @@ def compare(
         raise SpecError("--published is compared with one result.", case=cells[1], remedy="Name one cell.")
     if not tolerance > 0:
         raise SpecError(f"--tolerance must be above 0, found {tolerance:g}.", remedy="--tolerance 1.0")
+    if published is not None and not math.isfinite(published):
+        raise SpecError(f"--published must be a number, found {published:g}.", remedy="For example: --published 86.2")
+    if published_sd < 0 or math.isinf(published_sd):
+        raise SpecError(
+            f"--published-sd must be 0 or more, found {published_sd:g}.", remedy="Leave it out where none is printed."
+        )
+    if seed < 0:
+        raise SpecError(f"--seed must be 0 or more, found {seed}.", remedy="For example: --seed 0")
     tell_unreadable(results)
     store = Store(results)
     sides = [find_side(store, _name(word)) for word in cells]
