@@ -29,7 +29,7 @@ from bench.tables.entries import MARKS, Entry, is_distance, is_error, unit_of
 from bench.tables.forms import html_template, template_text
 from bench.tables.leaderboard import FEW_NOTE, TIES, Board, Result, boards, is_known
 from bench.tables.leaderboard_printed import PrintedResult, in_table_unit, printed_results
-from bench.tables.words import clean
+from bench.tables.words import LONGEST_SETTING, clean
 
 INLINE_BYTES = 3_000_000
 _CHIPS = {"single": "one run", "partial": "partial", "mixed": "mixed", "undefined": "some undefined"}
@@ -146,7 +146,7 @@ class _Words:
 def _row(board: int, result: Result, unit: str, place: Mapping[str, int], exposures: _Words) -> list[Any]:
     scores = {clean(metric): [*_entry(made), _other_unit(metric, unit)] for metric, made in result.entries.items()}
     return [
-        board, clean(result.method), clean(result.family), clean(result.corpus), clean(result.setting, 200), result.n,
+        board, clean(result.method), clean(result.family), clean(result.corpus), clean(result.setting, LONGEST_SETTING), result.n,
         int(result.few), result.letters, exposures(result.exposure), result.exposed, scores,
         [place[cell.name] for cell in result.cells],
     ]  # fmt: skip

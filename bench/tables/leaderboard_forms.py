@@ -17,7 +17,7 @@ from bench.tables.entries import DECIMALS, MARKS, competing, is_error, unit_of
 from bench.tables.forms import html_template, in_form
 from bench.tables.leaderboard import FEW_NOTE, TIES, Board, Result
 from bench.tables.leaderboard_printed import PrintedResult
-from bench.tables.words import clean, csv_word, md_word, tex_word
+from bench.tables.words import LONGEST_SETTING, clean, csv_word, md_word, tex_word
 
 HEADS = ("", "method", "corpus", "setting", "score", "runs", "cases", "ties", "notes")
 _PRINTED = "as printed, never ranked with ours"
@@ -169,7 +169,7 @@ def _line(at: int, result: Result, metric: str, board: Board) -> Line:
         place=str(at),
         method=clean(result.method),
         corpus="" if result.corpus == "none" else clean(result.corpus),
-        setting=clean(result.setting),
+        setting=clean(result.setting, LONGEST_SETTING),
         score=score,
         runs=str(made.runs),
         cases=made.cases or str(result.n),

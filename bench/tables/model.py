@@ -18,7 +18,7 @@ from bench.contracts.errors import SpecError, nearest
 from bench.contracts.record import Cell
 from bench.spec import at
 from bench.tables.entries import MARKS, Entry, entry, is_error, ranks, undefined, unit_of
-from bench.tables.words import clean
+from bench.tables.words import LONGEST_SETTING, clean
 
 __all__ = ["MARKS", "Column", "Entry", "Row", "Section", "TableModel", "select", "table"]
 
@@ -161,8 +161,9 @@ def _section(cells: Sequence[Cell], metric: str) -> Section:
         return dataclasses.replace(entry(runs, metric), rank=ranked[column].get(key, 0)) if runs else None
 
     def row(key: RowKey) -> Row:
-        method, corpus, setting = (clean(word) for word in key)
-        return Row(method, corpus, setting, tuple(made(key, column) for column in columns))
+        method, corpus, setting = key
+        entries = tuple(made(key, column) for column in columns)
+        return Row(clean(method), clean(corpus), clean(setting, LONGEST_SETTING), entries)
 
     source, protocol, preset, unit, average = (clean(word) for word in _section_key(cells[0], metric))
     return Section(
@@ -192,5 +193,5 @@ def _notes(key: RowKey, column: Column, cells: Sequence[Cell], metric: str) -> l
     for cell in cells:
         counts.update(undefined(cell, metric))
     told = ", ".join(f"{clean(word)} {count}" for word, count in sorted(counts.items()))
-    words = " ".join(clean(word) for word in (*key, column.task, f"r{column.ratio:g}") if word)
+    words = " ".join(clean(word, LONGEST_SETTING) for word in (*key, column.task, f"r{column.ratio:g}") if word)
     return [f"{words}: {told}"] if told else []

@@ -23,7 +23,7 @@ from bench.published.layout import Paper, PaperColumn, PaperTask, networks
 from bench.published.printed import Printed
 from bench.published.verdict import Spread
 from bench.tables.entries import is_distance
-from bench.tables.words import clean
+from bench.tables.words import LONGEST_SETTING, clean
 
 RowsOf = Callable[[str], Sequence[CaseRow]]
 CLOSEST_PRESET = ("full", "ref_code", "small", "tiny")
@@ -213,7 +213,7 @@ def _departures(cells: Sequence[Cell], asked: Asked, setting: str) -> Iterable[s
     elif asked.corpus and (short := sorted({told for c in cells if (told := _short_pool(c))})):
         yield f"pre-trained on {' and '.join(short)} of the paper's volumes"
     if setting:
-        yield f"with {clean(setting)}"
+        yield f"with {clean(setting, LONGEST_SETTING)}"
     if any(c.n < c.n_listed or c.partial for c in cells):
         scored = sorted({f"{c.n} of {c.n_listed}" for c in cells})
         yield f"not all cases were there: {', '.join(scored)} test cases"

@@ -7,6 +7,7 @@ import re
 import unicodedata
 
 LONGEST_WORD = 80
+LONGEST_SETTING = 400  # what parts two rows may stand at the end of it
 _STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # the wide forms count in East Asian spreadsheets
 _MD = {letter: f"\\{letter}" for letter in "\\`*_[]|~$!#"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}

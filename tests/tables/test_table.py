@@ -185,6 +185,21 @@ def test_a_setting_of_the_command_line_has_a_row_of_its_own_and_one_without_effe
     ]
 
 
+def test_rows_that_part_at_the_end_of_a_long_setting_can_be_told_apart_in_every_form(tmp_path: Path) -> None:
+    alike = (
+        "--set finetune.crop=96,96,96 --set finetune.positives=2 --set finetune.warmup=50 --set pretrain.crop=96,96,96"
+    )
+    store = Store(tmp_path)
+    for dice, ratio in ((0.8, 0.6), (0.7, 0.75)):
+        config = {"pretrain": {"mask_ratio": ratio}}
+        command = f"bench run {alike} --set pretrain.mask_ratio={ratio}"
+        store.write(make_cell(dice=dice, config=config, command=command), make_rows(dice))
+    for name in ("all", "leaderboard"):
+        for form in ("md", "csv"):
+            text = render_table(tmp_path, name, form=form)
+            assert "ratio=0.6" in text and "ratio=0.75" in text, (name, form)
+
+
 def test_settings_in_another_order_are_the_same_and_one_with_spaces_is_one() -> None:
     """Before, the order parted two seeds into two rows, and of a quoted value the first word alone was shown."""
     crop = "--set 'pretrain.crop=(64, 64, 64)'"
