@@ -18,10 +18,11 @@ from bench.figures.canvas import BLUE, FAINT, GREEN, INK, ORANGE, PURPLE, SKY, V
 from bench.tables.entries import is_error
 from bench.tables.leaderboard import Board
 from bench.tables.leaderboard_printed import PrintedResult
-from bench.tables.words import clean
+from bench.tables.words import LONGEST_SETTING, apart, clean
 
 TABLES = ("mg3d:I", "mg3d:II")
 SHOWN = 6
+LONGEST_LABEL = 40
 COLOURS = (VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY)
 _HEADLINE = ("bleu-4", "dice", "auc", "acc", "recall@50")
 _REACH = 0.15
@@ -84,7 +85,10 @@ def draw_radar(found: Radar, out: Path) -> Path:
         panel.set_yticks(np.linspace(0.25, 1, 4), [""] * 4)
         panel.spines["polar"].set_color("#E6E8EA")
         panel.set_xticks(angles, [""] * len(angles))
-        for at, (name, values) in enumerate([*found.printed.items(), *found.measured.items()]):
+        names = apart([*found.printed, *found.measured], LONGEST_LABEL)
+        for at, (name, values) in enumerate(
+            zip(names, (*found.printed.values(), *found.measured.values()), strict=True)
+        ):
             ours = at >= len(found.printed)
             radius = _REACH + (1 - _REACH) * (np.array(values) * down - low) / span
             colour = INK if ours else COLOURS[at] if at < len(COLOURS) else FAINT
@@ -151,7 +155,7 @@ def _measured(boards: Sequence[Board], axes: Sequence[tuple[str, str]]) -> dict[
 
 def _name(place: tuple[str, str, str], every: Sequence[tuple[str, str, str]]) -> str:
     """The method, with its corpus and setting where the method alone names more than one result."""
-    method, *others = (clean(word) for word in place)
+    method, *others = (clean(word, LONGEST_SETTING) for word in place)
     inside = [word for word in others if word not in ("", "none")]
     alone = sum(other[0] == place[0] for other in every) == 1
     return method if alone or not inside else f"{method} ({', '.join(inside)})"

@@ -6,7 +6,6 @@ Source   Demšar, Journal of Machine Learning Research 2006, Figure 1 (the form)
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from bench.stats.friedman import Ranking, ranking
 from bench.tables.entries import is_error
 from bench.tables.leaderboard import Board
 from bench.tables.leaderboard_printed import PrintedResult
-from bench.tables.words import clean
+from bench.tables.words import LONGEST_SETTING, apart, clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +45,7 @@ def measured_scores(boards: Sequence[Board], *, phantom: bool = False) -> Scores
             if entry is None or math.isnan(entry.mean) or {"partial", "mixed"} & set(entry.marks):
                 continue
             inside = [w for w in ("" if result.corpus == "none" else result.corpus, result.setting) if w]
-            name = clean(f"{result.method} ({', '.join(inside)})" if inside else result.method)
+            name = clean(f"{result.method} ({', '.join(inside)})" if inside else result.method, LONGEST_SETTING)
             found.setdefault(place, {})[name] = entry.mean * (-1 if is_error(board.metric) else 1)
     return found
 
@@ -125,11 +124,10 @@ def draw_ranks(found: Ranking, out: Path, title: str = "", left_out: str = "") -
             ranks = [found.ranks[found.names.index(name)] for name in clique]
             ends, y = [min(ranks) - 0.004 * count, max(ranks) + 0.004 * count], -0.22 - 0.17 * at
             panel.plot(ends, [y, y], color=BLUE, linewidth=3.4, solid_capstyle="round", zorder=3, clip_on=False)
-        for at, (name, rank) in enumerate(zip(found.names, found.ranks, strict=True)):
+        for at, (word, rank) in enumerate(zip(apart(found.names, 34), found.ranks, strict=True)):
             left = at < half
             y = -(bars + _STEP * ((at if left else count - 1 - at) + 0.25))
             panel.plot([rank, rank, 1 if left else count], [0, y, y], color=FAINT, linewidth=0.8, zorder=1)
-            word = textwrap.shorten(name, 34, placeholder="...")
             panel.annotate(
                 f"{word}  {rank:.2f}" if left else f"{rank:.2f}  {word}", (0.0 if left else 1.0, y), (-6 if left else 6, 0),
                 xycoords=("axes fraction", "data"), textcoords="offset points", ha="right" if left else "left", va="center",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from bench.stats.intervals import bootstrap_interval, t_interval
 from bench.tables.entries import is_distance, unit_of
 from bench.tables.leaderboard import Board, Result, case_values
 from bench.tables.leaderboard_printed import PrintedResult
-from bench.tables.words import clean
+from bench.tables.words import LONGEST_SETTING, apart, clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,8 +167,8 @@ def _measured(boards: Sequence[Board], metric: str, columns: CaseColumns) -> lis
                 rows.setdefault(place, []).append(_point(result, board.words.ratio, metric, columns))
                 keys[place] = result.method
     return [
-        Curve(_label(place), keys[place], False, tuple(sorted(points, key=lambda point: point.ratio)))
-        for place, points in rows.items()
+        Curve(label, keys[place], False, tuple(sorted(points, key=lambda point: point.ratio)))
+        for label, (place, points) in zip(_labels(rows), rows.items(), strict=True)
     ]
 
 
@@ -196,8 +196,8 @@ def _printed(results: Sequence[PrintedResult], metric: str) -> list[Curve]:
             rows.setdefault(place, []).append(Point(result.ratio, float(result.shown(metric)[0])))
             keys[place] = result.key
     return [
-        Curve(_label(place), keys[place], True, tuple(sorted(points, key=lambda point: point.ratio)))
-        for place, points in rows.items()
+        Curve(label, keys[place], True, tuple(sorted(points, key=lambda point: point.ratio)))
+        for label, (place, points) in zip(_labels(rows), rows.items(), strict=True)
         if len({point.ratio for point in points}) > 1
     ]
 
@@ -209,10 +209,13 @@ def _unit(result: PrintedResult) -> str:
     return protocols[result.protocol].distance_unit if result.protocol in protocols else "mm"
 
 
-def _label(place: tuple[str, ...]) -> str:
-    method, corpus, setting, told = (clean(word) for word in place)
-    inside = [word for word in ("" if corpus in ("none", "") else corpus, setting, told) if word]
-    return clean(f"{method} ({', '.join(inside)})" if inside else method, LONGEST_LABEL)
+def _labels(places: Iterable[tuple[str, ...]]) -> list[str]:
+    """What a legend calls each curve: method, corpus, setting and what else it is, no two alike."""
+    names = []
+    for method, corpus, setting, told in ([clean(word, LONGEST_SETTING) for word in place] for place in places):
+        inside = [word for word in ("" if corpus in ("none", "") else corpus, setting, told) if word]
+        names.append(f"{method} ({', '.join(inside)})" if inside else method)
+    return apart(names, LONGEST_LABEL)
 
 
 def _one_task(asked: str, known: Sequence[str]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 import unicodedata
+from collections.abc import Sequence
 
 LONGEST_WORD = 80
 LONGEST_SETTING = 400  # what parts two rows may stand at the end of it
@@ -37,6 +39,17 @@ def clean(word: str, longest: int = LONGEST_WORD) -> str:
     """A word of a record without characters that steer a terminal or turn the reading direction, and not endless."""
     shown = printable(word)
     return shown if len(shown) <= longest else f"{shown[: longest - 3]}..."
+
+
+def apart(names: Sequence[str], longest: int) -> list[str]:
+    """Names cut to so many letters, numbered where they then look alike. Example: to 7, `one two` and `one three` stay apart."""
+    short = [textwrap.shorten(name, longest, placeholder="...") for name in names]
+    return [
+        f"{textwrap.shorten(name, longest - 4, placeholder='...')} #{short[: at + 1].count(word)}"
+        if short.count(word) > 1
+        else word
+        for at, (name, word) in enumerate(zip(names, short, strict=True))
+    ]
 
 
 def printable(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -17,12 +18,13 @@ from bench.case_columns import CaseColumns, read_columns
 from bench.contracts.errors import SpecError
 from bench.figures.radar import radar_of
 from bench.figures.ranks import measured_scores, printed_scores, rank_methods
-from bench.figures.ratios import draw_ratios, ratio_curves
+from bench.figures.ratios import LONGEST_LABEL, draw_ratios, ratio_curves
 from bench.figures.scaling import scaling_rows
 from bench.stats.intervals import bootstrap_interval, t_interval
 from bench.store import Store
 from bench.tables.leaderboard import Board, boards
 from bench.tables.leaderboard_printed import printed_results
+from bench.tables.words import apart
 from tests.command_line import bench
 from tests.pages import add, hostile_store, small_store
 
@@ -159,6 +161,40 @@ def test_partial_results_and_phantoms_take_no_part_in_ranks(tmp_path: Path) -> N
     }
     (btcv,) = (held for place, held in found.items() if place.startswith("btcv"))
     assert "unet3d_scratch" not in btcv
+
+
+def alike(store: Store, quality: float, masked: float, **words: Any) -> None:
+    """A result whose setting parts from others' behind the first hundred letters."""
+    before = (
+        "--set finetune.crop=96,96,96 --set finetune.positives=2 --set finetune.warmup=50 --set pretrain.crop=96,96,96"
+    )
+    config = {"pretrain": {"mask_ratio": masked}}
+    add(store, quality, config=config, command=f"bench run {before} --set pretrain.mask_ratio={masked}", **words)
+
+
+def test_results_whose_long_settings_begin_alike_all_take_part_in_ranks(tmp_path: Path) -> None:
+    """Before, the second stood in the place of the first, which was the best."""
+    store = Store(tmp_path)
+    for task in ("btcv", "msd04"):
+        alike(store, 0.9, 0.6, task=task)
+        alike(store, 0.7, 0.75, task=task)
+        add(store, 0.8, method="spad", task=task)
+    found, _, _ = rank_methods(measured_scores(read(store)[0]))
+    assert [name.partition(" ")[0] for name in found.names] == ["mim", "spad", "mim"]
+    assert found.ranks == (1.0, 2.0, 3.0) and "mask_ratio=0.6" in found.names[0]
+    assert len(set(apart(found.names, 34))) == 3
+
+
+def test_results_whose_long_settings_begin_alike_are_lines_and_curves_of_their_own(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for task, target in (("acdc", ""), ("covid1920", ""), ("msd06", "tumor")):
+        for quality, masked in ((0.9, 0.6), (0.7, 0.75)):
+            words = {"method": "mg3d", "protocol": "mg3d", "ratio": 1.0, "preset": "full"}
+            alike(store, quality, masked, task=task, target=target, **words)
+    boards_ = read(store)
+    assert [round(np.nanmean(values)) for values in radar_of(boards_[0], PRINTED).measured.values()] == [90, 70]
+    labels = [curve.label for curve in ratio_curves(*boards_, [], "acdc").curves]
+    assert len(set(labels)) == 2 and all(len(label) <= LONGEST_LABEL for label in labels)
 
 
 def test_the_radar_holds_mg3d_first_and_what_the_tables_print(tmp_path: Path) -> None:
