@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,18 +84,22 @@ def _row_name(result: PrintedResult, rows: Sequence[PrintedResult]) -> str:
 
 
 def rank_methods(scores: Scores) -> tuple[Ranking, int, int]:
-    """The ranking over the largest full grid of methods and boards, and how many methods and boards were left out for it.
+    """The ranking over a full grid of methods and boards, and how many methods and boards were left out for it.
+
+    The grid is the largest among the methods that are on so many boards, and those that any two boards have in common.
 
     Raises SpecError where no three methods stand together on two boards.
     """
     methods = list(dict.fromkeys(name for held in scores.values() for name in held))
     present = {name: sum(name in held for held in scores.values()) for name in methods}
+    held = {board: frozenset(told) for board, told in scores.items()}
+    often = [frozenset(name for name in methods if present[name] >= n) for n in sorted(set(present.values()))[::-1]]
+    meeting = [one & other for one, other in combinations(dict.fromkeys(held.values()), 2)]
     best: tuple[int, list[str], list[str]] = (0, [], [])
-    for least in sorted(set(present.values()), reverse=True):
-        names = [name for name in methods if present[name] >= least]
-        full = [board for board, held in scores.items() if all(name in held for name in names)]
-        if len(names) > 2 and len(full) > 1 and len(names) * len(full) > best[0]:
-            best = (len(names) * len(full), names, full)
+    for chosen in dict.fromkeys([*often, *held.values(), *meeting]):
+        full = [board for board, told in held.items() if chosen <= told] if len(chosen) > 2 else []
+        if len(full) > 1 and len(chosen) * len(full) > best[0]:
+            best = (len(chosen) * len(full), [name for name in methods if name in chosen], full)
     _, names, full = best
     if not names:
         raise SpecError(

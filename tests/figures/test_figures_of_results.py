@@ -140,6 +140,17 @@ def test_ranks_are_taken_over_the_largest_full_grid(tmp_path: Path) -> None:
         rank_methods(measured_scores(read(small_store(tmp_path))[0]))
 
 
+def test_methods_that_meet_are_ranked_though_another_stands_on_more_boards_without_them() -> None:
+    """Before, the one that met nobody was asked for on every board, and three methods on two boards were said not to be there."""
+    scores = {
+        "one": {"a": 3.0, "b": 2.0, "c": 1.0},
+        "two": {"a": 2.0, "b": 3.0, "c": 1.0, "e": 2.5},
+        **{f"alone {n}": {"d": 1.0} for n in range(3)},
+    }
+    found, methods, left = rank_methods(scores)
+    assert (found.names, found.n, methods, left) == (("a", "b", "c"), 2, 2, 3)
+
+
 def test_ranks_of_a_printed_table_count_every_column_and_turn_distances_round() -> None:
     scores = printed_scores("mim:IV", PRINTED)
     found, methods, left = rank_methods(scores)
