@@ -6,6 +6,7 @@ import fnmatch
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from bench.contracts.record import Cell
 from bench.metrics.pooled import Evidence, evidence_of, is_pooled
 from bench.stats.areas import Area, class_area, mean_area, question_area
 from bench.stats.variance import Components, Run, components
-from bench.store import Store
+from bench.store import Store, find_cell
 
 ALL = "all classes"
 AREA, ACCURACY = "auc", "acc"  # of the metrics of a whole set, those that cases can be paired in
@@ -57,20 +58,20 @@ class Side:
 
 
 def find_side(store: Store, asked: str) -> Side:
-    """The result that a name means, or a pattern with `*` and `?` over names of runs that differ in seed and fold only.
+    """The result that a name, a file or a key means, or a pattern with `*` and `?` over names of runs that differ in seed and
+    fold only. A file is read where it lies, whatever `store` holds under its name.
 
     Raises StoreError when there is no such cell or its rows are gone, SpecError when a pattern mixes results.
     """
-    if not any(letter in asked for letter in "*?["):
-        cells = [store.read(asked)]
-    else:
-        known = store.cells()
-        cells = [cell for cell in known if fnmatch.fnmatchcase(cell.name, asked)]
-        if not cells:
-            close = nearest(asked, [cell.name for cell in known])
-            raise SpecError(
-                f"No cell fits '{asked}'. {close}".strip(), case=asked, remedy="All of them: bench table all"
-            )
+    if Path(asked).is_file() or not any(letter in asked for letter in "*?["):
+        cell, results = find_cell(asked, store.folder)
+        return Side(cell.name, (cell,), (Store(results).rows(cell.name),))
+    asked = asked.removesuffix(".json")
+    known = store.cells()
+    cells = [cell for cell in known if fnmatch.fnmatchcase(cell.name, asked)]
+    if not cells:
+        close = nearest(asked, [cell.name for cell in known])
+        raise SpecError(f"No cell fits '{asked}'. {close}".strip(), case=asked, remedy="All of them: bench table all")
     for word in _WORDS:
         found = list(dict.fromkeys(str(getattr(cell, word)) for cell in cells))
         if len(found) > 1:

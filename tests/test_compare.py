@@ -92,6 +92,17 @@ def test_a_pattern_means_the_runs_of_one_result_and_averages_each_case_over_them
     assert spread.residual < spread.case / 10
 
 
+def test_a_cell_goes_by_its_key_or_by_its_file_which_is_read_where_it_lies(store: Store, tmp_path: Path) -> None:
+    """Before, the results folder's cells of the same names were compared in place of the files that were named."""
+    other = Store(tmp_path / "other")
+    files = [str(other.path(fill(other, level, method=method).name)) for level, method in ((0.6, "mim"), (0.9, "dino"))]
+    here = name_of(store, "mim")
+    assert find_side(store, files[0]).values("dice")["case_0"] < find_side(store, here).values("dice")["case_0"]
+    told = bench("compare", *files, "--metric", "dice", "--results", store.folder, "--json").value
+    assert told["lines"][0]["difference"] == pytest.approx(-0.3, abs=0.01)
+    assert find_side(store, store.read(here).key).name == here
+
+
 def test_a_pattern_that_mixes_results_is_refused(store: Store) -> None:
     with pytest.raises(SpecError, match="3 kinds: method is"):
         find_side(store, "*-btcv-*")

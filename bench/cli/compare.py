@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,7 +30,9 @@ def attach(app: typer.Typer) -> None:
 
 
 def compare(
-    cells: Annotated[list[str], typer.Argument(help="Names of cells, or patterns over their seeds and folds.")],
+    cells: Annotated[
+        list[str], typer.Argument(help="Names, files or keys of cells, or patterns over their seeds and folds.")
+    ],
     metric: Annotated[
         str, typer.Option(help="Only this metric. Default: all for two results, the first for more.")
     ] = "",
@@ -70,7 +71,7 @@ def compare(
         raise SpecError(f"--seed must be 0 or more, found {seed}.", remedy="For example: --seed 0")
     tell_unreadable(results)
     store = Store(results)
-    sides = [find_side(store, _name(word)) for word in cells]
+    sides = [find_side(store, word) for word in cells]
     if published is not None:
         name = metrics_of(sides, metric, by_case=False)[0]
         scale = 0.01 if _is_fraction(name) else 1.0
@@ -85,10 +86,6 @@ def compare(
     else:
         lines = compared(sides, metric, by_class=by_class, seed=seed)
         print_json(_pair_values(sides, lines)) if json else _show_pair(sides, lines)
-
-
-def _name(word: str) -> str:
-    return Path(word).stem if word.endswith(".json") else word
 
 
 def _is_fraction(metric: str) -> bool:
