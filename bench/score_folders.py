@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.volumes import GEOMETRY_TOLERANCE, Volume, read_label
-from bench.metrics.surface import label_map_scores
+from bench.metrics.surface import CaseScores, label_map_scores
 from bench.score import summarise
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -74,13 +75,19 @@ def score_folders(
             metrics=list(metrics),
         )
         rows += [CaseRow(case, row.class_, row.metric, row.value) for row in scored.rows]
-        counts.update(scored.counts())
+        counts.update(scored.counts() | _stray(scored, guess if spacing_from == "prediction" else reference))
         doubts.update(f"label {label} counted as background" for label in others)
         doubts.update(_doubts(guess, reference))
     found = tuple(dict.fromkeys(row.metric for row in rows))  # as the metrics spell themselves, however they were typed
     _, by_class = summarise(rows, "class_then_case", found)
     means = {metric: {name: by_class[name][metric] for name in by_class} for metric in found}
     return rows, means, _notes(counts, doubts, sorted(set(guesses) - set(truths)))
+
+
+def _stray(scored: CaseScores, grid: Volume) -> dict[str, int]:
+    """The volume that was predicted where there is nothing; in mm3, in whatever unit distances are."""
+    voxels = sum(found.voxels_pred for found in scored.by_class.values() if found.empty_truth)
+    return {"false_positive_mm3": round(voxels * math.prod(grid.spacing_mm))}
 
 
 def _classes_asked(typed: str) -> dict[int, str]:

@@ -74,6 +74,15 @@ def test_a_class_that_no_truth_of_a_case_holds_is_null_in_json(folders: tuple[Pa
     assert found["a", "2", "dice"] is None and found["b", "2", "dice"] == 1.0
 
 
+@pytest.mark.parametrize(("spacing_from", "volume"), [("truth", 24), ("prediction", 40), ("voxels", 24)])
+def test_what_is_predicted_where_nothing_is_counts_in_mm3_though_distances_be_in_voxels(
+    spacing_from: str, volume: int, folders: tuple[Path, Path]
+) -> None:
+    put(folders[1], "b", np.where(cubes() == 2, 0, cubes()))
+    put(folders[0], "b", cubes(), (1.0, 1.0, 5.0))  # label 2 has 8 voxels
+    assert f"false positive mm3: {volume}\n" in score(folders, "--spacing-from", spacing_from).out
+
+
 def test_chosen_classes_are_scored_and_no_others(folders: tuple[Path, Path]) -> None:
     answer = score(folders, "--metrics", "dice", "--classes", "2", "--json")
     assert {name for _, name, _ in values(answer)} == {"2"}
