@@ -17,7 +17,7 @@ from bench.contracts.record import Cell
 from bench.metrics.pooled import Evidence, evidence_of, is_pooled
 from bench.stats.areas import Area, class_area, mean_area, question_area
 from bench.stats.variance import Components, Run, components
-from bench.store import Store, find_cell
+from bench.store import Store, find_cell, is_file
 
 ALL = "all classes"
 AREA, ACCURACY = "auc", "acc"  # of the metrics of a whole set, those that cases can be paired in
@@ -63,7 +63,7 @@ def find_side(store: Store, asked: str) -> Side:
 
     Raises StoreError when there is no such cell or its rows are gone, SpecError when a pattern mixes results.
     """
-    if Path(asked).is_file() or not any(letter in asked for letter in "*?["):
+    if is_file(Path(asked)) or not any(letter in asked for letter in "*?["):
         cell, results = find_cell(asked, store.folder)
         return Side(cell.name, (cell,), (Store(results).rows(cell.name),))
     asked = asked.removesuffix(".json")

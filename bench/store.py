@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import ENAMETOOLONG
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,7 +93,7 @@ class Store:
 
     def read(self, name: str) -> Cell:
         """The cell of this name. Raises StoreError with the nearest name when there is none, or says why it is none."""
-        found = read_cell(self.path(name)) if name == safe(name) and self.path(name).is_file() else None
+        found = read_cell(self.path(name)) if name == safe(name) and is_file(self.path(name)) else None
         if isinstance(found, Cell):
             return found
         known = [path.stem for path in listed(self.cells_folder, "*.json")]
@@ -275,12 +276,22 @@ def find_cell(name: str, results: Path) -> tuple[Cell, Path]:
 def seek_cell(name: str, results: Path) -> tuple[Cell | None, Path]:
     """As `find_cell`, but None where nothing is called so. Raises StoreError where a file is, and is no cell."""
     path = Path(name)
-    results = path.absolute().parent.parent if path.suffix == ".json" and path.is_file() else results
+    results = path.absolute().parent.parent if path.suffix == ".json" and is_file(path) else results
     store, stem = Store(results), _stem(name)
-    if stem == safe(stem) and store.path(stem).is_file():
+    if stem == safe(stem) and is_file(store.path(stem)):
         return store.read(stem), results
     by_key = (cell for cell in store.cells() if len(name) >= KEY_DIGITS and cell.key.startswith(name))
     return next(by_key, None), results
+
+
+def is_file(path: Path) -> bool:
+    """True when a file is there. A word that is too long for a name is that of none."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno == ENAMETOOLONG:
+            return False
+        raise
 
 
 def _stem(name: str) -> str:

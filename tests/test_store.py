@@ -26,6 +26,7 @@ from bench.data import atomic
 from bench.data.atomic import json_text, write_bytes, write_json, write_text
 from bench.store import Store, find_cell
 from tests.cells import make_cell, make_rows
+from tests.command_line import bench
 
 NUMBERS = {"nan": math.nan, "inf": [math.inf, -math.inf], "half": np.float32(0.5), "axis": np.arange(2)}
 
@@ -302,6 +303,14 @@ def test_a_cell_goes_by_its_name_its_file_wherever_one_stands_and_the_start_of_i
     assert find_cell(f"{cell.name}.json", elsewhere) == (cell, store.folder)
     with pytest.raises(StoreError, match=f"Did you mean '{cell.name}'"):
         find_cell(f"{cell.name}1.json", store.folder)
+
+
+@pytest.mark.parametrize("word", ["a" * 300, f"{'a' * 300}.json", f"{'a' * 300}*"])
+def test_a_word_too_long_for_a_file_names_no_cell_and_is_told_in_one_line(word: str, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    cell = store.write(make_cell(), make_rows())
+    for command in (("show", word), ("verify", word), ("compare", word, cell.name)):
+        assert "No " in bench(*command, "--results", tmp_path, "--json").error["message"]
 
 
 def test_a_torn_cell_that_is_asked_for_is_said_to_be_torn(tmp_path: Path) -> None:
