@@ -14,6 +14,7 @@ from typing import Literal
 from bench import registry
 from bench.contracts.configs import phases
 from bench.contracts.errors import BenchError, DataMissing, SpecError, nearest
+from bench.corpora import own_corpus
 from bench.plan import JobLine, make_plan
 from bench.run import Place, resolve_at, run
 from bench.spec import RunSpec, make_spec
@@ -147,6 +148,27 @@ def _longer(method: str) -> tuple[str, ...]:
 def trainable_methods() -> tuple[str, ...]:
     """The methods that pre-train."""
     return tuple(name for name in registry.names(registry.METHODS) if registry.method(name).build is not None)
+
+
+def chosen_methods(words: str) -> tuple[str, ...]:
+    """`all` that pre-train, or names joined by commas, each once: a run that stands twice would pass for two seeds.
+
+    Raises SpecError for a name that is not there, and for a method without a pre-training: scratch and pre-trained would be one
+    run, which can be set against nothing.
+    """
+    if words == "all":
+        return trainable_methods()
+    typed = [word.strip() for word in words.split(",") if word.strip()]
+    methods = tuple(dict.fromkeys(registry.known(registry.METHODS, word) for word in typed))
+    idle = next((name for name in methods if own_corpus(name) == "none"), None)
+    if idle or not methods:
+        what = f"The method '{idle}' does not pre-train" if idle else f"--method names nothing, found '{words}'"
+        raise SpecError(
+            f"{what}, and a study asks what pre-training does.",
+            case=idle or "",
+            remedy=f"Possible: {', '.join(trainable_methods())}. Their networks from scratch are in it.",
+        )
+    return methods
 
 
 def possible(everything: Sequence[Arm], place: Place) -> tuple[list[Arm], list[str]]:

@@ -18,7 +18,7 @@ from bench.contracts.errors import SpecError
 from bench.figures.courses import draw_courses, mean_course
 from bench.run import Place, resolve_at
 from bench.store import Store
-from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, forecast_of, possible
+from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, chosen_methods, forecast_of, possible, trainable_methods
 from bench.study_report import courses, gaps, pretraining_losses, recorded, report, rows_of, write_report
 from bench.train.hardware import Hardware
 from tests.cells import make_cell
@@ -86,6 +86,28 @@ def test_a_probe_reads_frozen_features_by_one_linear_map_whatever_the_kind_of_ta
 def test_an_unknown_size_is_refused() -> None:
     with pytest.raises(SpecError, match=r"Did you mean 'full'\? Possible: short, full, long.*--size"):
         arms("ful", ["mim"])
+
+
+def test_a_method_that_is_named_twice_is_studied_once() -> None:
+    """Its one seed would pass for two."""
+    assert chosen_methods("mim, mae3d,mim") == ("mim", "mae3d")
+    assert chosen_methods("all") == trainable_methods()
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("mim,unet3d_scratch", "'unet3d_scratch' does not pre-train"),
+        ("mimm", "No method 'mimm'"),
+        (",", "names nothing"),
+    ],
+)
+def test_a_method_that_does_not_pre_train_is_refused_before_anything_is_run(
+    words: str, why: str, tmp_path: Path
+) -> None:
+    """Both its starts are one run, so that the report of a whole night ended in a refusal to compare it with itself."""
+    told = bench("study", "--method", words, "--results", tmp_path, "--yes")
+    assert told.code == 2 and why in told.err and not list(tmp_path.iterdir())
 
 
 def test_a_pool_without_its_data_is_left_out_with_the_reason(tmp_path: Path) -> None:

@@ -46,7 +46,6 @@ def study(
     forecast: Annotated[bool, typer.Option("--forecast", help="Print the forecast and stop.")] = False,
     report: Annotated[bool, typer.Option("--report", help="Train nothing; report what is there.")] = False,
 ) -> None:
-    from bench import registry
     from bench import study as s
     from bench import study_report as r
     from bench.cli.console import print_table
@@ -57,10 +56,7 @@ def study(
     from bench.store import Store
 
     place = place_of(results, device, True)
-    methods = (
-        s.trainable_methods() if method == "all" else [registry.known(registry.METHODS, m) for m in method.split(",")]
-    )
-    asked = s.arms(size, methods, root=root)
+    asked = s.arms(size, s.chosen_methods(method), root=root)
     print(
         f"Finding the data of {how_many(len(asked), 'run')}; phantoms that are not there yet are drawn first.",
         flush=True,
