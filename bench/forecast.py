@@ -40,7 +40,7 @@ def forecast(chain: Chain, room: str, state: str, place: Any) -> Forecast:
     phase = room.partition(":")[2]
     config = plan.phases[phase] if phase else plan.setup.recipe
     parameters, flops, saved = _cost(chain, phase)
-    disk = (parameters * 4 * 5 + _cache_bytes(chain)) / 2**30
+    disk = (parameters * 4 * 5 + _cache_bytes(chain, phase)) / 2**30
     micro = config.micro_batch or config.batch_size
     memory = (parameters * 16 + saved * micro) / 2**30
     log = place.folder(room.partition(":")[0], chain.keys[room]) / "log.jsonl"
@@ -121,8 +121,21 @@ def _measured_speed(log: Path) -> tuple[float, int]:
     return float(last.get("samples_per_s", 0.0)), int(last.get("step", 0))
 
 
-def _cache_bytes(chain: Chain) -> float:
-    """About what the cache of a run's volumes takes: files on disk are a fair guess, both are compressed."""
-    folder, cases = chain.words.cases.folder, chain.words.cases
-    records = cases.pick((*cases.here.train, *cases.here.val, *cases.here.test))
-    return float(sum((folder / image.path).stat().st_size for record in records for image in record.images[:1]))
+def _cache_bytes(chain: Chain, phase: str) -> float:
+    """About what the cache of a job's volumes takes, of a corpus in its pre-training: files on disk are a fair guess, both are
+    compressed. A file of many cases counts once, a folder of slices with what lies in it."""
+    corpus, cases = chain.words.corpus, chain.words.cases
+    if phase and corpus is not None:
+        members = corpus.members
+    else:
+        members = ((cases.folder, tuple(cases.pick((*cases.here.train, *cases.here.val, *cases.here.test)))),)
+    paths = {folder / image.path for folder, records in members for record in records for image in record.images}
+    return float(sum(_bytes(path) for path in paths))
+
+
+def _bytes(path: Path) -> int:
+    """Bytes of an image's files: of one file, of all in a folder, of a MetaImage's header and the voxels beside it."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+    beside = (path.with_suffix(end) for end in (".raw", ".zraw")) if path.suffix == ".mhd" else ()
+    return path.stat().st_size + sum(file.stat().st_size for file in beside if file.is_file())

@@ -22,7 +22,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network, a machine and a cache whose figures are known; the machine is twice as fast in 16 bits."""
     monkeypatch.setattr(room, "_cost", lambda chain, phase: (PARAMETERS, FLOPS, SAVED_BYTES))
     monkeypatch.setattr(room, "_rate", lambda device, short: 2 * RATE if short else RATE)
-    monkeypatch.setattr(room, "_cache_bytes", lambda chain: CACHE_BYTES)
+    monkeypatch.setattr(room, "_cache_bytes", lambda chain, phase: CACHE_BYTES)
 
 
 def found(folder: Path, state: str = "to do", **recipe: Any) -> Forecast:
@@ -67,3 +67,35 @@ def test_a_started_job_is_told_by_the_last_speed_in_its_log(tmp_path: Path) -> N
     assert found(tmp_path).hours == pytest.approx(60 * 4 / 8.0 / 3600)
     assert found(tmp_path).basis == "its own log, 60 steps left"
     assert found(tmp_path, steps=30).hours == 0.0  # a job that was made shorter since
+
+
+def test_the_cache_takes_each_file_once_all_slices_of_a_folder_all_contrasts_and_in_pre_training_the_corpus(
+    tmp_path: Path,
+) -> None:
+    """An archive of all cases was counted once a case, a series as the entry of its folder, of four contrasts the first alone."""
+    files = {
+        "all.npz": 1000,
+        "series/1.dcm": 10,
+        "series/2.dcm": 20,
+        "t1.nii": 100,
+        "t2.nii": 200,
+        "ct.mhd": 1,
+        "ct.raw": 300,
+    }
+    for name, size in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(size))
+
+    def taken(*cases: tuple[str, ...], phase: str = "") -> float:
+        records = tuple(SimpleNamespace(images=[SimpleNamespace(path=path) for path in paths]) for paths in cases)
+        here = SimpleNamespace(train=records, val=(), test=())
+        tested = SimpleNamespace(folder=tmp_path, here=here, pick=tuple)
+        corpus = SimpleNamespace(members=((tmp_path, (SimpleNamespace(images=[SimpleNamespace(path="t2.nii")]),)),))
+        words: Any = SimpleNamespace(words=SimpleNamespace(cases=tested, corpus=corpus))
+        return room._cache_bytes(words, phase)
+
+    assert taken(("all.npz",), ("all.npz",)) == 1000
+    assert taken(("series",)) == 30
+    assert taken(("t1.nii", "t2.nii")) == 300
+    assert taken(("ct.mhd",)) == 301
+    assert taken(("t1.nii",), phase="pretrain") == 200
