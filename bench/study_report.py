@@ -24,7 +24,8 @@ from bench.study import Arm, Pool, Start, Way
 class Line:
     """What one arm, over its seeds, says against scratch on the same cases; `compared` is None for scratch itself. Its interval
     is over cases; how much seeds matter is told by `by_seed`, the difference of means for each seed that both have. `losses`
-    are means over the first and the last tenth of the log of each phase of its pre-training: did it learn what it was asked?"""
+    are means over the first and the last tenth of the log of each phase of its pre-training: did it learn what it was asked?
+    `processors` are those that made the runs of both sides: the same run ends apart on two of them."""
 
     pool: str
     metric: str
@@ -37,6 +38,7 @@ class Line:
     compared: Paired | None
     by_seed: Mapping[int, float]
     losses: Mapping[str, Sequence[float]]
+    processors: Sequence[str] = ()
 
 
 def recorded(kept: Sequence[Arm], place: Place) -> list[tuple[Arm, Cell]]:
@@ -64,7 +66,8 @@ def report(found: Sequence[tuple[Arm, Cell]], store: Store) -> list[Line]:
         mean = statistics.fmean(scores) if scores else math.nan
         words = (pool.name, pool.metric, method, start, way, ratio)
         apart = gaps(side.cells, base.cells, pool.metric) if both and base else {}
-        lines.append(Line(*words, len(side.cells), mean, both, apart, pretraining_losses(side.cells[-1])))
+        made_on = processors((*side.cells, *(base.cells if both and base else ())))
+        lines.append(Line(*words, len(side.cells), mean, both, apart, pretraining_losses(side.cells[-1]), made_on))
     return lines
 
 
@@ -84,6 +87,11 @@ def gaps(cells: Sequence[Cell], others: Sequence[Cell], metric: str) -> dict[int
     scores, theirs = ({cell.seed: cell.scores.get(metric) for cell in side} for side in (cells, others))
     pairs = {seed: (score, theirs.get(seed)) for seed, score in sorted(scores.items())}
     return {seed: own - other for seed, (own, other) in pairs.items() if own is not None and other is not None}
+
+
+def processors(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Which processors cells were made on, each once, in the order of names; a cell that does not tell is left out."""
+    return tuple(sorted({str(name) for cell in cells if (name := cell.provenance.get("processor"))}))
 
 
 def pretraining_losses(cell: Cell) -> dict[str, Sequence[float]]:
@@ -148,7 +156,8 @@ def _compared(found: Paired) -> tuple[str, str, str, str]:
 def write_report(
     folder: Path, size: str, lines: Sequence[Line], planned: int, refused: Sequence[str], machine: Mapping[str, Any]
 ) -> Path:
-    """Leave `<size>.json` and `<size>.md` in `folder`; returns the Markdown file. `planned` counts the runs of the whole study."""
+    """Leave `<size>.json` and `<size>.md` in `folder`; returns the Markdown file. `planned` counts the runs of the whole study,
+    `machine` is where the report was written: the runs may be of others."""
     done = sum(line.seeds for line in lines)
     told = {
         "size": size,
@@ -161,7 +170,18 @@ def write_report(
     table = [" | ".join(COLUMNS), " | ".join("---" for _ in COLUMNS), *(" | ".join(row) for row in rows_of(lines))]
     left_out = ["", "Left out:", *(f"- {reason}" for reason in refused)] if refused else []
     count = [] if done == planned else [f"So far: {done} of {planned} runs.", ""]
-    text = "\n".join([f"# Do they learn? ({size})", "", *count, *(f"| {row} |" for row in table), *left_out, ""])
+    mixed = [*left_out, *_of_several_processors(lines)]
+    text = "\n".join([f"# Do they learn? ({size})", "", *count, *(f"| {row} |" for row in table), *mixed, ""])
     path = folder / f"{size}.md"
     write_bytes(path, text.encode())
     return path
+
+
+def _of_several_processors(lines: Sequence[Line]) -> list[str]:
+    """What a reader must know where a start and scratch, or the seeds of one, were not made on one processor."""
+    mixed = [line for line in lines if len(line.processors) > 1]
+    if not mixed:
+        return []
+    names = sorted({name for line in mixed for name in line.processors})
+    told = (f"- {m.pool}, {m.method}, {m.way}, {m.ratio:g}, {m.start}" for m in mixed)
+    return ["", f"Of runs on several processors ({', '.join(names)}), which end apart by themselves:", *told]

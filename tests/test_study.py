@@ -273,3 +273,24 @@ def test_the_forecast_comes_first_and_can_be_all_and_there_is_no_report_of_nothi
     assert "Forecast: about" in told.out and not (tmp_path / "out").exists()
     refused = bench(*words, "--report")
     assert refused.code != 0 and "None of the" in refused.err and "Traceback" not in refused.err
+
+
+def test_a_start_that_was_run_on_another_processor_than_scratch_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study goes on from cells wherever they were made, and the report named the machine that wrote it alone."""
+    tuned = [arm for arm in arms("long", ["mae3d"]) if arm.way == "fine-tuning" and arm.spec.seed == 0]
+    made_on = {"scratch": "AMD EPYC", "pre-trained": "AMD EPYC", "pre-trained longer": "Intel Xeon"}
+    store, keys = Store(tmp_path), {}
+    for arm in tuned:
+        told = {"config": {"arm": {"start": arm.start}}, "provenance": {"processor": made_on[arm.start]}}
+        cell = make_cell(task="msd04", **told)
+        store.write(cell, [CaseRow(f"case{k}", "organ", "dice", 0.5 + k / 100) for k in range(3)])
+        keys[arm.spec] = cell.key
+    monkeypatch.setattr(study_report, "resolve_at", lambda spec, _: SimpleNamespace(key=keys[spec]))
+    lines = report(recorded(tuned, place(tmp_path)), store)
+    assert {line.start: line.processors for line in lines}["pre-trained longer"] == ("AMD EPYC", "Intel Xeon")
+    text = write_report(tmp_path / "out", "long", lines, len(lines), [], {"processor": "AMD EPYC"}).read_text()
+    *_, head, last = text.strip().splitlines()
+    assert head.startswith("Of runs on several processors (AMD EPYC, Intel Xeon), which")
+    assert last == "- real hippocampus, mae3d, fine-tuning, 0.1, pre-trained longer"
