@@ -7,8 +7,10 @@ runs. Their cases are paired by `bench.compare`.
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from bench import registry
@@ -201,6 +203,11 @@ def run_arms(kept: Sequence[Arm], place: Place, say: Callable[[str], None]) -> N
             cell = run(arm.spec, place)
         except BenchError as error:
             say(f"{number}/{len(kept)} {arm.spec.words()}\n  -> failed: {error.message}")
+            continue
+        except Exception as error:  # one broken run must not cost a night of others
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(last.filename).name}:{last.lineno}"
+            say(f"{number}/{len(kept)} {arm.spec.words()}\n  -> failed: {type(error).__name__}: {error} ({where})")
             continue
         value = cell.scores.get(arm.pool.metric) if cell else None
         say(

@@ -14,9 +14,11 @@ import pytest
 from bench import study, study_report
 from bench.case_rows import CaseRow
 from bench.chain import blueprint
-from bench.contracts.errors import SpecError
+from bench.contracts.errors import DataMissing, SpecError
+from bench.contracts.record import Cell
 from bench.figures.courses import draw_courses, mean_course
 from bench.run import Place, resolve_at
+from bench.spec import RunSpec
 from bench.store import Store
 from bench.study import HIPPOCAMPUS, SIZES, STARTS, WAYS, arms, chosen_methods, forecast_of, possible, trainable_methods
 from bench.study_report import courses, gaps, pretraining_losses, recorded, report, rows_of, write_report
@@ -251,6 +253,25 @@ def test_what_a_cell_was_committed_of_is_not_asked_for_again_but_what_others_nee
     }
     Store(tmp_path).write(make_cell(key=probed.key, seed=1), [])
     assert forecast_of(kept, here) == ([], 0.0)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shape '[2]' is invalid"), DataMissing("no case")])
+def test_a_run_that_fails_is_told_and_does_not_stop_the_others(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What torch raises, too: a method that is being written broke off the study of all others."""
+    first, second = arms("short", ["mae3d"])[:2]
+
+    def run(spec: RunSpec, _: Place) -> Cell:
+        if spec == first.spec:
+            raise error
+        return make_cell(dice=0.5)
+
+    monkeypatch.setattr(study, "run", run)
+    told: list[str] = []
+    study.run_arms([first, second], place(tmp_path), told.append)
+    assert len(told) == 2 and "failed: " in told[0] and str(error.args[0]) in told[0]
+    assert told[1].endswith("-> dice 0.5000")
 
 
 @pytest.mark.parametrize("way", ["--forecast", "--report"])
