@@ -23,8 +23,9 @@ from bench.study import Arm, Pool, Start, Way
 @dataclass(frozen=True)
 class Line:
     """What one arm, over its seeds, says against scratch on the same cases; `compared` is None for scratch itself. Its interval
-    is over cases; how much seeds matter is told by `by_seed`, the difference of means for each seed that both have. `losses`
-    are means over the first and the last tenth of the log of each phase of its pre-training: did it learn what it was asked?
+    is over cases; how much seeds matter is told by `by_seed`, the difference of means for each seed that both have. They are seeds
+    of fine-tuning, after one and the same pre-training. `losses` are means over the first and the last tenth of the log of each
+    of its phases: did it learn what it was asked?
     `processors` are those that made the runs of both sides: the same run ends apart on two of them."""
 
     pool: str

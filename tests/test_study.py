@@ -44,6 +44,13 @@ def test_a_study_that_is_interrupted_has_told_of_everything_once() -> None:
     assert seeds == sorted(seeds) and len(set(seeds)) == 3
 
 
+def test_all_seeds_of_a_start_go_on_from_one_pre_training() -> None:
+    """`results/README.md` tells it: their spread says nothing of another pre-training."""
+    trained = [arm.spec for arm in arms("full", ["mae3d"]) if arm.start == "pre-trained" and not arm.pool.phantom]
+    assert len({spec.seed for spec in trained}) == 3
+    assert len({blueprint(spec).phases["pretrain"] for spec in trained}) == 1
+
+
 def test_both_sizes_have_real_volumes_phantoms_and_both_controls() -> None:
     for size in (SIZES["short"], SIZES["full"]):
         assert {pool.phantom for pool in size.pools} == {True, False}
