@@ -41,6 +41,7 @@ DECLARED: dict[str, dict[str, str]] = {
     "ar-corpus": {
         **dict.fromkeys(("amos22", "flare22", "stoic", "covid1920", "fracturemnist3d"), "all"),
         **dict.fromkeys(("msd03", "msd07", "msd09"), "probably most: AbdomenCT-1K"),
+        **dict.fromkeys(("msd06", "msd08", "msd10"), "perhaps a part: FLARE23"),
         "brats21": "probably all: BraTS 2023",
     },
     "spad-55": {
@@ -154,6 +155,11 @@ def test_flare23_alone_has_not_shown_all_of_flare22() -> None:
     assert declared_by(pool, {"flare23", "flare22"})["flare22"] == "all of its labelled scans"
     told = dataclasses.replace(pool, exposes={})
     assert declared_by(told, {"flare22", "flare23"})["flare22"] == "all: the pool's set flare22 holds its images"
+
+
+def test_flare23_tells_the_same_of_every_task_in_either_pool_that_holds_it() -> None:
+    ar, mim = (declared_by(registry.corpus(corpus), {"flare23"}) for corpus in ("ar-corpus", "mim-10k"))
+    assert ar == mim and ar["msd08"].startswith("perhaps a part")
 
 
 def test_what_a_card_says_of_a_task_goes_before_what_its_sets_say() -> None:

@@ -13,7 +13,7 @@ from tasks.layouts.deeplesion import DeepLesion
 from tasks.layouts.image_tree import Images
 from tasks.layouts.phantom_case import Look
 from tasks.recipes import dicom_sets
-from tasks.recipes.pool_sets import PoolSet, pool_member
+from tasks.recipes.pool_sets import FLARE23_EXPOSES, PoolSet, pool_member
 
 BRAIN = Look(
     dataset="", view="glioma", modality="t1", smoke=(36, 40, 34), mini=(56, 64, 48), spacing_mm=(1.0, 1.0, 1.0)
@@ -31,9 +31,9 @@ SPATIAL = (
     ("abdomenct-1k", ("AbdomenCT-1K",), BODY, 1_062, 1, LITS, (
         Images("**/Case_*_0000.nii.gz", "Image/Case_{n:05d}_0000.nii.gz", "CT"),
     )),
-    ("flare23", ("FLARE23", "imagesTr2200"), BODY, 4_000, 1, ("flare22",), (
+    ("flare23", ("FLARE23", "imagesTr2200"), BODY, 4_000, 1, tuple(FLARE23_EXPOSES), (
         Images("**/FLARE23_*_0000.nii.gz", "imagesTr2200/FLARE23_{n:04d}_0000.nii.gz", "CT"),
-    ), {"flare22": "probably a part: FLARE23 gathers scans of FLARE22"}),
+    ), FLARE23_EXPOSES),
     ("isles22", ("ISLES-2022", "ISLES22"), BRAIN, 750, 1, (), (
         Images("sub-*/**/*_dwi.nii.gz", "sub-strokecase{n:04d}/ses-0001/dwi/sub-strokecase{n:04d}_ses-0001_dwi.nii.gz", "MR",
                phantom="t2"),

@@ -9,6 +9,7 @@ from tasks.corpora.mim_1k import CORPUS as MIM_1K
 from tasks.layouts.image_tree import Images, ImageTree
 from tasks.layouts.nifti_folder import NiftiFolder
 from tasks.layouts.phantom_case import Look
+from tasks.recipes.pool_sets import FLARE23_EXPOSES
 
 LUNA = Look(
     dataset="luna16", view="chest", modality="ct", smoke=(40, 40, 24), mini=(96, 96, 48), spacing_mm=(1.5, 1.5, 2.5)
@@ -27,8 +28,6 @@ TOTAL = Look(
     mini=(96, 96, 64),
     spacing_mm=(1.5, 1.5, 1.5),
 )
-# FLARE23 gathers public sets, the Decathlon among them; which of their scans it holds no list tells
-GATHERED = ("amos22", "msd03", "msd06", "msd07", "msd08", "msd09", "msd10")
 # not first as the tasks call theirs: a pool of phantoms must not stand in for a task's data
 LUNA_FOLDERS = ("LUNA16", "LUNA-16")
 STOIC_FOLDERS = ("STOIC", "stoic2021-training", "STOIC2021", "stoic21")
@@ -73,9 +72,8 @@ CORPUS = CorpusCard(
             files=NiftiFolder(prefix="FLARE23_", suffix="_0000", look=FLARE),
             folders=("FLARE23", "imagesTr2200"),
             printed=4_000,
-            overlaps=("flare22", *GATHERED),
-            exposes={"flare22": "probably a part: FLARE23 gathers scans of FLARE22"}
-            | dict.fromkeys(GATHERED, "perhaps a part: FLARE23 gathers public sets, and which scans no list tells"),
+            overlaps=tuple(FLARE23_EXPOSES),
+            exposes=FLARE23_EXPOSES,
         ),
         CorpusMember(
             key="totalsegmentator",
