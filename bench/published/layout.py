@@ -24,7 +24,8 @@ class PaperTask:
     """What our runs of a printed task are called. `metric` maps printed metrics to our ids where they differ.
 
     `target_without_text` is the target of methods whose encoder reads no text, where `target` asks for one that does.
-    `notes` hold of the task, `metric_notes` where a table prints that metric of it.
+    `notes` hold of the task, `metric_notes` where a table prints that metric of it. `apart` says why no run of ours repeats a
+    printed score of the task: it departs from the paper, whatever else it does.
     """
 
     task: str
@@ -34,6 +35,7 @@ class PaperTask:
     metric: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     metric_notes: Mapping[str, str] = field(default_factory=dict)
+    apart: str = ""
 
     def metric_id(self, printed_metric: str) -> str:
         """Our id of a printed metric. Example: `nsd` is `nsd@2mm` where the paper leaves the tolerance open."""

@@ -34,7 +34,7 @@ class Asked:
     """What a run of ours that repeats a printed cell is called.
 
     `corpus` empty: the printed method is not pre-trained, or on weights whose corpus its authors chose. `decoder` empty: the
-    paper prints no segmentation network, or the variant settles it.
+    paper prints no segmentation network, or the variant settles it. `apart` says why no run repeats the printed score.
     """
 
     method: str
@@ -47,6 +47,7 @@ class Asked:
     metric: str
     region: str
     decoder: str
+    apart: str = ""
 
     @property
     def run(self) -> str:
@@ -89,6 +90,7 @@ def asked_for(paper: Paper, column: PaperColumn, cell: Printed) -> Asked | None:
         metric=task.metric_id(cell.metric),
         region="" if cell.average else cell.region,
         decoder="" if other else networks().get(cell.network, ""),
+        apart=task.apart,
     )
 
 
@@ -200,6 +202,8 @@ def _other_corpus(cell: Cell, asked: Asked) -> bool:
 def _departures(cells: Sequence[Cell], asked: Asked, setting: str) -> Iterable[str]:
     """What the chosen runs do otherwise than the paper; runs of one row share these words."""
     cell = cells[0]
+    if asked.apart:
+        yield asked.apart
     if cell.protocol != asked.protocol:
         yield f"protocol {clean(cell.protocol)} in place of {asked.protocol}"
     if cell.preset not in ("full", "ref_code"):

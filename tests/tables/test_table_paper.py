@@ -147,6 +147,23 @@ def test_a_run_that_departs_from_the_paper_stands_with_its_departure_and_without
     assert found.comparison.difference == pytest.approx(84.0 - 84.46)
 
 
+def test_a_run_on_chaos_gets_no_verdict_for_the_paper_tests_on_other_patients() -> None:
+    words = {
+        "method": "spad_scratch",
+        "protocol": "spad",
+        "preset": "full",
+        "ratio": 1.0,
+        "corpus": "none",
+        "dice": 0.9,
+    }
+    made = model("spad:4", [make_cell(**words, task=task) for task in ("chaos", "btcv")])
+    chaos, btcv = (place(made, f"{task} Dice (%)", "TFS") for task in ("CHAOS", "BTCV"))
+    assert chaos.measured and chaos.comparison and chaos.comparison.verdict == ""
+    (told,) = [text for text in texts(made, chaos.measured_letters) if text.startswith("ours: ")]
+    assert "its own test patients are others" in told
+    assert btcv.comparison and btcv.comparison.verdict
+
+
 def test_of_several_runs_the_closest_to_the_paper_stands() -> None:
     cells = [
         mim(0.1, protocol="bench"), mim(0.2, preset="small"), mim(0.3, corpus="own"), mim(0.4, n=4), mim(0.5),
