@@ -50,7 +50,7 @@ MIM = Protocol(
     split=SplitRule(
         file="msd01_folds.json",
         key="folds",
-        origin="published:JiaxinZhuang/MiM Finetune/jsons/10_Decathlon_Task01_BrainTumour.json",
+        origin="published:JiaxinZhuang/MiM Finetune/jsons/10_Decathlon_Task01_BrainTS_folds.json",
         by_fold=True,
         order="published",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import tomllib
@@ -401,6 +402,18 @@ def test_the_test_part_of_amos_is_the_official_validation_and_its_val_the_first_
     assert own == beside_published_test("amos22", own.train + own.val, own.test)
     both_parts = {case for fold in range(5) for case in read_list(SPLITS, "amos22.json", f"folds_val/{fold}")}
     assert {*own.train, *own.val, *own.test} == both_parts and {"0008", "0409"} <= set(own.test)
+
+
+def test_a_published_list_is_said_to_come_from_the_file_that_it_names_itself() -> None:
+    checked = set()
+    for task in registry.names(registry.TASKS):
+        for name, chosen in registry.task(task).protocols.items():
+            told = re.match(r"published:(\S+ \S+)\.json", chosen.split.origin)
+            if told:
+                source = str(json.loads((SPLITS / chosen.split.file).read_text())["source"])
+                assert told[1] in source, (task, name)
+                checked.add(task)
+    assert {"msd01", "msd06", "acdc", "btcv", "mmwhs", "amos22", "flare22"} <= checked
 
 
 def test_the_heart_of_mmwhs_is_coded_by_intensities_and_a_slip_of_one_is_forgiven() -> None:
