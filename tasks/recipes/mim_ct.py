@@ -40,6 +40,10 @@ LENGTH = (  # its numbers are filled in by `mim_protocol`
     "{volumes} volumes by 4 a step are {epoch_steps} steps an epoch: {steps:,} updates, warm-up 50 epochs. The code's rate moves "
     "per epoch, ours per update."
 )
+FEWER_LABELS = (  # told after LENGTH
+    " Smaller ratios keep all {steps:,} updates and an evaluation each {evaluate_every:,} (ours; 1,000 epochs of fewer volumes "
+    "would be fewer, the paper does not say)."
+)
 
 
 def mim_protocol(
@@ -54,10 +58,13 @@ def mim_protocol(
     nsd_mm: int = 2,
     target: str = "",
 ) -> Protocol:
-    """MiM's protocol for 1,000 epochs over `volumes` for training; of `notes`, LENGTH is told with this task's numbers."""
+    """MiM's protocol for 1,000 epochs over `volumes` for training; of `notes`, LENGTH is told with this task's numbers, and with
+    what becomes of it where smaller label ratios are offered."""
     epoch_steps = math.ceil(volumes / 4)  # 16 crops, 4 of a volume
     steps = 1_000 * epoch_steps
-    length = LENGTH.format(volumes=volumes, epoch_steps=epoch_steps, steps=steps)
+    length = (LENGTH + FEWER_LABELS * (len(label_ratios) > 1)).format(
+        volumes=volumes, epoch_steps=epoch_steps, steps=steps, evaluate_every=5 * epoch_steps
+    )
     return Protocol(
         split=split,
         label_ratios=label_ratios,

@@ -137,6 +137,14 @@ def test_a_length_told_for_mim_is_that_of_its_recipe_and_split() -> None:
         assert f" {volumes} volumes by 4" in note, task
 
 
+def test_fewer_labels_are_trained_on_as_long_as_all_under_mims_protocol_which_is_told() -> None:
+    for task in (task for task, offered in OFFERED.items() if "mim" in offered):
+        chosen = protocol(task, "mim")
+        told = [note for note in chosen.notes if f"Smaller ratios keep all {chosen.recipe.steps:,} updates" in note]
+        assert len(told) == (len(chosen.label_ratios) > 1), task
+        assert all(f"an evaluation each {chosen.recipe.evaluate_every:,} (ours;" in note for note in told), task
+
+
 def test_mims_cards_tell_how_the_released_rate_moves_and_spads_that_grey_images_come_once() -> None:
     """Both by the papers' released code: a cosine set once per epoch (MiM, Sec. 5), one channel thrice (SPAD, Sec. 5.2)."""
     segmentations = [task for task, offered in OFFERED.items() if "mim" in offered]
