@@ -40,6 +40,7 @@ MIM = mim_protocol(
         SELECTED,
         FROM_ASSETS,
         LENGTH,
+        "The sibling MG-3D code's base rate on the colon is 3e-4; the 2e-4 of its other tasks stands here (ours).",
         NO_MAGNIFICATION,
         recalled_tolerance(4),
     ),

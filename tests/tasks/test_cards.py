@@ -137,6 +137,12 @@ def test_a_length_told_for_mim_is_that_of_its_recipe_and_split() -> None:
         assert f" {volumes} volumes by 4" in note, task
 
 
+def test_that_the_siblings_rate_on_the_colon_is_another_one_is_told() -> None:
+    """The fidelity notes on MiM, Sec. 5: 2e-4, but 3e-4 for colon; the length's note names the sibling as the source of 2e-4."""
+    chosen = protocol("msd10", "mim")
+    assert chosen.recipe.lr == 2e-4 and sum("on the colon is 3e-4" in note for note in chosen.notes) == 1
+
+
 def test_fewer_labels_are_trained_on_as_long_as_all_under_mims_protocol_which_is_told() -> None:
     for task in (task for task, offered in OFFERED.items() if "mim" in offered):
         chosen = protocol(task, "mim")
