@@ -37,11 +37,13 @@ DECLARED: dict[str, dict[str, str]] = {
         "nodulemnist3d": "a part",
         "flare22": "probably a part",
         **dict.fromkeys(("amos22", "msd03", "msd06", "msd07", "msd08", "msd09", "msd10"), "perhaps a part"),
+        "organmnist3d": "perhaps a part",
     },
     "ar-corpus": {
         **dict.fromkeys(("amos22", "flare22", "stoic", "covid1920", "fracturemnist3d"), "all"),
         **dict.fromkeys(("msd03", "msd07", "msd09"), "probably most: AbdomenCT-1K"),
         **dict.fromkeys(("msd06", "msd08", "msd10"), "perhaps a part: FLARE23"),
+        "organmnist3d": "probably most: cut from LiTS",
         "brats21": "probably all: BraTS 2023",
     },
     "spad-55": {
@@ -136,6 +138,7 @@ def test_what_printed_tables_say_of_exposure_is_what_the_cards_say() -> None:
     counted = {(corpus, task) for corpus, said in DECLARED.items() for task in said}
     named = {(corpus, task) for corpus in ("mim-1k", "mim-10k") for task in NAMED[corpus] if task != "btcv"}
     unprinted = {("spad-55", "luna16"), ("spad-55", "brats21"), ("ar-corpus", "brats21")}
+    unprinted |= {(corpus, "organmnist3d") for corpus in ("ar-corpus", "mim-10k")}
     assert printed == (counted | named) - unprinted
 
 
@@ -160,6 +163,13 @@ def test_flare23_alone_has_not_shown_all_of_flare22() -> None:
 def test_flare23_tells_the_same_of_every_task_in_either_pool_that_holds_it() -> None:
     ar, mim = (declared_by(registry.corpus(corpus), {"flare23"}) for corpus in ("ar-corpus", "mim-10k"))
     assert ar == mim and ar["msd08"].startswith("perhaps a part")
+
+
+def test_every_pool_that_holds_lits_tells_it_of_the_organs_that_are_cut_from_it() -> None:
+    holding = {"ar-corpus": {"abdomenct-1k"}, "mim-10k": {"flare23"}, "spad-55": {"msd03"}}
+    for corpus, sets in holding.items():
+        said = declared_by(registry.corpus(corpus), sets)
+        assert {"msd03", "organmnist3d"} <= set(said), corpus
 
 
 def test_what_a_card_says_of_a_task_goes_before_what_its_sets_say() -> None:

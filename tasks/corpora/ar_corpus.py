@@ -23,12 +23,12 @@ LESIONS = Look(
 )
 ONE_EXAMINATION = {"smoke": 1, "mini": 4}  # four images each
 LESION_COUNTS = {"smoke": 12, "mini": 45}  # of three categories in turn
-LITS = ("msd03", "msd07", "msd09")  # AbdomenCT-1K gathers their volumes, test part included
+GATHERED = ("msd03", "msd07", "msd09", "organmnist3d")  # AbdomenCT-1K gathers their volumes, test part included
 
 # fmt: off
 SPATIAL = (
     *(one for one in SETS if one[0] in ("amos22", "flare22", "ribfrac", "stoic", "totalsegmentator", "verse")),
-    ("abdomenct-1k", ("AbdomenCT-1K",), BODY, 1_062, 1, LITS, (
+    ("abdomenct-1k", ("AbdomenCT-1K",), BODY, 1_062, 1, GATHERED, (
         Images("**/Case_*_0000.nii.gz", "Image/Case_{n:05d}_0000.nii.gz", "CT"),
     )),
     ("flare23", ("FLARE23", "imagesTr2200"), BODY, 4_000, 1, tuple(FLARE23_EXPOSES), (
@@ -84,6 +84,7 @@ CORPUS = CorpusCard(
         "msd03": "probably most: AbdomenCT-1K gathers LiTS, which is the liver task, test volumes included",
         "msd07": "probably most: AbdomenCT-1K gathers the pancreas task, test volumes included",
         "msd09": "probably most: AbdomenCT-1K gathers the spleen task, test volumes included",
+        "organmnist3d": "probably most: cut from LiTS, which AbdomenCT-1K gathers",
     },
     licence="each set its own; BraTS 2023 by Synapse agreement, DeepLesion for research by the NIH's terms",
     page="https://nihcc.app.box.com/v/DeepLesion and https://www.synapse.org/brats2023; the others as their owners say",

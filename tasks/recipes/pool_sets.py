@@ -10,8 +10,8 @@ from tasks.layouts.image_tree import Images, ImageTree
 from tasks.layouts.phantom_case import Look
 from tasks.layouts.series_tree import Series, SeriesTree
 
-# FLARE23 gathers public sets, the Decathlon among them; which of their scans it holds no list tells
-_GATHERED = ("amos22", "msd03", "msd06", "msd07", "msd08", "msd09", "msd10")
+# FLARE23 gathers public sets, the Decathlon and LiTS among them; which of their scans it holds no list tells
+_GATHERED = ("amos22", "msd03", "msd06", "msd07", "msd08", "msd09", "msd10", "organmnist3d")
 FLARE23_EXPOSES = {
     "flare22": "probably a part: FLARE23 gathers scans of FLARE22",
     **dict.fromkeys(_GATHERED, "perhaps a part: FLARE23 gathers public sets, and which scans no list tells"),
