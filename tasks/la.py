@@ -83,10 +83,13 @@ AR = Protocol(
         evaluate_every=1_000,
     ),
     scratch=AR_SCRATCH,
+    files=LaH5(look=LOOK),
+    page="https://github.com/yulequan/UA-MT (h5 package, made from the challenge's files)",
     inference=Inference(overlap=0.75, blending="constant"),
     metrics=("dice",),
     notes=(
-        "Needs the h5 package: its voxels enter as they are. The challenge's NRRD volumes cannot stand beside published numbers.",
+        "Needs the h5 package: its voxels enter as they are. The challenge's NRRD volumes, which cannot stand beside published "
+        "numbers, are not taken.",
         "Selected on the 20 reported scans, as the released code does; the paper does not say how it selects.",
         "1,000 epochs of 80 volumes by 4 are 20,000 updates; warm-up 50 epochs, an evaluation each 50 (code). Smaller ratios keep "
         "all 20,000 (ours; 1,000 epochs of 8 volumes would be 2,000, the paper does not say).",

@@ -24,3 +24,12 @@ def test_a_run_on_masks_coded_255_ends_in_a_cell(tmp_path: Path) -> None:
     words = ("run", "--method", "unet3d_scratch", "--task", "la", "--root", folder, "--partial")
     told = bench(*words, "--results", tmp_path / "r", *TINY, "--json").value
     assert told["n"] == 2 and told["scores"]["dice"] is not None
+
+
+def test_under_ars_protocol_the_challenges_files_are_not_taken_for_the_h5_package(tmp_path: Path) -> None:
+    parts = lists(registry.task("la").protocols["ar"].split, registry.splits_folder())
+    LaNrrd(look=LOOK).write_phantom(tmp_path / "LA", [*parts.train[:3], *parts.test[:2]], "smoke")
+    words = ("run", "--method", "unet3d_scratch", "--task", "la", "--protocol", "ar", "--root", tmp_path, "--partial")
+    told = bench(*words, "--results", tmp_path / "r", *TINY)
+    assert told.code == 2 and "mri_norm2.h5" in told.err and "lgemri.nrrd" not in told.err
+    assert bench("data", "check", "la", "--root", tmp_path, "--partial").code == 0
