@@ -57,11 +57,19 @@ def _configs(
     no_training = frozenset(f.name for f in dataclasses.fields(PhaseConfig))
     untrained = () if method.build and not spec.weights else trained
     closed = dict.fromkeys(untrained, (no_training, "Nothing is trained"))
-    closed["finetune"] = (
-        getattr(registry.kind(kind), "UNUSED", frozenset()),
-        f"A task of {kind} asks for no such thing",
-    )
+    unused, why = _unused(kind, protocol)
+    closed |= {name: (unused & {f.name for f in dataclasses.fields(configs[name])}, why) for name in ("finetune", word)}
     return apply_settings(configs, spec.settings, closed=closed)
+
+
+def _unused(kind: str, protocol: Protocol) -> tuple[frozenset[str], str]:
+    """The fields of recipe and inference that nothing asks for here, and why, in words."""
+    module = registry.kind(kind)
+    unused: frozenset[str] = getattr(module, "UNUSED", frozenset())
+    of_whole: frozenset[str] = getattr(module, "UNUSED_WHOLE", frozenset())
+    if not (protocol.whole_volume and of_whole):
+        return unused, f"A task of {kind} asks for no such thing"
+    return unused | of_whole, f"A task of {kind} whose volumes are shown whole asks for no such thing"
 
 
 def _of_variant(method: MethodCard, spec: RunSpec, trained: Mapping[str, MethodConfig]) -> dict[str, Any]:

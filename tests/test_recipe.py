@@ -133,6 +133,39 @@ def test_a_value_that_a_kind_of_task_never_asks_for_is_refused_rather_than_recor
         blueprint(make_spec(method="mg3d", task=task, preset="small", settings=(word,)))
 
 
+@pytest.mark.parametrize("task", ["nodulemnist3d", "ctrg_report", "ctrate_prompts", "ctrate_retrieval@finetune_1000"])
+@pytest.mark.parametrize("word", ["predict.mirrored=true", "overlap=0.75", "predict.blending=constant"])
+def test_windows_and_mirrorings_are_refused_where_a_case_is_judged_once_rather_than_recorded(
+    task: str, word: str
+) -> None:
+    key = word.partition("=")[0].rpartition(".")[2]
+    with pytest.raises(SpecError, match=rf"asks for no such thing, so the phase 'predict' has no '{key}' here"):
+        blueprint(make_spec(method="mg3d", task=task, preset="small", settings=(word,)))
+
+
+@pytest.mark.parametrize(
+    ("phase", "word"),
+    [
+        ("finetune", "positive_share=0.9"),
+        ("finetune", "crops_per_volume=4"),
+        ("finetune", "balanced_classes=true"),
+        ("predict", "overlap=0.75"),
+        ("predict", "blending=gaussian"),
+    ],
+)
+def test_what_crops_and_windows_ask_is_refused_where_volumes_are_shown_whole_and_taken_elsewhere(
+    phase: str, word: str
+) -> None:
+    words: dict[str, Any] = {"method": "unet3d_scratch", "preset": "small", "settings": (f"{phase}.{word}",)}
+    key, _, value = word.partition("=")
+    with pytest.raises(SpecError, match=rf"shown whole asks for no such thing, so the phase '{phase}' has no '{key}'"):
+        blueprint(make_spec(task="msd04", **words))
+    setup = blueprint(make_spec(task="la", **words)).setup
+    assert str(getattr(setup.recipe if phase == "finetune" else setup.inference, key)).lower() == value
+    mirrored = make_spec(task="msd04", **{**words, "settings": ("mirrored=true",)})
+    assert blueprint(mirrored).setup.inference.mirrored
+
+
 @pytest.mark.parametrize(
     ("task", "loss", "possible"),
     [

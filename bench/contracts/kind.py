@@ -64,8 +64,9 @@ class Kind(Interface):
     small that a network takes many at once. What it groups must depend on `wanted` alone, not on what is there. `told(net)` gives
     words for the record, of what the network is made of and the config does not say.
 
-    A module may name, besides, what a checkpoint can be chosen by (`SELECTING`, metric ids), and the fields of a recipe that it
-    never asks (`UNUSED`): `--set` refuses those, or a record would tell of what never happened.
+    A module may name, besides, what a checkpoint can be chosen by (`SELECTING`, metric ids), and the fields of a recipe and of
+    inference that it never asks (`UNUSED`; `UNUSED_WHOLE` where a protocol shows whole volumes, too): `--set` refuses those, or a
+    record would tell of what never happened.
     """
 
     suffix: str

@@ -29,13 +29,15 @@ from bench.nets.shared_batch_norm import SharedBatchNorm, shares_batch, whole_ba
 from bench.train.seeds import reseed_torch
 from tasks.kinds.class_losses import WHOLE_BATCH, loss_named, probabilities
 from tasks.kinds.class_samples import LabelledVolume, ShuffledCases, voxels_of
+from tasks.kinds.demand import INFERENCE
 from tasks.kinds.disturb import disturbed
 from tasks.kinds.vary import turn
 
 suffix = ".json"
 HALF = 0.5  # MedMNIST's factor for shapes that are not trained on
 SELECTING = ("auc", "auc@micro", "acc", "ap")  # what a checkpoint may be chosen by
-UNUSED = frozenset({"crops_per_volume", "positive_share"})  # a case is shown whole, or as one cube about its place
+# a case is shown whole, or as one cube about its place, and judged once
+UNUSED = frozenset({"crops_per_volume", "positive_share", *INFERENCE})
 Row = tuple[str, str, float]  # class, metric, value
 
 

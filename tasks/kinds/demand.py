@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from bench.contracts.errors import SpecError, nearest
 
+INFERENCE = frozenset({"overlap", "blending", "mirrored"})
+"""How windows slide, and whether they are mirrored: what only a kind with windows asks of inference."""
+
 
 def demand_loss(name: str, possible: Sequence[str], what: str) -> None:
     """Raises SpecError for a recipe's loss that is none of these; `what` is what it would be a loss of."""

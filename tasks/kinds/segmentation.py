@@ -42,6 +42,7 @@ from tasks.kinds.vary import turn
 
 suffix = ".nii.gz"
 UNUSED = frozenset({"random_factor"})  # MedMNIST's shapes alone are made brighter or darker by it
+UNUSED_WHOLE = frozenset({"balanced_classes", "crops_per_volume", "positive_share", "overlap", "blending"})
 # cross-entropy and soft Dice in equal parts, with plain sums in the Dice, with Dice over foreground alone, or soft Dice alone
 LOSSES = ("dice_ce", "dice_ce_plain", "dice_ce_foreground", "dice_ce_plain_foreground", "dice", "dice_plain")
 

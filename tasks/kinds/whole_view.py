@@ -14,13 +14,14 @@ from torch.nn import functional as F
 from bench.contracts.configs import FineTuneConfig, Shape3
 from bench.contracts.method import Corpus
 from bench.data.patches import centred_start
+from tasks.kinds.demand import INFERENCE
 
 _VARYING = "flip rot90 rotate zoom intensity elastic noise blur contrast low_resolution gamma"
 UNUSED = frozenset(
-    {"balanced_classes", "crops_per_volume", "positive_share", "random_factor"}
+    {"balanced_classes", "crops_per_volume", "positive_share", "random_factor", *INFERENCE}
     | {f.name for f in dataclasses.fields(FineTuneConfig) if f.name.startswith(tuple(_VARYING.split()))}
 )
-"""Fields of a recipe that a view of the whole volume does not ask for: it is one a case, and never varied."""
+"""Fields of a recipe and of inference that a view of the whole volume does not ask for: it is one a case, and never varied."""
 
 
 @dataclass(frozen=True)
