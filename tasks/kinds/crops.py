@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.contracts.configs import FineTuneConfig, Shape3
 from bench.contracts.method import Arrays, Corpus, Sample
-from bench.data.patches import foreground_start, pad_to, uniform_start
+from bench.data.patches import centred_start, foreground_start, uniform_start
 from tasks.kinds.disturb import disturbances
 
 
@@ -48,7 +48,11 @@ class LabelledCrop:
 
     def __call__(self, corpus: Any, sample: Sample, rng: np.random.Generator) -> Arrays:
         (case,) = sample
-        volume, label, inside = self._whole(corpus, case) if self.whole_volume else self._box(corpus, case, rng)
+        size = corpus.shape(case)
+        start = centred_start(size, self.shape) if self.whole_volume else self._drawn(corpus, case, rng)
+        volume, label = corpus.read(case, start, self.shape), corpus.read_label(case, start, self.shape)
+        inside = np.zeros(self.shape, np.uint8)
+        inside[tuple(slice(max(0, -s), max(0, n - s)) for s, n in zip(start, size, strict=True))] = 1
         label = np.asarray(self.values, np.uint8)[label]
         chance = rng.random(8)  # drawn at once, so that switching one variation off leaves the others' numbers
         flips = [a for a in self.recipe.flip_axes if chance[a] < self.recipe.flip_probability]
@@ -65,25 +69,11 @@ class LabelledCrop:
             **disturbances(self.recipe, self.shape, rng),
         }
 
-    def _whole(self, corpus: Any, case: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        size = corpus.shape(case)
-        volume, label = corpus.read(case, (0, 0, 0), size), corpus.read_label(case, (0, 0, 0), size)
-        return pad_to(volume, self.shape), pad_to(label, self.shape), pad_to(np.ones(size, np.uint8), self.shape)
-
-    def _box(self, corpus: Any, case: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        positive = rng.random() < self.recipe.positive_share
-        among = [stored for stored, index in enumerate(self.values) if index]
-        size = corpus.shape(case)
-        start = (
-            foreground_start(
-                corpus, case, self.shape, positive, rng, balanced=self.recipe.balanced_classes, among=among
-            )
-            if positive
-            else uniform_start(size, self.shape, rng)
-        )
-        inside = np.zeros(self.shape, np.uint8)
-        inside[tuple(slice(max(0, -s), max(0, n - s)) for s, n in zip(start, size, strict=True))] = 1
-        return corpus.read(case, start, self.shape), corpus.read_label(case, start, self.shape), inside
+    def _drawn(self, corpus: Any, case: str, rng: np.random.Generator) -> Shape3:
+        if not rng.random() < self.recipe.positive_share:
+            return uniform_start(corpus.shape(case), self.shape, rng)
+        among, balanced = [stored for stored, index in enumerate(self.values) if index], self.recipe.balanced_classes
+        return foreground_start(corpus, case, self.shape, True, rng, balanced=balanced, among=among)
 
 
 def turn_matrix(recipe: FineTuneConfig, rng: np.random.Generator) -> np.ndarray:

@@ -16,7 +16,7 @@ from bench.contracts.configs import FineTuneConfig, Inference, Intensity
 from bench.contracts.errors import SpecError
 from bench.data.cache import prepare
 from bench.data.cache_recipe import CacheRecipe
-from bench.data.volumes import label_map
+from bench.data.volumes import label_map, write_nifti
 from tasks.kinds import segmentation as kind
 from tasks.kinds.crops import VolumesThenCrops
 from tests.tasks import test_regions as regions
@@ -187,6 +187,24 @@ def test_a_batch_is_turned_where_the_recipe_rotates_zooms_or_bends(recipe: FineT
     batch = {**batch_of(setup_of()), "turn": quarter}
     moved = kind.prepare(setup_of(recipe=recipe))(batch)
     assert torch.equal(moved["label"], torch.rot90(batch["label"], 1, (1, 2)))
+
+
+def test_the_padding_of_a_whole_volume_is_as_dark_at_its_rim_when_the_volume_is_turned(tmp_path: Path) -> None:
+    """Padding of 0 HU, grey in this window, would be mixed into the outermost voxels."""
+    recipe = FineTuneConfig(rotate_degrees=(0.0, 0.0, 30.0), flip_probability=0.0)
+    setup = setup_of(patch_voxels=(16, 16, 16), whole_volume=True, recipe=recipe)
+    shape = (10, 10, 10)
+    files = {"image": np.full(shape, -100, np.int16), "label": np.zeros(shape, np.uint8)}
+    record = case_of(tmp_path, files["label"], affine=STRAIGHT)
+    write_nifti(tmp_path / "case_1_image.nii.gz", files["image"], affine=STRAIGHT, dtype=np.int16)
+    cases = prepared(tmp_path, record, setup)
+    phase = kind.training_phase(setup, Says(0.0, 0.0, 0.0))
+    shown = phase.views(cases, ("case_1",), np.random.default_rng(0))
+    batch = {name: torch.from_numpy(np.asarray(value))[None] for name, value in shown.items()}
+    batch |= {"gain": torch.ones(1, 1), "offset": torch.zeros(1, 1)}
+    found = kind.prepare(setup)(batch)["volume"]
+    assert not np.array_equal(shown["turn"], np.eye(3))
+    torch.testing.assert_close(found, torch.full_like(found, -1.0), atol=1e-5, rtol=0)
 
 
 def test_a_decoder_has_an_output_for_the_background_only_where_classes_exclude_each_other(
