@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -217,6 +219,57 @@ def test_variations_are_drawn_alike_whichever_is_switched_off(tmp_path: Path) ->
         shown.append(LabelledVolume((4, 4, 4), recipe)(cases, ("case1",), np.random.default_rng(3)))
     assert shown[0]["offset"] == shown[1]["offset"] == shown[2]["offset"] and shown[1]["gain"] == 1.0
     assert shown[0]["factor"] == 1.0 and 0 <= shown[2]["factor"] < 1 and shown[0]["label"] == 1
+
+
+def one_cube(side: int = 5) -> tuple[np.ndarray, Any]:
+    """A case of as many different voxels as a byte holds, and a corpus of it alone."""
+    cube = np.random.default_rng(0).integers(0, 256, (1, side, side, side)).astype(np.uint8)
+    shape = (side, side, side)
+    return cube, SimpleNamespace(fields=lambda case: {"label": 1}, shape=lambda case: shape, read=lambda *box: cube)
+
+
+@pytest.mark.parametrize(("axes", "turned"), [((0, 2), True), ((0,), False), ((1,), False), ((2,), False)])
+def test_a_classified_volume_is_flipped_along_the_axes_that_the_recipe_names_and_turned_about_the_third(
+    axes: tuple[int, ...], turned: bool
+) -> None:
+    cube, corpus = one_cube()
+    view = LabelledVolume((5, 5, 5), FineTuneConfig(flip_axes=axes, rot90_probability=0.5 * turned))
+    seen = {view(corpus, ("a",), np.random.default_rng(seed))["volume"].tobytes() for seed in range(400)}
+    flips = itertools.chain.from_iterable(itertools.combinations(axes, n) for n in range(len(axes) + 1))
+    expected = {
+        np.ascontiguousarray(np.rot90(np.flip(cube, [1 + axis for axis in chosen]), quarters, (1, 2))).tobytes()
+        for chosen in flips
+        for quarters in (range(4) if turned else (0,))
+    }
+    assert len(expected) == (16 if turned else 2) and seen == expected
+
+
+def test_what_varies_a_classified_volume_on_the_device_is_drawn_as_the_recipe_says() -> None:
+    recipe = FineTuneConfig(
+        intensity_scale=0.2,
+        intensity_scale_probability=0.5,
+        intensity_shift=0.3,
+        intensity_shift_probability=0.5,
+        rotate_degrees=(0.0, 0.0, 30.0),
+        rotate_probability=0.5,
+        contrast_probability=0.5,
+        elastic_probability=0.5,
+    )
+    view, (_, corpus) = LabelledVolume((5, 5, 5), recipe), one_cube()
+    drawn = [view(corpus, ("a",), np.random.default_rng(seed)) for seed in range(200)]
+    gains, offsets = (np.array([float(found[name][0]) for found in drawn]) for name in ("gain", "offset"))
+    assert 0.8 <= gains.min() < 0.85 and 1.15 < gains.max() <= 1.2
+    assert -0.3 <= offsets.min() < -0.25 and 0.25 < offsets.max() <= 0.3
+    still = [np.array_equal(found["turn"], np.eye(3)) for found in drawn]
+    even = [found["disturb"][2] == 1 for found in drawn]
+    flat = [not found["bent"].any() for found in drawn]
+    happened = np.array([gains == 1, offsets == 0, still, even, flat])
+    assert ((happened.mean(axis=1) > 0.35) & (happened.mean(axis=1) < 0.65)).all()
+    for one, other in itertools.combinations(happened, 2):  # none depends on another
+        assert 0.1 < np.mean(one & other) < 0.4
+    assert set(LabelledVolume((5, 5, 5), FineTuneConfig())(corpus, ("a",), np.random.default_rng(0))) == {
+        *("volume", "label", "turn", "gain", "offset", "factor")
+    }
 
 
 # From volume to score --------------------------------------------------------------------------------------

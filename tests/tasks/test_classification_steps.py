@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from bench.chain import blueprint
 from bench.contracts.configs import Intensity, Sight
@@ -84,6 +85,20 @@ def test_a_batch_is_turned_where_the_recipe_rotates_zooms_or_bends(recipe: dict[
     still = volume.float() / 255
     expected = torch.rot90(still, 1, (2, 3)) if recipe else still
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_a_batch_is_bent_and_disturbed_by_the_numbers_that_were_drawn_for_it() -> None:
+    """Every voxel looks one further along the first axis, then distances from the mean are halved."""
+    volume = torch.randint(0, 255, (1, 1, 8, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    bent = torch.zeros(1, 3, 2, 2, 2)
+    bent[:, 0] = 1.0
+    batch = {"volume": volume, "label": torch.tensor([1]), "turn": torch.eye(3)[None], "bent": bent}
+    batch |= {name: torch.tensor([[value]]) for name, value in (("gain", 1.0), ("offset", 0.0), ("factor", 1.0))}
+    setup = setup_of(elastic_probability=0.5, contrast_probability=0.5)
+    moved = F.pad(volume[:, :, 1:].float() / 255, (0, 0, 0, 0, 0, 1))
+    torch.testing.assert_close(kind.prepare(setup)(batch)["volume"], moved, atol=1e-5, rtol=0)
+    paler = kind.prepare(setup)({**batch, "disturb": torch.tensor([[0.0, 0.0, 0.5, 1.0, 1.0]])})["volume"]
+    torch.testing.assert_close(paler, (moved + moved.mean()) / 2, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity"])

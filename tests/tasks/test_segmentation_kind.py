@@ -40,7 +40,12 @@ PROTOCOL = Protocol(
     metrics=("dice", "hd95", "assd", "nsd@1mm"),
     inference=Inference(overlap=0.25, blending="gaussian"),
 )
-TARGETS = {"whole": {"whole": ("head", "tail")}, "end": {"end": ("tail",)}, "swapped": {"b": ("tail",), "a": ("head",)}}
+TARGETS = {
+    "whole": {"whole": ("head", "tail")},
+    "start": {"start": ("head",)},
+    "end": {"end": ("tail",)},
+    "swapped": {"b": ("tail",), "a": ("head",)},
+}
 OBLIQUE_LPS = ((-1.96, 0.3, 0.0, 40.0), (-0.3, -1.96, 0.0, 25.0), (0.0, 0.0, 3.0, -70.0), (0.0, 0.0, 0.0, 1.0))
 
 
@@ -156,6 +161,22 @@ def test_a_prediction_on_the_resampled_grid_has_that_grids_voxels(tmp_path: Path
     guess = nib.load(path)
     assert guess.shape == (26, 40, 22)
     assert np.allclose(guess.header.get_zooms(), spacing)
+
+
+@pytest.mark.parametrize("grid", ["native", "resampled"])
+def test_a_picture_of_a_case_has_image_truth_and_prediction_on_the_scored_grid(grid: Any, tmp_path: Path) -> None:
+    setup = setup_of(spacing_mm=(0.99138, 0.99138, 1.5), score_grid=grid)
+    _, path = scored(tmp_path, volume_of(), setup)
+    record = case_of(tmp_path, volume_of())
+    image, truth, guess, spacing = kind.case_images(setup, tmp_path, record, prepared(tmp_path, record, setup), path)
+    assert (
+        image.shape == truth.shape == guess.shape and np.mean(truth == guess) > 0.98
+    )  # midway the nearest is a choice
+    assert image.shape == ((13, 20, 11) if grid == "native" else (26, 40, 22))
+    assert (image[(guess == 1)] > 0).all() and (image[guess == 2] < 0).all()
+    assert spacing == pytest.approx(
+        (1.98276, 1.98276, 3.0) if grid == "native" else setup.protocol.spacing_mm, abs=1e-3
+    )
 
 
 def test_a_whole_volume_is_padded_and_cut_to_one_input_and_what_was_cut_is_background(tmp_path: Path) -> None:

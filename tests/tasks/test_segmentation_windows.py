@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bench.contracts.configs import FineTuneConfig, Inference, Intensity
 from bench.contracts.errors import SpecError
@@ -167,7 +168,8 @@ def test_a_whole_volume_gives_one_sample_and_crops_as_many_as_the_recipe_says() 
 
 
 @pytest.mark.parametrize(
-    ("target", "values"), [("", (0, 1, 2)), ("whole", (0, 1, 1)), ("end", (0, 0, 1)), ("swapped", (0, 2, 1))]
+    ("target", "values"),
+    [("", (0, 1, 2)), ("whole", (0, 1, 1)), ("start", (0, 1, 0)), ("end", (0, 0, 1)), ("swapped", (0, 2, 1))],
 )
 def test_a_target_merges_drops_and_renumbers_labels_in_training_as_in_scoring(target: str, values: Any) -> None:
     views: Any = kind.training_phase(setup_of(target), Says(0.0, 0.0)).views
@@ -187,6 +189,35 @@ def test_a_batch_is_turned_where_the_recipe_rotates_zooms_or_bends(recipe: FineT
     batch = {**batch_of(setup_of()), "turn": quarter}
     moved = kind.prepare(setup_of(recipe=recipe))(batch)
     assert torch.equal(moved["label"], torch.rot90(batch["label"], 1, (1, 2)))
+
+
+def test_a_batch_is_bent_and_disturbed_by_the_numbers_that_were_drawn_for_it() -> None:
+    """Every voxel looks one further along the first axis, then distances from the mean are halved; padding stays the darkest."""
+    setup = setup_of(recipe=FineTuneConfig(elastic_probability=0.5, contrast_probability=0.5))
+    batch, bent = batch_of(setup), torch.zeros(2, 3, 2, 2, 2)
+    batch |= {"gain": torch.ones(2, 1), "offset": torch.zeros(2, 1)}
+    bent[:, 0] = 1.0
+    moved = kind.prepare(setup)({**batch, "bent": bent})
+    shown = F.pad(batch["volume"][:, :, 1:].float().clamp(-100, 100) / 100, (0, 0, 0, 0, 0, 1), value=-1.0)
+    assert torch.equal(moved["label"], F.pad(batch["label"][:, 1:], (0, 0, 0, 0, 0, 1)))
+    assert torch.equal(moved["inside"], F.pad(batch["inside"][:, 1:], (0, 0, 0, 0, 0, 1)))
+    torch.testing.assert_close(moved["volume"], shown, atol=1e-5, rtol=0)
+    disturb = torch.tensor([[0.0, 0.0, 0.5, 1.0, 1.0]] * 2)
+    paler = kind.prepare(setup)({**batch, "bent": bent, "disturb": disturb})["volume"]
+    halved = (shown + shown.mean((2, 3, 4), keepdim=True)) / 2
+    expected = torch.where(moved["inside"][:, None] > 0, halved, -1.0)
+    torch.testing.assert_close(paler, expected, atol=1e-5, rtol=0)
+
+
+def test_what_turns_into_a_crop_from_outside_is_as_dark_as_its_outside() -> None:
+    """At the rim a voxel inside is weighed with what lies beyond: of an image that is dark all over nothing else comes."""
+    setup = setup_of(recipe=FineTuneConfig(rotate_degrees=(0.0, 0.0, 30.0)))
+    sine, cosine = 0.5, 0.75**0.5
+    turn = torch.tensor([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]]).repeat(2, 1, 1)
+    batch = {**batch_of(setup), "gain": torch.ones(2, 1), "offset": torch.zeros(2, 1), "turn": turn}
+    dark = torch.full((2, 1, 8, 8, 8), -100, dtype=torch.int16)
+    found = kind.prepare(setup)({**batch, "volume": dark})["volume"]
+    torch.testing.assert_close(found, torch.full_like(found, -1.0), atol=1e-5, rtol=0)
 
 
 def test_the_padding_of_a_whole_volume_is_as_dark_at_its_rim_when_the_volume_is_turned(tmp_path: Path) -> None:
