@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import re
 import select
 import signal
@@ -109,6 +110,22 @@ def test_each_sample_has_a_generator_of_its_own() -> None:
         expected = views(corpus, sample, seeds.generator("key", 3, slot))
         assert np.array_equal(step.batch["volume"][slot], expected["volume"])
         assert np.array_equal(step.batch["noise"][slot], expected["noise"])
+
+
+def test_what_a_view_draws_from_global_generators_is_its_samples_own_in_every_step_of_every_run() -> None:
+    """As third-party code does: the same number twice is the same augmentation twice."""
+
+    def sloppy(corpus: Any, sample: Sample, generator: np.random.Generator) -> Arrays:
+        return {"drawn": np.array([random.random(), np.random.rand(), torch.rand(()).item()])}
+
+    drawn = [
+        tuple(row)
+        for key in ("one", "other")
+        for step in batches(replace(PHASE, views=sloppy), ToyCorpus(), key=key, start=0, stop=3, workers=0)
+        for row in step.batch["drawn"].tolist()
+    ]
+    assert len(drawn) == 2 * 3 * SETTINGS.batch_size
+    assert all(len(set(numbers)) == len(drawn) for numbers in zip(*drawn, strict=True))
 
 
 def test_arrays_keep_the_dtype_they_are_stored_in() -> None:

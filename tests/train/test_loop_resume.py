@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from bench.contracts.errors import StoreError
+from bench.contracts.method import Batch, Losses, Turn
 from bench.train import checkpoint
 from bench.train.job import Job, Trained
 from bench.train.loop import train
-from tests.train.toys import CPU, SETTINGS, Toy, job, lines, trained, weights
+from tests.train.toys import CPU, SETTINGS, Toy, job, lines, phase, trained, weights
 
 # 12 steps of 6 samples in micro-batches of 4 and 2, with a running average, evaluations and a best one to keep
 CONFIG = replace(SETTINGS, micro_batch=4, ema_decay=0.8)
@@ -158,6 +162,45 @@ def test_a_network_that_has_changed_since_is_told_so(tmp_path: Path) -> None:
     wider.head = torch.nn.Linear(16, 9)
     with pytest.raises(StoreError, match="do not fit the network"):
         trained(tmp_path, wider, replace(SETTINGS, steps=4))
+
+
+def test_whatever_is_drawn_anywhere_in_a_step_is_drawn_anew_in_each_step_of_each_run(tmp_path: Path) -> None:
+    """Two runs that differ in their seed alone have other keys: a number that both draw would make them one run."""
+    drawn: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+
+    def draw(place: str) -> None:
+        drawn[place].append((random.random(), np.random.rand(), torch.rand(()).item()))
+
+    for key in ("one", "other"):
+        model = Toy()
+
+        def prepare(batch: Batch, model: Toy = model) -> Batch:
+            draw("prepare")
+            return model.prepare(batch)
+
+        def loss(batch: Batch, model: Toy = model) -> Losses:
+            draw("loss")
+            return model.loss(batch)
+
+        def score() -> float:
+            draw("evaluate")
+            return 0.0
+
+        config = replace(SETTINGS, steps=3)
+        trained(
+            tmp_path / key,
+            model,
+            config,
+            key=key,
+            phase=phase(config, model, turns=(Turn("all", loss),)),
+            prepare=prepare,
+            after_step=lambda progress: draw("after_step"),
+            evaluate=score,
+            evaluate_every=1,
+        )
+    assert {place: len(numbers) for place, numbers in drawn.items()} == dict.fromkeys(drawn, 6) and len(drawn) == 4
+    everything = [numbers for found in drawn.values() for numbers in found]
+    assert all(len(set(numbers)) == len(everything) for numbers in zip(*everything, strict=True))
 
 
 def test_another_key_gives_another_training(tmp_path: Path) -> None:
