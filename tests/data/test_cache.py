@@ -8,6 +8,7 @@ import os
 import pickle
 import resource
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data import cache as cache_module
 from bench.data.axes import as_affine
 from bench.data.cache import CachedCases, prepare
-from bench.data.cache_recipe import CacheRecipe
+from bench.data.cache_recipe import CacheRecipe, entry_key
 from bench.data.resample import native_labels, resample_image, resample_label
 from bench.data.volumes import label_map, read_image, read_label, to_native, write_nifti
 from tests.real_volumes import real
@@ -263,6 +264,55 @@ def test_a_changed_file_or_recipe_never_meets_an_old_entry(data: tuple[Path, lis
     for other in others:
         prepare(folder, records[:1], other, place)
     assert len(list(place.iterdir())) == 2 + len(others)
+
+
+def test_whatever_of_a_record_a_recipe_or_a_file_decides_what_is_stored_decides_the_name_of_the_entry(
+    data: tuple[Path, list[Record]],
+) -> None:
+    folder, (record, other, _) = data
+    recipe = CacheRecipe(intensity=HU, label_values=LABELS)
+    stripped = Intensity("zscore", over="nonzero")
+
+    def image(**changes: Any) -> Record:
+        return record.model_copy(update={"images": (record.images[0].model_copy(update=changes),)})
+
+    def label(**changes: Any) -> Record:
+        return record.model_copy(update={"label": record.label.model_copy(update=changes)})
+
+    records = [
+        record,
+        image(path=other.images[0].path),
+        *(image(**{name: value}) for name, value in {"channel": 1, "format": "h5", "key": "k", "frame": 1}.items()),
+        *(image(**{name: value}) for name, value in {"index": 1, "rescale": (1.0, -5.0)}.items()),
+        image(spacing_mm=(1.0, 1.0, 3.0)),
+        *(label(**{name: value}) for name, value in {"format": "h5", "key": "k"}.items()),
+        *(record.model_copy(update={name: f"another {name}"}) for name in ("dataset", "case_id", "scan_id")),
+        record.model_copy(update={"spacing": (1.0, 1.0, 3.0)}),
+    ]
+    recipes = [
+        replace(recipe, label_values=None),
+        replace(recipe, label_values={1: 1, 2: 1}),
+        replace(recipe, spacing_mm=(2.0, 2.0, 2.0)),
+        replace(recipe, version=2),
+        replace(recipe, crop_foreground=True),
+        replace(recipe, crop_foreground=True, intensity=Intensity("hu", (-900.0, 250.0))),
+        *(replace(recipe, intensity=Intensity(kind)) for kind in ("zscore", "asis", "u8", "percentile")),
+        replace(recipe, intensity=stripped),
+        *(replace(recipe, intensity=replace(stripped, clip_percentiles=(low, 99.5))) for low in (0.5, 1.0)),
+        replace(recipe, box_voxels=(4, 4, 4)),
+        replace(recipe, box_voxels=(4, 4, 4), box_at_top=True),
+        replace(recipe, box_share=(0.5, 0.5, 0.5)),
+        replace(recipe, stored_voxels=(4, 4, 4)),
+        replace(recipe, stored_values=True),
+    ]
+    names = [entry_key(folder, one, recipe) for one in records] + [entry_key(folder, record, one) for one in recipes]
+    for path in (record.images[0].path, str(record.label.path)):
+        (folder / path).write_bytes((folder / path).read_bytes() + b"x")
+        names.append(entry_key(folder, record, recipe))
+    assert len(set(names)) == len(names)
+    elsewhere = record.model_copy(update={"patient_id": "other", "group": "other", "split": "test"})
+    window = replace(recipe, intensity=Intensity("hu"))  # of what is not cropped every value is stored
+    assert entry_key(folder, elsewhere, recipe) == names[-1] == entry_key(folder, record, window)
 
 
 def test_a_disk_that_fills_up_is_told_and_leaves_no_half_file(
