@@ -73,6 +73,23 @@ def test_a_z_scored_pack_holds_what_a_single_entry_would(folder: Path) -> None:
     np.testing.assert_allclose(one, two, atol=2e-3)
 
 
+def test_a_pack_of_another_intensity_of_colours_or_of_other_bytes_is_never_taken_for_the_one_asked_for(
+    folder: Path,
+) -> None:
+    def read(recipe: CacheRecipe, key: str = "colours", channels: int = 3) -> np.ndarray:
+        case = f"{key}/1"
+        cases = prepare(folder, [a_record(key, 1, channels)], recipe, folder / "cache")
+        return cases.read(case, (0, 0, 0), cases.shape(case))
+
+    raw, asis = read(U8), CacheRecipe(intensity=Intensity("asis"))
+    zscored = read(CacheRecipe(intensity=Intensity("zscore")))
+    assert raw.dtype == np.uint8 and zscored.dtype == np.float16 and abs(zscored.mean(axis=(1, 2, 3))).max() < 1e-2
+    assert read(asis).dtype == np.float16 and read(CacheRecipe(intensity=Intensity("hu"))).dtype == np.int16
+    assert raw.shape == (3, 6, 7, 1) and read(U8, channels=1).shape == (1, 6, 7, 3)  # a volume of three slices
+    (folder / "set.npz").write_bytes(encode_npz({"cubes": CUBES, "pictures": PICTURES, "colours": 255 - COLOURS}))
+    np.testing.assert_array_equal(read(U8), 255 - raw)
+
+
 def test_a_box_beyond_a_packed_image_is_filled(folder: Path) -> None:
     cases = prepare(folder, [a_record("cubes", 1)], U8, folder / "cache")
     box = cases.read("cubes/1", (-1, 0, 0), (4, 7, 8))
