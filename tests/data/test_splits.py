@@ -8,6 +8,7 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -17,16 +18,19 @@ from bench.contracts.errors import DataUnsound, SpecError
 from bench.contracts.protocols import SplitRule
 from bench.data.roster import Roster
 from bench.data.splits import (
+    SALTS,
     Parts,
     beside_published_test,
     check_hygiene,
     divided,
+    every_fold,
     lists,
     nested,
     order_of,
     present,
     rank,
     read_list,
+    stratified,
 )
 
 SPLITS = Path(__file__).parents[2] / "tasks" / "splits"
@@ -327,13 +331,25 @@ def test_a_damaged_list_is_told_apart_from_a_missing_one(tmp_path: Path) -> None
 
 
 def test_every_fold_of_a_list_is_given_and_each_tests_on_other_cases() -> None:
-    from bench.data.splits import every_fold
-
     rule = SplitRule(file="msd09_folds.json", key="folds", origin="", by_fold=True, order="published")
     folds = every_fold(rule, SPLITS)
     assert [len(parts.test) for parts in folds] == [9, 8, 8, 8, 8]
     assert len({case for parts in folds for case in parts.test}) == 41
     assert all(set(parts.train) | set(parts.test) == set(folds[0].everything()) for parts in folds)
+
+
+@pytest.mark.parametrize("divides", ["all", "strata"])
+def test_each_fold_of_our_rule_divides_all_units_by_a_salt_of_its_own(divides: Literal["all", "strata"]) -> None:
+    own = rule("stoic_ids.txt", "stoic", by_fold=True, divides=divides)
+    units = read_list(SPLITS, own.file, own.key)
+    class_of = {unit: str(int(unit) % 3) for unit in units}
+    folds = every_fold(own, SPLITS, Roster(class_of=class_of))
+    assert len(folds) == len(SALTS) == 3
+    for parts, salt in zip(folds, SALTS, strict=True):
+        expected = divided("stoic", units, salt) if divides == "all" else stratified("stoic", class_of, salt)
+        assert (parts.val, parts.test) == (expected.val, expected.test)
+        assert sorted(parts.train) == sorted(expected.train)
+    assert len({frozenset(parts.test) for parts in folds}) == len({frozenset(parts.val) for parts in folds}) == 3
 
 
 def test_a_list_that_a_task_brings_from_elsewhere_is_ordered_alike_wherever_it_lies(tmp_path: Path) -> None:
