@@ -70,6 +70,11 @@ def test_a_folder_of_slices_and_a_header_with_voxels_beside_it_are_seen_whole(tm
     names = ["series", "scan.mhd"]
     before, _ = drifted(tmp_path, {}, names, whole=True)
     assert drifted(tmp_path, before, names, whole=True) == (before, [])
+    ends = take(series, whole=False)
+    (series / "1.dcm").rename(series / "15.dcm")  # slices are stacked by their names where pixels are taken as stored
+    assert take(series, whole=False).content != ends.content
+    (series / "15.dcm").rename(series / "1.dcm")
+    assert take(series, whole=False) == ends
     (series / "1.dcm").write_bytes(bytes([9]) * 100)
     touch(series / "1.dcm", 2_000_000_000)
     (tmp_path / "scan.raw").write_bytes(b"vowels")

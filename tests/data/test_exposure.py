@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -12,8 +14,9 @@ from bench.data.axes import as_affine
 from bench.data.cache import prepare
 from bench.data.cache_recipe import CacheRecipe
 from bench.data.exposure import SeenCase, exposure_of, read_seen, write_seen
-from bench.data.volumes import write_nifti
+from bench.data.volumes import coarse_fingerprint, write_nifti
 
+KINDS: tuple[Literal["zscore", "asis", "u8", "percentile"], ...] = ("zscore", "asis", "u8", "percentile")
 TESTS = {"a": "f1", "b": "f2", "c": "f3"}
 
 
@@ -58,6 +61,8 @@ def test_what_was_seen_is_written_and_read_again_and_its_absence_is_told(tmp_pat
     assert read_seen(tmp_path) is None
     write_seen(tmp_path, [SeenCase("pool", "x", "f2")])
     assert read_seen(tmp_path) == [SeenCase("pool", "x", "f2")]
+    write_seen(tmp_path, [SeenCase("pool", "y", "f3")])  # the first list is of what the weights beside it have seen
+    assert read_seen(tmp_path) == [SeenCase("pool", "x", "f2")]
 
 
 def test_a_volume_saved_in_another_axis_order_and_type_keeps_its_fingerprint(tmp_path: Path) -> None:
@@ -83,3 +88,25 @@ def test_a_volume_saved_in_another_axis_order_and_type_keeps_its_fingerprint(tmp
     one, two, three = (cases.meta(case).fingerprint for case in files)
     assert one == two != three
     assert [case.case for case in cases.seen()] == list(files)
+
+
+def test_a_volume_keeps_its_fingerprint_however_it_is_prepared_and_another_shape_has_another(tmp_path: Path) -> None:
+    """A pool and a task prepare one volume each in its own way, and must still know it for the same."""
+    voxels = np.random.default_rng(0).integers(-900, 900, (40, 36, 20)).astype(np.int16)
+    write_nifti(tmp_path / "one.nii.gz", voxels, affine=as_affine(np.eye(4)), dtype=np.int16)
+    file = ImageFile(path="one.nii.gz", format="nifti")
+    record = Record(dataset="d", adapter_version="1", case_id="one", patient_id="one", group="one", images=(file,))
+    hu = CacheRecipe(intensity=Intensity("hu", (500.0, 900.0)))
+    ways = [
+        hu,
+        replace(hu, spacing_mm=(2.0, 2.0, 2.0)),
+        replace(hu, crop_foreground=True),
+        replace(hu, box_voxels=(8, 8, 8)),
+        replace(hu, stored_voxels=(8, 8, 8)),
+        *(CacheRecipe(intensity=Intensity(kind)) for kind in KINDS),
+        CacheRecipe(intensity=Intensity("zscore", clip_percentiles=(0.5, 99.5))),
+    ]
+    found = {prepare(tmp_path, [record], way, tmp_path / "cache").fingerprint("one") for way in ways}
+    assert found == {coarse_fingerprint(voxels[None])}
+    flat = np.zeros((1, 4, 6, 8), np.int16)
+    assert coarse_fingerprint(flat) != coarse_fingerprint(flat.transpose(0, 3, 2, 1))
