@@ -74,6 +74,13 @@ def test_equal_spacing_returns_the_very_same_voxels() -> None:
     assert resample_image(image, (0.699999988, 0.7, 3.0), (0.7, 0.7, 3.0)) is image  # a header's float32
 
 
+def test_a_spacing_that_differs_by_more_than_a_headers_rounding_is_brought_to_the_one_asked_for() -> None:
+    wide = np.arange(512, dtype=np.int16).reshape(1, 1, 1, 512)
+    found = resample_image(wide, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0004)).ravel()
+    np.testing.assert_allclose(found, 255.5 + (np.arange(512) - 255.5) * 1.0004, atol=0.11)  # the last ends at 511
+    np.testing.assert_allclose(found[2:-2] - np.arange(2, 510), (np.arange(2, 510) - 255.5) * 4e-4, atol=1e-3)
+
+
 def test_a_straight_ramp_stays_straight_inside_and_flat_beyond_the_last_voxel_centre() -> None:
     ramp = np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4)  # 4 voxels of 1 mm; new: 8 of 0.5 mm
     found = resample_image(ramp, ONE, (1.0, 1.0, 0.5)).ravel()
