@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.contracts.errors import PluginBroken, SpecError, TrainingStopped
 from bench.contracts.method import Batch, Losses, Turn
-from bench.train import schedule
+from bench.train import checkpoint, schedule
 from bench.train.hardware import Machine
 from bench.train.job import demand_possible
 from bench.train.loop import Hardware, train
@@ -377,6 +377,8 @@ def test_the_fp16_scale_is_lowered_until_gradients_fit_and_stays_out_of_norm_and
     assert found.skipped_steps == len(records) > 3  # more than undefined losses may have in a row
     assert {record["skipped"] for record in records} == {"gradients"}
     assert scaler.get_scale() == 2.0 ** (19 - len(records))
+    standing = checkpoint.load(tmp_path / "scaled" / "checkpoint.pt")["standing"]
+    assert standing["overflows_in_a_row"] == 0  # the updates have parted them, as in any long training
     first = next(line for line in lines(tmp_path / "scaled") if line.get("grad_norm"))
     assert first["step"] == len(records) + 1
     same_step = next(line for line in lines(tmp_path / "exact") if line["step"] == first["step"])

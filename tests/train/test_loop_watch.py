@@ -190,7 +190,9 @@ def test_the_fourth_undefined_step_in_a_row_stops_and_names_the_cases(tmp_path: 
     assert ", ".join(last["cases"]) in str(e.value)
 
 
-def test_the_first_best_is_kept_and_nan_is_never_best(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_the_first_best_is_kept_and_nan_is_never_best(tmp_path: Path, ema_decay: float) -> None:
+    """With a running average it is the averaged weights that were judged, and so they that are kept."""
     model = Toy()
     scores = iter([math.nan, 0.5, 0.9, 0.9, math.nan, 0.2])
     seen: list[dict[str, torch.Tensor]] = []
@@ -201,7 +203,8 @@ def test_the_first_best_is_kept_and_nan_is_never_best(tmp_path: Path) -> None:
         seen.append(weights(model))
         return next(scores)
 
-    found = trained(tmp_path, model, evaluate=evaluate, evaluate_every=2, keep_best=True)
+    config = replace(SETTINGS, ema_decay=ema_decay)
+    found = trained(tmp_path, model, config, evaluate=evaluate, evaluate_every=2, keep_best=True)
     assert (found.best_step, found.best_score) == (6, 0.9)
     assert all(torch.equal(seen[2][name], value) for name, value in weights(model).items())
     assert model.training
