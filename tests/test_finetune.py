@@ -109,6 +109,16 @@ def test_the_training_cases_train_and_the_others_select_where_the_recipe_selects
         assert unselected.evaluate is None and not unselected.keep_best
 
 
+def test_a_kind_that_looks_at_its_cases_before_the_first_step_sees_those_of_training_alone() -> None:
+    class Fitting(Kind):
+        def fit(self, _setup: Any, _model: nn.Module, cases: Cases) -> None:
+            self.judged.append(cases.cases)
+
+    kind = Fitting()
+    made(vit(), kind)
+    assert kind.judged == [("a", "b", "c")]
+
+
 def test_rates_fall_by_layer_from_the_head_which_takes_the_encoders_last_norm_with_it() -> None:
     """Two blocks and the embedding below the head, at a decay of a half: 1/2, 1/4, 1/8 of the rate."""
     job, net, _ = made(vit(), lr=0.8, layer_decay=0.5)

@@ -100,6 +100,7 @@ def test_levels_are_the_mean_brightness_and_the_mean_spread_of_the_first_views()
     assert levels_of(phase, None, config.seed) == {"volume": (200.0, 3.0)}  # type: ignore[arg-type]
     assert drawn == [(3, 0, 4)]
     even = controlled(phase, replace(config, shuffled_voxels=True, even_views=True), None)  # type: ignore[arg-type]
+    assert drawn == 2 * [(3, 0, 4)]  # by the run's own seed
     found = even.views(None, 9, np.random.default_rng(0))["volume"]  # type: ignore[arg-type]
     assert sorted(set(found.ravel().tolist())) == [197, 203]
     assert not np.array_equal(found, even.views(None, 9, np.random.default_rng(1))["volume"])  # type: ignore[arg-type]

@@ -1,0 +1,50 @@
+"""How a pre-training begins and what of a method takes part in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.contracts.configs import Intensity, Sight, phases
+from bench.pretrain import pretrain, trained
+from bench.train.hardware import Hardware
+from methods.mae3d import METHOD
+from tests.train.toys import ToyCorpus
+
+SIGHT = Sight(1, phases(METHOD.tiny)["pretrain"].crop, None, Intensity("hu"))
+
+
+class Air(ToyCorpus):
+    """Cases of nothing, as large as they are asked for."""
+
+    def read(self, case: str, start: Any, size: Any) -> np.ndarray[Any, Any]:
+        return np.zeros((1, *size), np.int16)
+
+
+def made(folder: Path, name: str = "mae3d", **changes: Any) -> dict[str, Any]:
+    """What a pre-training told, of no step unless `changes` say otherwise."""
+    configs = {phase: replace(config, **{"steps": 0, **changes}) for phase, config in phases(METHOD.tiny).items()}
+    pretrain(METHOD, name, configs, Air(), SIGHT, {"pretrain": "key"}, {"pretrain": folder}, Hardware(device="cpu"))
+    return trained(folder)
+
+
+def test_a_pre_training_starts_from_weights_that_the_methods_name_and_the_seed_decide(tmp_path: Path) -> None:
+    runs: list[dict[str, Any]] = [{}, {"lr": 0.5}, {"seed": 1}, {"name": "other"}]
+    starts = [made(tmp_path / str(number), **words)["initial_sha256"] for number, words in enumerate(runs)]
+    assert starts[0] == starts[1] and len(set(starts)) == 3
+
+
+def test_a_pre_training_announces_each_turn_and_tells_the_method_of_each_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    assert METHOD.build is not None
+    monkeypatch.setattr(METHOD.build, "begin_turn", lambda self, turn: told.append(turn))
+    monkeypatch.setattr(METHOD.build, "after_step", lambda self, progress: told.append(progress))
+    made(tmp_path, steps=2)
+    assert [word for word in told if isinstance(word, float)] == [0.5, 1.0] == told[1::2]
+    assert len(told) == 4 and told[0] == told[2]
