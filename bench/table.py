@@ -74,7 +74,7 @@ def _sheets(results: Path, metric: str, view: str) -> tuple[Sheet, ...]:
             remedy="Name one of them with --view.",
         )
     store = Store(results)
-    cells = store.cells() if view != "published" else []
+    cells = [] if view == "published" else store.cells() if view == "both" else _held(store)
     found = boards(cells, read_columns(store, [cell.name for cell in cells]))
     return sheets(found, printed_results() if view not in ("", "measured") else (), metric, view or "measured")
 
@@ -83,7 +83,19 @@ def _cells(results: Path, name: str, view: str) -> list[Cell]:
     if view:
         remedy = "Leave --view out, or name a paper's table: bench list tables"
         raise SpecError(f"--view belongs to a paper's table, and '{name}' is none.", case=name, remedy=remedy)
-    return Store(results).cells()
+    return _held(Store(results))
+
+
+def _held(store: Store) -> list[Cell]:
+    """The cells of a results folder, which is named where it has none."""
+    cells = store.cells()
+    if not cells:
+        raise SpecError(
+            f"There are no results in '{store.folder}' yet.",
+            case=str(store.folder),
+            remedy="Make one: bench run --method M --task T, or name another folder with --results.",
+        )
+    return cells
 
 
 def _headline(cells: list[Cell], name: str) -> str:

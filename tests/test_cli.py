@@ -186,6 +186,24 @@ def test_a_mistake_without_json_is_two_short_lines(capsys: pytest.CaptureFixture
     assert lines == ["Error: mae3: No method 'mae3'. Did you mean 'mae3d'?", "Next:  All of them: bench list methods"]
 
 
+@pytest.mark.parametrize(
+    "words", [("show", "nosuch"), ("table", "nosuch"), ("verify", "nosuch"), ("compare", "nosuch-*", "a")]
+)
+def test_a_remedy_looks_for_results_where_the_command_looked(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Before, typed as printed it looked in ./results."""
+    folder = tmp_path / "of mine"
+    Store(folder).write(make_cell(), make_rows())
+    there = f"bench table all --results '{folder}'"
+    assert bench(*words, "--results", folder, "--json").error["remedy"].endswith(there)
+    assert bench(*words, f"--results={folder}", "--json").error["remedy"].endswith(there)
+
+
+@pytest.mark.parametrize("name", ["all", "msd04", "leaderboard"])
+def test_a_table_of_a_folder_without_results_names_the_folder(name: str, tmp_path: Path) -> None:
+    told = bench("table", name, "--results", tmp_path / "nowhere", "--json").error
+    assert told["message"] == f"There are no results in '{tmp_path / 'nowhere'}' yet."
+
+
 def test_stopping_by_hand_is_told_in_one_line_and_with_its_own_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

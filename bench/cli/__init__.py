@@ -6,6 +6,8 @@ With `--json` results go to standard output and errors to standard error, both a
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 
 import typer
@@ -29,6 +31,7 @@ for commands in (names, data, running, rooms, results, tables, compare, audit, g
 _CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 STOPPED = 130
+_READERS = re.compile(r"\bbench (?:table all|verify [^\s,]+)")
 
 
 def main() -> None:
@@ -42,7 +45,7 @@ def run_words(words: list[str]) -> int:
     try:
         code = app(args=words, prog_name="bench", standalone_mode=False)
     except BenchError as error:
-        _tell(type(error).__name__, error.case, error.message, error.remedy, as_json=as_json)
+        _tell(type(error).__name__, error.case, error.message, _there(error.remedy, words), as_json=as_json)
         return 2
     except typer.Exit as stop:
         return stop.exit_code
@@ -68,6 +71,15 @@ def run_words(words: list[str]) -> int:
         told = "Stopped by hand; what was finished is kept."
         _tell("Stopped", "", told, "Repeat the command to resume.", as_json=as_json)
     return code if isinstance(code, int) else 0
+
+
+def _there(remedy: str, words: list[str]) -> str:
+    """A remedy that looks for results where the command looked, so that it can be typed as it is printed."""
+    asked = [after for word, after in zip(words, words[1:], strict=False) if word == "--results"]
+    asked += [word.removeprefix("--results=") for word in words if word.startswith("--results=")]
+    if not asked or "--results" in remedy:
+        return remedy
+    return _READERS.sub(lambda found: f"{found[0]} --results {shlex.quote(asked[-1])}", remedy)
 
 
 def _tell_usage(error: Exception, *, as_json: bool) -> int:

@@ -86,7 +86,8 @@ def plan(
         [job.line() for job in jobs],
     )
     if out is not None:
-        print(f"Written to {out}. Next: bench run --plan {shlex.quote(str(out))}")
+        there = "" if results == o.RESULTS else f" --results {shlex.quote(str(results))}"
+        print(f"Written to {out}. Next: bench run --plan {shlex.quote(str(out))}{there}")
 
 
 def run(
