@@ -204,6 +204,23 @@ def test_a_table_of_a_folder_without_results_names_the_folder(name: str, tmp_pat
     assert told["message"] == f"There are no results in '{tmp_path / 'nowhere'}' yet."
 
 
+def test_a_plan_that_cannot_be_written_is_refused_before_anything_is_forecast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.plan.make_plan", None)
+    (tmp_path / "file").touch()
+    words = ("plan", "--method", "mae3d", "--task", "msd04", "--phantom", "--json", "--out")
+    assert "A folder stands" in bench(*words, tmp_path).error["remedy"]
+    assert "A file stands" in bench(*words, tmp_path / "file" / "plan.json").error["remedy"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_told_as_such(tmp_path: Path) -> None:
+    Store(tmp_path).write(make_cell(), make_rows())
+    (tmp_path / "file").touch()
+    told = bench("page", "--results", tmp_path, "--out", tmp_path / "file", "--json").error
+    assert told["remedy"].startswith("A file stands where a folder is needed")
+
+
 def test_stopping_by_hand_is_told_in_one_line_and_with_its_own_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

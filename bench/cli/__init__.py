@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from itertools import pairwise
 
 import typer
 
@@ -75,7 +76,7 @@ def run_words(words: list[str]) -> int:
 
 def _there(remedy: str, words: list[str]) -> str:
     """A remedy that looks for results where the command looked, so that it can be typed as it is printed."""
-    asked = [after for word, after in zip(words, words[1:], strict=False) if word == "--results"]
+    asked = [after for word, after in pairwise(words) if word == "--results"]
     asked += [word.removeprefix("--results=") for word in words if word.startswith("--results=")]
     if not asked or "--results" in remedy:
         return remedy

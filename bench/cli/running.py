@@ -72,8 +72,11 @@ def plan(
 ) -> None:
     specs = o.specs_of(**o.words_of(locals()))
     from bench.cli.console import print_json, print_table
+    from bench.data.atomic import demand_place
     from bench.plan import make_plan, write_plan
 
+    if out is not None:
+        demand_place(out)
     jobs = make_plan(specs, place_of(results, device, json))
     if out is not None:
         write_plan(specs, out)

@@ -21,6 +21,7 @@ from bench.contracts.errors import StoreError
 TEMPORARY = ".tmp"
 _ROOM = "Free some room there, or name another folder; earlier results are intact."
 _RIGHTS = "Ask for write permission there, or name another folder; earlier results are intact."
+_FOLDER = "A file stands where a folder is needed; move it away or name another folder."
 _REMEDIES = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
@@ -28,7 +29,8 @@ _REMEDIES = {
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: _RIGHTS,
-    errno.ENOTDIR: "A file stands where a folder is needed; move it away or name another folder.",
+    errno.ENOTDIR: _FOLDER,
+    errno.EEXIST: _FOLDER,
     errno.EISDIR: "A folder stands where the file belongs; move it away or name another folder.",
     errno.ENAMETOOLONG: "Choose a folder with a shorter path.",
 }
@@ -42,6 +44,13 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Put `text` at `path` as UTF-8 with the line ends it has. Raises StoreError when the disk refuses."""
     write_bytes(path, text.encode())
+
+
+def demand_place(path: Path) -> None:
+    """Raise StoreError where no file can be put at `path`: asked before the work whose outcome belongs there."""
+    if path.is_dir():
+        raise _told(IsADirectoryError(errno.EISDIR, ""), path, "write it")
+    discard(stage_bytes(path, b""))
 
 
 def write_json(path: Path, obj: Any) -> None:
