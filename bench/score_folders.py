@@ -15,6 +15,7 @@ from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.volumes import GEOMETRY_TOLERANCE, Volume, read_label
+from bench.metrics import parse_metric
 from bench.metrics.surface import CaseScores, label_map_scores
 from bench.score import summarise
 
@@ -37,6 +38,7 @@ def score_folders(
             f"No spacing '{spacing_from}'. {nearest(spacing_from, SPACINGS)}Possible: {', '.join(SPACINGS)}.",
             remedy="Name one of them with --spacing-from.",
         )
+    measured = _metrics_asked(metrics)
     guesses, truths = _label_maps(predictions), _label_maps(truth)
     lost = sorted(set(truths) - set(guesses))
     if lost:
@@ -72,15 +74,14 @@ def score_folders(
             _only(reference.array, named),
             classes=named,
             spacing_mm=spacing[spacing_from],
-            metrics=list(metrics),
+            metrics=measured,
         )
         rows += [CaseRow(case, row.class_, row.metric, row.value) for row in scored.rows]
         counts.update(scored.counts() | _stray(scored, guess if spacing_from == "prediction" else reference))
         doubts.update(f"label {label} counted as background" for label in others)
         doubts.update(_doubts(guess, reference))
-    found = tuple(dict.fromkeys(row.metric for row in rows))  # as the metrics spell themselves, however they were typed
-    _, by_class = summarise(rows, "class_then_case", found)
-    means = {metric: {name: by_class[name][metric] for name in by_class} for metric in found}
+    _, by_class = summarise(rows, "class_then_case", measured)
+    means = {metric: {name: by_class[name][metric] for name in by_class} for metric in measured}
     return rows, means, _notes(counts, doubts, sorted(set(guesses) - set(truths)))
 
 
@@ -88,6 +89,14 @@ def _stray(scored: CaseScores, grid: Volume) -> dict[str, int]:
     """The volume that was predicted where there is nothing; in mm3, in whatever unit distances are."""
     voxels = sum(found.voxels_pred for found in scored.by_class.values() if found.empty_truth)
     return {"false_positive_mm3": round(voxels * math.prod(grid.spacing_mm))}
+
+
+def _metrics_asked(typed: Sequence[str]) -> list[str]:
+    """The metrics as they spell themselves, each once."""
+    try:
+        return list(dict.fromkeys(str(parse_metric(word)) for word in typed))
+    except SpecError as error:
+        raise SpecError(error.message, case=error.case, remedy="Name one of these with --metrics.") from error
 
 
 def _classes_asked(typed: str) -> dict[int, str]:
@@ -137,7 +146,17 @@ def _read(path: Path, case: str) -> Volume:
         dataset="", adapter_version="", case_id=case, patient_id=case, group=case, images=(file,),
         label=LabelFile(kind="mask", path=path.name),
     )  # fmt: skip
-    return read_label(path.parent, record, ANY_LABEL)
+    try:
+        return read_label(path.parent, record, ANY_LABEL)
+    except DataUnsound as error:
+        found, mask, _ = error.message.rpartition(";")
+        if not (mask and "is a mask with" in found):
+            raise
+        raise DataUnsound(
+            f"{found}; labels are whole numbers from 0 to 255.",
+            case=error.case,
+            remedy="Point --predictions and --truth at folders of label maps, not of images or probabilities.",
+        ) from error
 
 
 def _only(array: NDArray[np.uint8], named: Mapping[int, str]) -> NDArray[np.uint8]:

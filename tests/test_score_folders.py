@@ -83,6 +83,23 @@ def test_what_is_predicted_where_nothing_is_counts_in_mm3_though_distances_be_in
     assert f"false positive mm3: {volume}\n" in score(folders, "--spacing-from", spacing_from).out
 
 
+def test_a_metric_asked_for_twice_is_scored_once(folders: tuple[Path, Path]) -> None:
+    found = score(folders, "--metrics", "nsd@2mm,dice,nsd@2.0mm,dice", "--json").value
+    assert [row["metric"] for row in found] == ["nsd@2mm", "dice"] * 4
+
+
+def test_images_in_place_of_masks_and_a_mistyped_metric_are_told_without_a_word_of_cards(
+    folders: tuple[Path, Path],
+) -> None:
+    told = score(folders, "--metrics", "dcie", "--json").error
+    assert "Did you mean 'dice'" in told["message"] and told["remedy"] == "Name one of these with --metrics."
+    for values in (np.full((12, 12, 12), -1000, np.int16), np.full((12, 12, 12), 0.5, np.float32)):
+        write_nifti(folders[0] / "a.nii.gz", values, affine=np.diag([*SPACING, 1.0]).tolist(), dtype=values.dtype.type)
+        told = score(folders, "--json").error
+        assert "1,728 voxels" in told["message"] and "whole numbers from 0 to 255" in told["message"]
+        assert "label maps, not of images" in told["remedy"]
+
+
 def test_chosen_classes_are_scored_and_no_others(folders: tuple[Path, Path]) -> None:
     answer = score(folders, "--metrics", "dice", "--classes", "2", "--json")
     assert {name for _, name, _ in values(answer)} == {"2"}
