@@ -21,7 +21,7 @@ from bench.corpora import CorpusCases, corpus_word, find_corpus
 from bench.data.cache_recipe import CacheRecipe
 from bench.keys import key_of
 from bench.recipe import configs_of, inference_word
-from bench.spec import RunSpec
+from bench.spec import RunSpec, of_phase
 from bench.text_words import demand_tower
 from bench.told_slices import slice_mm_of, with_slices
 
@@ -100,8 +100,11 @@ def blueprint(spec: RunSpec) -> Blueprint:
     recipe, inference = configs["finetune"], configs[inference_word(trained)]
     assert isinstance(recipe, FineTuneConfig) and isinstance(inference, Inference)
     _demand_selecting(recipe, task)
-    for config in (*(configs[name] for name in trained), recipe):
-        demand_settings(config)
+    for name in (*trained, "finetune"):
+        try:
+            demand_settings(configs[name])
+        except SpecError as error:
+            raise of_phase(error, name if any(phase == name for phase, _, _ in spec.settings) else "") from error
     trained = {name: configs[name] for name in trained}
     architecture = list(trained.values())[-1]
     setup = make_setup(

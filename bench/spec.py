@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -145,8 +146,17 @@ def apply_settings(
             )
         for name in hit:
             value = read_value(text, get_type_hints(type(configs[name]))[key], key)
-            configs = {**configs, name: dataclasses.replace(configs[name], **{key: value})}
+            try:
+                configs = {**configs, name: dataclasses.replace(configs[name], **{key: value})}
+            except SpecError as error:
+                raise of_phase(error, phase) from error
     return configs
+
+
+def of_phase(error: SpecError, phase: str) -> SpecError:
+    """What a config refuses, its remedies for this phase alone: a config does not know its own. '' leaves them for every phase."""
+    remedy = re.sub(r"--set (?=\w+=)", f"--set {phase}." if phase else "--set ", error.remedy)
+    return SpecError(error.message, case=error.case, remedy=remedy)
 
 
 BY_ITSELF = "What it is by itself: bench show METHOD, bench show TASK"

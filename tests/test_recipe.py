@@ -195,12 +195,22 @@ def test_a_loss_that_a_kind_of_task_has_not_is_refused_before_anything_is_traine
         "betas=0.9,1",
         "weight_decay=-1",
         "lr_floor=-1e-4",
+        "steps=-5",
+        "lora_rank=-2",
     ],
 )
 def test_what_fine_tuning_cannot_be_trained_by_is_refused_before_weeks_of_pre_training(word: str) -> None:
     name = word.partition("=")[0]
-    with pytest.raises(SpecError, match=f"{name} must be|No {name} '"):
+    with pytest.raises(SpecError, match=f"{name} must be|No {name} '") as refused:
         blueprint(make_spec(method="mae3d", task="msd04", settings=(f"finetune.{word}",)))
+    assert f"--set finetune.{name}=" in refused.value.remedy  # without its phase it would change pre-training, too
+
+
+def test_a_word_for_every_phase_is_mended_for_every_phase() -> None:
+    for word in ("steps=-5", "optimiser=adam"):
+        with pytest.raises(SpecError) as refused:
+            blueprint(make_spec(method="mae3d", task="msd04", settings=(word,)))
+        assert f"--set {word.partition('=')[0]}=" in refused.value.remedy
 
 
 @pytest.mark.parametrize("word", ["seed=3", "finetune.seed=3"])

@@ -199,10 +199,11 @@ class FineTuneConfig(PhaseConfig):
     workers: int = recorded(4)  # loader processes
 
     def __post_init__(self) -> None:
-        """Raises SpecError for a step without crops, and for an axis that no volume has: counted from the end it would be another
-        one of the image, whose channels come first, than of the mask."""
+        """Raises SpecError for a step without crops, a rank below none, and an axis that no volume has: counted from the end it
+        would be another one of the image, whose channels come first, than of the mask."""
         super().__post_init__()
         demand_least("crops_per_volume", self.crops_per_volume, 1)
+        demand_least("lora_rank", self.lora_rank, 0)
         if not set(self.flip_axes) <= {0, 1, 2} or len(set(self.flip_axes)) < len(self.flip_axes):
             found = ",".join(map(str, self.flip_axes))
             raise SpecError(
