@@ -26,6 +26,8 @@ WORDS = (
     "ROUGE-L, an extra that the paper does not print, is coco-caption's (beta 1.2) on the same tokens: the mean over cases. "
     "There is no F1 of findings: the optional table of 14 observations tells them of the true reports alone, and nothing here "
     "reads them out of a generated one.",
+    "The BLEU-4 by which weights are chosen is of texts written greedily, each word the likeliest; test reports are written by a "
+    "beam.",
     "The target is the findings section alone. 8-bit grey of an unknown export window: no HU, no voxel size.",
 )
 BENCH = Protocol(

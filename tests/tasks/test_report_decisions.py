@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench import registry
 from bench.contracts.errors import SpecError
 from tasks.kinds import report, vocabulary
 from tasks.kinds.word_search import beam
@@ -104,6 +105,11 @@ def following(chances: Chances) -> Any:
 
 def found(chances: Chances, width: int) -> list[int]:
     return beam(following(chances), start=1, end=2, longest=3, width=width, device=torch.device("cpu"))
+
+
+def test_every_protocol_tells_that_weights_are_chosen_by_greedy_texts_and_tests_written_by_a_beam() -> None:
+    for protocol in registry.task("ctrg_report").protocols.values():
+        assert any("written greedily" in note and "beam" in note for note in protocol.notes)
 
 
 def test_a_beam_without_beginnings_is_refused_before_anything_is_trained() -> None:
