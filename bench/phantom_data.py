@@ -97,6 +97,10 @@ class _Mark:
         """True where another generator drew the files: they would else stand for what the present one draws."""
         return bool(self.generator) and self.generator != f"bench.phantoms {GENERATOR_VERSION}"
 
+    def holds(self, ids: Sequence[str]) -> bool:
+        """True where the present generator has drawn all of these cases."""
+        return not self.earlier and set(ids) <= self.cases
+
 
 def _mark(folder: Path) -> _Mark:
     path = folder / "PHANTOM.json"
@@ -122,11 +126,13 @@ def _remove(folder: Path, drawn: _Mark) -> None:
 
 
 def _write_once(layout: Layout, folder: Path, ids: Sequence[str], size: Size, progress: Progress | None) -> Path:
+    if _mark(folder).holds(ids):  # nothing to write, so it may lie where one may not
+        return folder
     with only_one(folder):
         drawn = _mark(folder)
         if drawn.earlier:
             _remove(folder, drawn)
-        if drawn.earlier or not set(ids) <= drawn.cases:
+        if not drawn.holds(ids):
             shown = progress or Silent()
             shown.start(f"phantom {folder.name}", 1)
             layout.write_phantom(folder, ids, size)

@@ -6,6 +6,7 @@ which is no pass.
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ Verdict = Literal["ok", "differs", "absent"]
 Rescore = Callable[[Cell], Sequence[CaseRow] | None]
 Rehash = Callable[[], str | None]
 Summarise = Callable[[Cell, Sequence[CaseRow]], Mapping[str, float | None]]
+
+
+_KEPT_OUT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""Of a disk that refuses: scoring reads through a cache that it may have to write, and nothing was compared then."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,8 @@ def _check_rescored(cell: Cell, rows: Sequence[CaseRow] | None, rescore: Rescore
     except DataMissing as error:
         return Check("rescored", "absent", str(error))
     except StoreError as error:
-        return Check("rescored", "differs", str(error))
+        kept_out = isinstance(error.__cause__, OSError) and error.__cause__.errno in _KEPT_OUT
+        return Check("rescored", "absent" if kept_out else "differs", str(error))
     if again is None:
         return Check("rescored", "absent", "predictions or truth are not there")
     return _told("rescored", compare(rows, again, cell.name))

@@ -131,3 +131,11 @@ def test_a_place_is_listed_once_for_all_datasets(tmp_path: Path, monkeypatch: py
     with folders_listed_once():
         pass
     assert find._listed.get() is None  # a later look sees what has changed
+
+
+def test_a_phantom_that_is_drawn_is_read_where_one_may_not_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_task("msd04", "smoke", tmp_path)
+    monkeypatch.setattr("bench.phantom_data.only_one", None)  # the lock beside the folder
+    assert write_task("msd04", "smoke", tmp_path) == folder

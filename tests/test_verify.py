@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from bench.data.digest import sha256_of_file, sha256_of_folder
 from bench.rooms import verify_cell
 from bench.store import Store
 from bench.verify import VerifyReport, compare, verify
-from tests.cells import make_cell
+from tests.cells import make_cell, make_rows
 
 ROWS = (
     CaseRow("case_0", "liver", "dice", 0.8),
@@ -130,6 +131,22 @@ def test_missing_truth_is_absent_and_another_key_is_a_difference(tmp_path: Path)
         report = verify(cell.name, store, rescore)
         assert verdicts(report)["rescored"] == verdict
         assert report.checks[-1].detail
+
+
+@pytest.mark.parametrize(
+    ("number", "verdict"), [(errno.EROFS, "absent"), (errno.EACCES, "absent"), (errno.EIO, "differs")]
+)
+def test_scores_that_a_disk_keeps_from_being_made_again_are_absent_and_do_not_differ(
+    number: int, verdict: str, tmp_path: Path
+) -> None:
+    """Before, every sound cell of a folder in which one may not write was said to differ."""
+
+    def refused(cell: Cell) -> Sequence[CaseRow]:
+        raise StoreError("could not write") from OSError(number, "refused")
+
+    cell = Store(tmp_path).write(make_cell(), make_rows())
+    found = verify(cell.name, Store(tmp_path), refused)
+    assert found.checks[-1].name == "rescored" and found.checks[-1].verdict == verdict
 
 
 def test_lost_rows_are_absent_everywhere_and_damaged_ones_differ(tmp_path: Path) -> None:
