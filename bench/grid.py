@@ -39,10 +39,15 @@ class Pair:
 
 
 def chosen(shelf: registry.Shelf, words: str) -> tuple[str, ...]:
-    """`all`, or names joined by commas; SpecError with the nearest for a name that is not there."""
+    """`all`, or names joined by commas; SpecError with the nearest for a name that is not there, and for none."""
     if words == "all":
         return registry.names(shelf)
-    return tuple(registry.known(shelf, word.strip()) for word in words.split(",") if word.strip())
+    found = tuple(registry.known(shelf, word.strip()) for word in words.split(",") if word.strip())
+    if not found:  # a walk over nothing would end like one in which all went well
+        raise SpecError(
+            f"'{words}' names nothing.", remedy="Leave it out for all: bench list methods, bench list tasks"
+        )
+    return found
 
 
 def walk(methods: Sequence[str], tasks: Sequence[str], place: Place) -> Iterator[Pair]:

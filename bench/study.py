@@ -17,6 +17,7 @@ from bench import registry
 from bench.contracts.configs import phases
 from bench.contracts.errors import BenchError, DataMissing, SpecError, nearest
 from bench.corpora import own_corpus
+from bench.grid import chosen
 from bench.plan import JobLine, make_plan
 from bench.run import Place, resolve_at, run
 from bench.spec import RunSpec, make_spec
@@ -160,14 +161,12 @@ def chosen_methods(words: str) -> tuple[str, ...]:
     """
     if words == "all":
         return trainable_methods()
-    typed = [word.strip() for word in words.split(",") if word.strip()]
-    methods = tuple(dict.fromkeys(registry.known(registry.METHODS, word) for word in typed))
+    methods = tuple(dict.fromkeys(chosen(registry.METHODS, words)))
     idle = next((name for name in methods if own_corpus(name) == "none"), None)
-    if idle or not methods:
-        what = f"The method '{idle}' does not pre-train" if idle else f"--method names nothing, found '{words}'"
+    if idle is not None:
         raise SpecError(
-            f"{what}, and a study asks what pre-training does.",
-            case=idle or "",
+            f"The method '{idle}' does not pre-train, and a study asks what pre-training does.",
+            case=idle,
             remedy=f"Possible: {', '.join(trainable_methods())}. Their networks from scratch are in it.",
         )
     return methods

@@ -147,3 +147,11 @@ def test_a_summary_counts_what_ran_and_is_read_as_written(tmp_path: Path) -> Non
 def test_the_command_refuses_a_name_that_is_not_there() -> None:
     told = bench("grid", "--method", "mim,mae3", "--json").error
     assert "Did you mean 'mae3d'" in told["message"]
+
+
+@pytest.mark.parametrize("command", ["grid", "study"])
+def test_a_walk_over_nothing_is_refused_and_passes_for_none_in_which_all_went_well(
+    command: str, tmp_path: Path
+) -> None:
+    answer = bench(command, "--method", " ,", "--results", tmp_path)
+    assert answer.code == 2 and "' ,' names nothing." in answer.err
