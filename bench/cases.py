@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,9 +32,8 @@ from bench.data.splits import (
     order_of,
     present,
 )
-from bench.data.volumes import label_map, quick_fingerprint
+from bench.data.volumes import label_map
 from bench.datasets_file import find_task_folder
-from bench.metrics.pooled import FINDING, FINDINGS
 from bench.spec import RunSpec
 from bench.train.progress import Progress
 from bench.trust import Trust, trusted
@@ -209,32 +206,6 @@ def _in_one_order(
     return tuple(sorted(train))
 
 
-def content_hash(folder: Path, records: Sequence[Record]) -> str:
-    """sha256 over sorted (case, quick fingerprints of its files, report, where tables place it): equal only where the bytes' sizes
-    and ends are."""
-    marks = {path: quick_fingerprint(folder / path) for path in dict.fromkeys(p for r in records for p in _files(r))}
-    lines = sorted((r.case_id, *[marks[path] for path in _files(r)], *_report(r), *_placed(r)) for r in records)
-    return "sha256:" + hashlib.sha256(json.dumps(lines).encode()).hexdigest()
-
-
-def told_answers(records: Sequence[Record], *, scored: bool) -> str:
-    """sha256 over what a table beside the images tells of cases: class and answers, and where they are `scored` the finding that a
-    candidate belongs to. '' where no table does: an image in an archive of many has its answer in the archive.
-
-    No fingerprint of an image changes with such a table, so it decides a result of its own.
-    """
-    lines = sorted(
-        [r.case_id, str(r.label.value), *map(str, r.label.values), *(_finding(r) if scored else ())]
-        for r in records
-        if r.label.kind in ("class", "multilabel") and not any(image.index is not None for image in r.images)
-    )
-    return hashlib.sha256(json.dumps(lines).encode()).hexdigest() if lines else ""
-
-
-def _finding(record: Record) -> list[str]:
-    return [f"{name} {record.meta[name]}" for name in (FINDING, FINDINGS) if name in record.meta]
-
-
 def cached(
     cases: TaskCases, card: TaskCard, protocol: Protocol, cache: Path, progress: Progress | None = None
 ) -> CachedCases:
@@ -257,26 +228,6 @@ def _by_case(records: Sequence[Record]) -> dict[str, Record]:
                 remedy="Keep one of them.",
             )
     return found
-
-
-def _files(record: Record) -> list[str]:
-    paths = [image.path for image in record.images] + ([record.label.path] if record.label.path else [])
-    return sorted(set(paths))
-
-
-def _placed(record: Record) -> list[str]:
-    """What tables beside the images say of how voxels are read: where a case lies in its scan, slope, voxel size, slices; and of a
-    lesion where its middle lies and of which category it is, by which pre-training cuts and gathers it."""
-    told: list[object] = [record.centre_mm, record.meta.get("lesion_centre"), record.meta.get("category")]
-    for image in record.images:
-        told += [image.rescale, image.spacing_mm]
-        told += [image.key, record.spacing] if image.format == "hu_slices" else []
-    return [repr(one) for one in told if one is not None]
-
-
-def _report(record: Record) -> list[str]:
-    """A report's digest; its text may lie far from both ends of a table of reports."""
-    return [hashlib.sha256(record.text.encode()).hexdigest()] if record.text else []
 
 
 def _groups(records: Mapping[str, Record]) -> dict[str, str]:

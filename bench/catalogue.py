@@ -16,8 +16,9 @@ from bench.contracts.configs import Intensity, Sight, phases
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.protocols import Protocol, SplitRule
 from bench.data.splits import lists
+from bench.find_cell import seek_cell
 from bench.keys import plain
-from bench.store import Store, seek_cell
+from bench.store import Store
 
 SORTS = {"methods": registry.METHODS, "tasks": registry.TASKS, "corpora": registry.CORPORA}
 SHOWN = {
@@ -43,7 +44,7 @@ def listing(sort: str) -> list[dict[str, Any]]:
 
 
 def show_name(name: str, preset: str, results: Path) -> dict[str, Any]:
-    """All that is known of a method, task, corpus or stored cell; a cell goes by what `bench.store.find_cell` takes."""
+    """All that is known of a method, task, corpus or stored cell; a cell goes by what `bench.find_cell` takes."""
     if preset not in PRESETS:
         raise SpecError(
             f"No preset '{preset}'. {nearest(preset, PRESETS)}Possible: {', '.join(PRESETS)}.",

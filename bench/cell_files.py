@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from dataclasses import dataclass
+from errno import ENAMETOOLONG
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -89,6 +90,16 @@ def listed(folder: Path, pattern: str) -> list[Path]:
             remedy="Ask for read permission there, or name another results folder.",
         ) from error
     return [folder / name for name in sorted(names) if fnmatch.fnmatchcase(name, pattern)]
+
+
+def is_file(path: Path) -> bool:
+    """True when a file is there. A word that is too long for a name is that of none."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno == ENAMETOOLONG:
+            return False
+        raise
 
 
 def safe(words: str) -> str:

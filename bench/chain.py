@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.cases import TaskCases, content_hash, find_cases, protocol_of, target_of, told_answers
+from bench.case_content import content_hash, told_answers
+from bench.cases import TaskCases, find_cases, protocol_of, target_of
 from bench.check_words import check_words, no_variant
 from bench.contracts.cards import PRESETS, MethodCard, TaskCard
 from bench.contracts.configs import FineTuneConfig, Inference, MethodConfig, Sight, phases

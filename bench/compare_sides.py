@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from bench.case_rows import CaseRow
+from bench.cell_files import is_file
 from bench.cell_settings import with_settings
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.record import Cell
+from bench.find_cell import find_cell
 from bench.metrics.pooled import Evidence, evidence_of, is_pooled
 from bench.stats.areas import Area, class_area, mean_area, question_area
 from bench.stats.variance import Components, Run, components
-from bench.store import Store, find_cell, is_file
+from bench.store import Store
 
 ALL = "all classes"
 AREA, ACCURACY = "auc", "acc"  # of the metrics of a whole set, those that cases can be paired in

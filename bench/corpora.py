@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import registry
-from bench.cases import TaskCases, content_hash
+from bench.case_content import content_hash
+from bench.cases import TaskCases
 from bench.contracts.cards import CorpusCard, CorpusMember, TaskCard
 from bench.contracts.configs import Intensity, Spacing
 from bench.contracts.counts import how_many

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.cases import content_hash
+from bench.case_content import content_hash
 from bench.contracts.cards import CorpusMember
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import Record

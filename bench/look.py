@@ -8,9 +8,9 @@ from typing import Any
 from bench import registry
 from bench.contracts.errors import DataMissing, SpecError, nearest
 from bench.figures.cases import CaseImages
+from bench.find_cell import find_cell
 from bench.rooms import spec_of
 from bench.run import Place, case_images, predictions_folder, resolve_at, task_volumes
-from bench.store import find_cell
 
 
 def look(cell: str, case: str, place: Place, *, root: str = "") -> CaseImages:

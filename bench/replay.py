@@ -23,12 +23,12 @@ from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.method import Encoder
 from bench.contracts.record import Cell
+from bench.find_cell import find_cell
 from bench.finetune import adopt_weights, build_model, training_job
 from bench.nets import lora
 from bench.provenance import provenance
 from bench.rooms import make_again, spec_of
 from bench.run import Place, resolve_at
-from bench.store import find_cell
 from bench.train.checkpoint import sha256_of_weights
 from bench.train.hardware import Hardware
 from bench.train.job import Job

@@ -14,8 +14,9 @@ from typing import Any
 from torch import nn
 
 from bench import registry
+from bench.case_content import content_hash
 from bench.case_rows import CaseRow
-from bench.cases import cached, content_hash, find_cases
+from bench.cases import cached, find_cases
 from bench.chain import Blueprint, blueprint, chosen_preset, keys_of_tests
 from bench.contracts.configs import Sight, phases
 from bench.contracts.errors import DataMissing, SpecError, StoreError
@@ -28,6 +29,7 @@ from bench.data.digest import sha256_of_folder
 from bench.data.exposure import write_seen
 from bench.figure import draw_curves
 from bench.figures.pictures import draw_pictures
+from bench.find_cell import find_cell
 from bench.finetune import build_model
 from bench.keys import key_of
 from bench.phantom_data import phantoms_for, write_corpus
@@ -37,7 +39,7 @@ from bench.run import Place, finetune, resolve_at, task_volumes
 from bench.run import pretrain as pretrain_for
 from bench.score import score, summarise
 from bench.spec import RunSpec, apply_settings, make_spec
-from bench.store import Store, find_cell
+from bench.store import Store
 from bench.train.checkpoint import load_weights, sha256_of_weights
 from bench.train.hardware import Hardware
 from bench.train.ranks import is_first

@@ -13,13 +13,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from errno import ENAMETOOLONG
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.case_rows import CaseRow, read_all, rows_from_parquet, rows_to_parquet, same_values, scan, values_by_place
-from bench.cell_files import KEY_DIGITS, Broken, check_name, listed, read_cell, safe
+from bench.cell_files import KEY_DIGITS, Broken, check_name, is_file, listed, read_cell, safe
 from bench.contracts.errors import StoreError, nearest
 from bench.contracts.record import Cell
 from bench.data.atomic import TEMPORARY, discard, json_text, publish, stage_bytes
@@ -262,40 +261,6 @@ class Store:
                 case=str(self.folder),
                 remedy="Ask for write permission there, or name another folder; earlier results are intact.",
             ) from error
-
-
-def find_cell(name: str, results: Path) -> tuple[Cell, Path]:
-    """A stored cell by name, by the path of its JSON, or by the start of its key, and the results folder that holds it.
-
-    Raises StoreError with the nearest name where there is none, or says why the file of that name is none.
-    """
-    found, results = seek_cell(name, results)
-    return found or Store(results).read(_stem(name)), results
-
-
-def seek_cell(name: str, results: Path) -> tuple[Cell | None, Path]:
-    """As `find_cell`, but None where nothing is called so. Raises StoreError where a file is, and is no cell."""
-    path = Path(name)
-    results = path.absolute().parent.parent if path.suffix == ".json" and is_file(path) else results
-    store, stem = Store(results), _stem(name)
-    if stem == safe(stem) and is_file(store.path(stem)):
-        return store.read(stem), results
-    by_key = (cell for cell in store.cells() if len(name) >= KEY_DIGITS and cell.key.startswith(name))
-    return next(by_key, None), results
-
-
-def is_file(path: Path) -> bool:
-    """True when a file is there. A word that is too long for a name is that of none."""
-    try:
-        return path.is_file()
-    except OSError as error:
-        if error.errno == ENAMETOOLONG:
-            return False
-        raise
-
-
-def _stem(name: str) -> str:
-    return Path(name).stem if name.endswith(".json") else name
 
 
 def _sha256(data: bytes) -> str:

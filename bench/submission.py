@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import registry
-from bench.cases import content_hash
+from bench.case_content import content_hash
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.kind import Setup
 from bench.contracts.record import ImageFile, LabelFile, Record
@@ -19,12 +19,12 @@ from bench.data.cache import prepare
 from bench.data.cache_recipe import CacheRecipe
 from bench.data.volumes import read_label, to_native
 from bench.datasets_file import find_task_folder
+from bench.find_cell import find_cell
 from bench.keys import key_of, short
 from bench.phantom_data import phantoms_for
 from bench.predict import predict
 from bench.rooms import model_of, spec_of
 from bench.run import Place
-from bench.store import find_cell
 
 ANY = {value: value for value in range(256)}
 

@@ -24,7 +24,8 @@ from bench.cell_files import cell_name
 from bench.contracts.errors import StoreError
 from bench.data import atomic
 from bench.data.atomic import json_text, write_bytes, write_json, write_text
-from bench.store import Store, find_cell
+from bench.find_cell import find_cell
+from bench.store import Store
 from tests.cells import make_cell, make_rows
 from tests.command_line import bench
 

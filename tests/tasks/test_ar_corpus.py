@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cases import content_hash
+from bench.case_content import content_hash
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import ImageFile, Record
 from bench.corpora import cached_corpus, named_corpus

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from bench import registry
-from bench.cases import cached, content_hash, find_cases, told_answers
+from bench.case_content import content_hash, told_answers
+from bench.cases import cached, find_cases
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.contracts.record import ImageFile, Record
 from bench.data.checks import check
