@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contracts.errors import DataUnsound
+from bench.contracts.errors import DataUnsound, SpecError
 from bench.contracts.kind import Scored, Setup
 from bench.contracts.method import Arrays, Batch, Corpus, Encoder, Losses, Phase, Sample, Turn
 from bench.contracts.recipes import PromptRecipe
@@ -119,8 +119,15 @@ def fit(setup: Setup, net: nn.Module, cases: Any) -> None:
 
 
 def demand(setup: Setup) -> None:
-    """Raises SpecError for a loss that is none of LOSSES."""
+    """Raises SpecError for a loss that is none of LOSSES, and for a target with other findings than the card's, in whose order a
+    case's answers come."""
     demand_loss(setup.recipe.loss, LOSSES, "prompts")
+    if setup.classes != tuple(setup.task.classes):
+        raise SpecError(
+            f"The target '{setup.target}' asks for {len(setup.classes)} findings, the card tells of {len(setup.task.classes)}.",
+            case=setup.task.title,
+            remedy="A task of prompts asks for all of its card's findings, in their order; name no others in `targets`.",
+        )
 
 
 def training_phase(setup: Setup, net: nn.Module) -> Phase:

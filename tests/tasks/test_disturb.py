@@ -101,6 +101,14 @@ def test_noise_has_its_own_sd_in_every_sample() -> None:
     assert found[0].std().item() == pytest.approx(0.1, rel=0.02) and not found[1].any()
 
 
+def test_contrast_lost_resolution_and_gamma_come_one_after_the_other_each_by_its_own_number() -> None:
+    x, still = volumes(), (torch.ones(2, 1), torch.zeros(2, 1))
+    told = torch.tensor([[0, 0, 1.25, 0.6, 1.4], [0, 0, 0.8, 1.0, 0.7]])
+    contrast, zoom, gamma = (told[:, k].view(-1, 1, 1, 1, 1) for k in (2, 3, 4))
+    expected = d.with_gamma(d.with_lost_resolution(d.with_contrast(x, contrast), zoom), gamma)
+    torch.testing.assert_close(d.disturbed(x, *still, told), expected)
+
+
 def test_without_disturbances_gain_and_offset_are_all_there_is() -> None:
     x = volumes()
     gain, offset = torch.tensor([[1.2], [0.9]]), torch.tensor([[0.1], [0.0]])

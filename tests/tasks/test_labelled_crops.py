@@ -255,6 +255,23 @@ def test_turns_stay_within_their_degrees_and_zooms_within_their_factors() -> Non
     assert -30.0 <= min(angles) < -27.0 and 27.0 < max(angles) <= 30.0
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_each_axis_is_turned_about_by_its_own_degrees(axis: int) -> None:
+    degrees = tuple(30.0 * (axis == k) for k in range(3))
+    recipe = FineTuneConfig(rotate_degrees=(degrees[0], degrees[1], degrees[2]))
+    for seed in range(10):
+        matrix, still = turn_matrix(recipe, np.random.default_rng(seed)).astype(float), np.eye(3)[axis]
+        assert np.allclose(matrix @ still, still) and not np.allclose(matrix, np.eye(3))
+
+
+def test_a_gain_and_an_offset_come_each_by_a_chance_of_its_own() -> None:
+    corpus = Labels({"a": labels((9, 9, 9))})
+    half = dataclasses.replace(EVERYTHING, intensity_scale_probability=0.5, intensity_shift_probability=0.5)
+    found = [shown(crop((8, 8, 8), half), corpus, seed) for seed in range(60)]
+    both = {(bool(sample["gain"] != 1), bool(sample["offset"] != 0)) for sample in found}
+    assert both == set(itertools.product((False, True), repeat=2))
+
+
 def test_a_gain_and_an_offset_lie_on_both_sides_of_what_they_are_without_them() -> None:
     drawn = [float(around(1.0, 0.2, True, np.random.default_rng(seed))[0]) for seed in range(100)]
     assert 0.8 <= min(drawn) < 0.85 and 1.15 < max(drawn) <= 1.2

@@ -232,6 +232,14 @@ def test_the_losses_are_what_their_names_say() -> None:
         prompts.pair_loss(likeness, scale, answers, "dice_ce")
 
 
+def test_a_target_with_other_findings_than_the_cards_is_refused_for_answers_come_in_the_cards_order() -> None:
+    prompts.demand(setup())
+    prompts.demand(setup(target="zero_shot"))
+    for names in (PROMPTS.classes[:3], PROMPTS.classes[::-1]):
+        with pytest.raises(SpecError, match=r"asks for .* findings, the card tells of 18"):
+            prompts.demand(replace(setup(), target="some", classes=names))
+
+
 def test_zero_shot_reads_a_finding_off_the_sentence_that_a_volume_is_like(tmp_path: Path) -> None:
     made = setup(target="zero_shot")
     net = prompts.build_net(made, Both(), "unetr", 0)

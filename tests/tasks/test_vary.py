@@ -91,6 +91,18 @@ def test_space_is_bent_before_it_is_turned() -> None:
     assert torch.equal(found[0], torch.from_numpy(np.ascontiguousarray(np.rot90(moved, 1, (0, 1)))))
 
 
+def test_a_bend_is_told_at_the_middles_of_blocks_of_voxels() -> None:
+    """Voxel v of 16 stands at (v + 1/2) / 4 - 1/2 of four nodes, ends held."""
+    ramp = torch.arange(16.0).view(1, 1, 16, 1, 1).expand(1, 1, 16, 16, 16)
+    bent = torch.zeros(1, 3, 4, 4, 4)
+    bent[0, 0] = torch.tensor([0.0, -0.5, -1.0, -1.5]).view(4, 1, 1)
+    mask = torch.ones(1, 16, 16, 16, dtype=torch.uint8)
+    found = turn(ramp, mask, mask, torch.eye(3)[None], bent)[0][0, 0, :, 8, 8]
+    voxels = torch.arange(16.0)
+    expected = voxels - 0.5 * ((voxels + 0.5) / 4 - 0.5).clamp(0, 3)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
 def test_what_comes_from_outside_is_nothing_in_the_image_too() -> None:
     volume, _, inside = turned(np.full((9, 9, 9), 5, np.uint8), np.eye(3) * 2)
     assert not volume[0, 0][inside[0] == 0].any() and bool((volume[0, 0][inside[0] == 1] == 5).all())
