@@ -29,7 +29,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts.cards import MethodCard
-from bench.contracts.configs import MethodConfig, Shape3, Sight, demand_least, recorded
+from bench.contracts.configs import MethodConfig, Shape3, Sight, recorded
+from bench.contracts.demands import demand_least
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Corpus, Losses, Method, one_phase
 from bench.nets.patches import grid_of, patchify

@@ -221,3 +221,22 @@ def test_a_seed_of_fine_tuning_among_the_settings_is_refused_for_the_record_woul
     assert refused.value.remedy.startswith("--seed 3;")
     found = blueprint(make_spec(settings=("pretrain.seed=3",), seed=2, **words))
     assert (found.phases["pretrain"].seed, found.setup.recipe.seed) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("flip_probability=2", "must lie between 0 and 1, found 2"),
+        ("positive_share=-0.1", "must lie between 0 and 1, found -0.1"),
+        ("zoom=2,1", "two numbers above 0, the lesser first; found 2,1"),
+        ("gamma=0,1", "two numbers above 0, the lesser first; found 0,1"),
+        ("noise_sd=0.2,0.1", "two numbers from 0, the lesser first; found 0.2,0.1"),
+        ("evaluate_every=-1", "must be 0 or more, found -1"),
+        ("checkpoint_every=-1", "must be 0 or more, found -1"),
+    ],
+)
+def test_a_chance_that_is_none_and_a_range_that_ends_before_it_begins_are_refused_where_they_are_set(
+    word: str, told: str
+) -> None:
+    with pytest.raises(SpecError, match=told):
+        blueprint(make_spec(method="mae3d", task="la", preset="small", settings=(f"finetune.{word}",)))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from bench.contracts.demands import demand_least, demand_range, demand_share
 from bench.contracts.errors import SpecError
 
 Shape3 = tuple[int, int, int]
@@ -74,17 +75,9 @@ class Sight:
 
 LEAST = {
     **dict.fromkeys(("steps", "lr", "lr_floor", "weight_decay", "warmup_steps", "grad_clip"), 0),
-    **dict.fromkeys(("micro_batch", "workers", "log_every"), 0),
+    **dict.fromkeys(("micro_batch", "workers", "checkpoint_every", "log_every"), 0),
     **dict.fromkeys(("batch_size", "lr_every"), 1),
 }
-
-
-def demand_least(name: str, found: float, least: int) -> None:
-    """Raises SpecError for a setting below the least that means anything."""
-    if found < least:
-        raise SpecError(
-            f"{name} must be {least} or more, found {found}.", remedy=f"Choose `--set {name}={least}` or more."
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,11 +192,16 @@ class FineTuneConfig(PhaseConfig):
     workers: int = recorded(4)  # loader processes
 
     def __post_init__(self) -> None:
-        """Raises SpecError for a step without crops, a rank below none, and an axis that no volume has: counted from the end it
-        would be another one of the image, whose channels come first, than of the mask."""
+        """Raises SpecError for a step without crops, a rank below none, what is no chance or no range, and an axis that no volume
+        has: counted from the end it would be another one of the image, whose channels come first, than of the mask."""
         super().__post_init__()
-        demand_least("crops_per_volume", self.crops_per_volume, 1)
-        demand_least("lora_rank", self.lora_rank, 0)
+        for name, least in (("crops_per_volume", 1), ("evaluate_every", 0), ("lora_rank", 0)):
+            demand_least(name, getattr(self, name), least)
+        for name in (f.name for f in dataclasses.fields(self)):
+            if name.endswith("_probability") or name == "positive_share":
+                demand_share(name, getattr(self, name))
+        for name in ("zoom", "elastic", "elastic_sd", "noise_sd", "blur_sd", "contrast", "low_resolution", "gamma"):
+            demand_range(name, getattr(self, name), zero=name not in ("zoom", "low_resolution", "gamma"))
         if not set(self.flip_axes) <= {0, 1, 2} or len(set(self.flip_axes)) < len(self.flip_axes):
             found = ",".join(map(str, self.flip_axes))
             raise SpecError(

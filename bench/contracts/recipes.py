@@ -6,7 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.contracts.configs import FineTuneConfig, Inference, demand_least, from_disk, later
+from bench.contracts.configs import FineTuneConfig, Inference, from_disk, later
+from bench.contracts.demands import demand_least
 
 
 @dataclass(frozen=True, kw_only=True)
