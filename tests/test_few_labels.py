@@ -11,6 +11,7 @@ import pytest
 from bench import registry
 from bench.cases import TaskCases, find_cases
 from bench.chain import find, resolve
+from bench.contracts.configs import Shape3
 from bench.data.manifest import build
 from bench.phantom_data import write_task
 from bench.spec import make_spec
@@ -61,7 +62,9 @@ def test_whatever_cases_a_seed_labels_the_pool_of_ones_own_volumes_comes_in_one_
 def test_protocols_that_list_the_same_cases_in_another_order_have_pools_in_one_order(
     task: str, others: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blank = lambda *_, shape, **__: SimpleNamespace(image=np.zeros(shape))  # noqa: E731 (what pictures show is no matter here)
+    def blank(*_: object, shape: Shape3, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(image=np.zeros(shape))  # what pictures show is no matter here
+
     monkeypatch.setattr("tasks.layouts.ccccii.make_phantom", blank)
     folder, orders = write_task(task, "smoke", tmp_path), {}
     for protocol in ("bench", *others):
