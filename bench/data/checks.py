@@ -156,9 +156,8 @@ def _look(card: TaskCard, folder: Path, record: Record, full: bool, stored_value
     except (DataUnsound, DataMissing) as error:
         return Unsound(record.case_id, stage, error.message, error.remedy)
     remarks += ["empty mask"] if record.label.kind == "mask" and not present else []
-    images = (
-        {} if stored_values else fingerprints(record, image.array)
-    )  # those of other sets are of voxels in their unit
+    # fingerprints of other sets are of voxels in their unit
+    images = {} if stored_values else fingerprints(record, image.array)
     return _Seen(present, coarse_fingerprint(image.array), tuple(remarks), images)
 
 

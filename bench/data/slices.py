@@ -80,9 +80,8 @@ def read_picture(path: Path, place: Place) -> NDArray[np.uint8]:
 
     try:
         with Image.open(path) as image:
-            picture = np.asarray(
-                image.convert("RGB") if image.mode == "P" else image
-            )  # a palette's numbers are no greys
+            shown = image.convert("RGB") if image.mode == "P" else image  # a palette's numbers are no greys
+            picture = np.asarray(shown)
     except (OSError, SyntaxError, UnidentifiedImageError) as error:
         raise place.unsound(f"holds '{path.name}', which is truncated or damaged ({error}).") from None
     if picture.ndim == 3 and (picture[..., :1] == picture[..., :3]).all():  # grey saved as RGB

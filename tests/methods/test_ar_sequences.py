@@ -419,8 +419,8 @@ def test_every_category_has_as_many_rows_and_each_row_is_of_one_category() -> No
     }
     for case in ("lesion5", "lesion6"):
         told[case]["category"] = 7
-    shelf.volumes["lesion7"], told["lesion7"] = noise((30, 30, 6)), {"category": 7, "lesion_centre": (10.0, 20.0)}  # type: ignore[index]
-    offer = draw().offer(Shelf(shelf.volumes, told))
+    told["lesion7"] = {"category": 7, "lesion_centre": (10.0, 20.0)}
+    offer = draw().offer(Shelf({**shelf.volumes, "lesion7": noise((30, 30, 6))}, told))
     rows = [offer.sample(k) for k in range(len(offer))][-40:]
     kinds = [{told[case]["category"] for case in row} for row in rows]
     assert offer.counts()["semantic"] == 40 and kinds == [{4}] * 20 + [{7}] * 20
