@@ -224,6 +224,7 @@ def resolve(words: Words) -> Chain:
         **frozen_part(setup.recipe),
         train=cases.train,
         val=selecting,
+        **_selected(setup, bool(selecting)),
         content=content_hash(cases.folder, cases.pick((*cases.train, *selecting))),
         **_answers(cases.pick((*cases.train, *selecting)), scored=False),
         before=before,
@@ -237,6 +238,12 @@ def frozen_part(recipe: FineTuneConfig) -> dict[str, str]:
     does not bring; both towers of a pair stay whole, then and now."""
     in_part = recipe.lora_rank > 0 or (recipe.frozen_encoder and not isinstance(recipe, PairRecipe))
     return {"frozen": "what pre-training brings"} if in_part else {}
+
+
+def _selected(setup: Any, selects: bool) -> dict[str, str]:
+    """The order of the means by which weights are chosen. It stands in the key where it is not the one that all once had."""
+    average = setup.protocol.average
+    return {"selected_by": average} if selects and average != "class_then_case" else {}
 
 
 def keys_of_tests(spec: RunSpec, setup: Any, cases: TaskCases, finetune_key: str) -> dict[str, str]:

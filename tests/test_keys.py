@@ -127,7 +127,7 @@ CHANGES: Mapping[str, tuple[str, Change]] = {
     "on which grid": ("predict", of_protocol(score_grid="resampled")),
     "who is tested": ("predict", one_less("test")),
     "what is measured": ("score", of_protocol(metrics=("dice",))),
-    "how means are taken": ("score", of_protocol(average="case_then_class")),
+    "how means are taken": ("finetune", of_protocol(average="case_then_class")),  # the best weights are chosen by one
     "the unit of distances": ("score", of_protocol(distance_unit="voxels")),
     "the ratio that was asked for": ("score", of_spec(ratio=0.123)),
 }

@@ -142,14 +142,15 @@ def padded(volume: Tensor, inside: Tensor, low: float) -> Tensor:
 
 
 def evaluate(setup: Setup, net: nn.Module, cases: Any) -> float:
-    """Mean foreground Dice over cases on the network's grid: over cases per class, then over classes. Selects a checkpoint."""
+    """Mean foreground Dice over cases on the network's grid, means taken in the protocol's order. Selects a checkpoint."""
     found = np.full((len(cases.cases), len(setup.classes)), np.nan)
     for row, case in enumerate(cases.cases):
         guess = _decided(setup)(_probabilities(setup, net, cases, case))
         truth = mapped(cases.read_label(case, (0, 0, 0), cases.shape(case)), setup.values)
         found[row] = [dice(_of_class(setup, guess, k), _of_class(setup, truth, k)) for k in _indices(setup)]
-    columns = [column[~np.isnan(column)] for column in found.T]
-    return float(np.mean([column.mean() for column in columns if column.size])) if np.isfinite(found).any() else np.nan
+    within = found.T if setup.protocol.average == "class_then_case" else found
+    defined = [row[~np.isnan(row)] for row in within]
+    return float(np.mean([row.mean() for row in defined if row.size])) if np.isfinite(found).any() else np.nan
 
 
 def predict_case(setup: Setup, net: nn.Module, cases: Any, case: str, path: Path) -> None:

@@ -318,6 +318,31 @@ def test_evaluation_is_the_mean_dice_over_classes_and_one_for_the_truth(tmp_path
     assert kind.evaluate(setup_of("end"), _Never(2), cases) == 0.0
 
 
+def test_weights_are_selected_by_the_mean_that_the_protocol_reports(tmp_path: Path) -> None:
+    """Every head is found and no tail, which one case of two has: (1 + 0) / 2 over cases first, (1/2 + 1) / 2 over classes first
+    (MiM)."""
+    alone = np.where(volume_of() == 2, 0, volume_of()).astype(np.uint8)
+    records = [case_of(tmp_path, volume_of(), name="both"), case_of(tmp_path, alone, name="head")]
+    cases = prepare(tmp_path, records, CacheRecipe(intensity=HU, label_values=label_map(2, {})), tmp_path / "cache")
+    for average, mean in (("class_then_case", 0.5), ("case_then_class", 0.75)):
+        setup = setup_of(average=average)
+        assert kind.evaluate(setup, HeadsAlone(), cases) == mean
+        rows: list[CaseRow] = []
+        for record in records:
+            path = tmp_path / f"{average}_{record.case_id}{kind.suffix}"
+            kind.predict_case(setup, HeadsAlone(), cases, record.case_id, path)
+            found = kind.score_case(setup, tmp_path, record, cases, path).rows
+            rows += [CaseRow(record.case_id, *row) for row in found]
+        assert summarise(rows, average, ("dice",))[0]["dice"] == mean  # what the record tells of these cases
+
+
+class HeadsAlone(KnowsTheTruth):
+    """Reads heads off the intensity and never says tail."""
+
+    def forward(self, volume: Tensor) -> Tensor:
+        return super().forward(volume) - torch.tensor([0.0, 0.0, 1e6]).view(1, 3, 1, 1, 1)
+
+
 class _Never(nn.Module):
     """Always background."""
 
