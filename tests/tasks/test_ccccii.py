@@ -111,6 +111,8 @@ def test_every_protocol_selects_and_reports_as_its_paper() -> None:
         )
         assert lists(protocol.split, registry.splits_folder(), 1).selects_on_test
         assert protocol.recipe.steps == 130 * (2514 // 4 + 1) and protocol.recipe.warmup_steps == 30 * 629
+        assert (protocol.recipe.selection, protocol.recipe.select_by) == ("best_val", "acc")  # both codes keep the best accuracy
+        assert protocol.recipe.evaluate_every == 629 and any("accuracy" in note for note in protocol.notes)
     assert "auc@micro" in CARD.protocols["mim"].metrics and CARD.protocols["mg3d"].metrics[0] == "acc"
 
 
