@@ -32,6 +32,7 @@ RECIPE = FineTuneConfig(
     intensity_shift=0.07,
     evaluate_every=629,
     select_by="acc",
+    decay_all=True,
 )
 BENCH = Protocol(
     split=SplitRule(
