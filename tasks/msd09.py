@@ -12,7 +12,7 @@ from tasks.layouts.first_of import FirstOf
 from tasks.layouts.msd import Msd
 from tasks.layouts.nnunet import NnUnet
 from tasks.recipes.decathlon_ct import ar_protocol, bench_protocol, phantom_look
-from tasks.recipes.mim_ct import LENGTH, RECIPE, SELECTED, decathlon_folds, mim_protocol, recalled_tolerance
+from tasks.recipes.mim_ct import FINE_RECIPE, LENGTH, SELECTED, decathlon_folds, mim_protocol, recalled_tolerance
 
 LABELS = ("spleen",)
 LOOK = phantom_look("msd09", "spleen")
@@ -25,12 +25,13 @@ MIM = mim_protocol(
     window_hu=(-57.0, 164.0),
     spacing_mm=(1.0, 1.0, 1.0),
     volumes=32,
-    recipe=replace(RECIPE, rot90_probability=0.25),
+    recipe=replace(FINE_RECIPE, positive_share=0.5, rot90_probability=0.25),
     nsd_mm=3,
     target="organ",
     notes=(
         SELECTED,
-        "The window is that of the released loader; the table in the repository's assets, whence the spacing, prints -57 to 175.",
+        "The window is that of the released loader, which centres one crop in two on the spleen and turns and scales every crop; "
+        "the table in the repository's assets, whence spacing, flips, quarter turns and shift, prints -57 to 175.",
         "The subsets at 0.25 and 0.5 are the published ones: fold 1, and folds 1 and 2. They belong to fold 0.",
         LENGTH,
         recalled_tolerance(3),

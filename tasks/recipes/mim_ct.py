@@ -25,7 +25,7 @@ RECIPE = FineTuneConfig(
     intensity_shift=0.1,
     intensity_shift_probability=0.5,
 )
-# tasks with a tumour or a vessel: two of three crops on foreground, up to 12 degrees about the long axis, zoom
+# the Decathlon: two of three crops on foreground (its spleen: one of two), turned by up to 12 degrees about the long axis, scaled
 FINE_RECIPE = replace(RECIPE, positive_share=2 / 3, rotate_degrees=(0.0, 0.0, 12.0), zoom=(0.9, 1.1))
 
 SELECTED = "Selected on the reported fold (evaluated each 5 epochs); the paper has no test part and states no split."

@@ -358,6 +358,8 @@ def test_mim_on_the_decathlon_is_as_its_tables_and_code_do_it(
     assert recipe.lr == 2e-4 * recipe.batch_size / 16 and recipe.steps == 1000 * math.ceil(n / 4)
     assert recipe.warmup_steps == 50 * math.ceil(n / 4) and recipe.evaluate_every == 5 * math.ceil(n / 4)
     assert recipe.positive_share == (0.5 if task == "msd09" else 2 / 3)
+    assert (recipe.rotate_degrees, recipe.rotate_probability) == ((0, 0, 12), 1)  # the code's affine, of every crop
+    assert (recipe.zoom, recipe.zoom_probability) == ((0.9, 1.1), 1)
     assert chosen.metrics == ("dice", f"nsd@{nsd_mm}mm") and chosen.average == "case_then_class"
 
 
