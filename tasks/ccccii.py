@@ -14,6 +14,7 @@ MIDDLE = (0.75, 0.75, 1.0)  # 384 of 512 pixels
 FOLDS = "published: Xuefeng-Ni/MG-3D, csv folds (the same in Luffy03/Large-Scale-Medical)"
 PRINTED = "The paper prints 2,785 / 1,393 scans, the published folds hold 2,514 / 1,664; fold 0 by default, 1 and 2 by --fold."
 SIZES = "The middle 0.75 of a slice is the code's 384 of 512 pixels; slices are stretched to 32 linearly."
+PER_EPOCH = "The code's rate moves per epoch, ours per update."
 SLICES = (
     "Slices are windowed bytes without a voxel size; a scan counts as one of anisotropy 1 (1 x 1 x 2 mm) unless "
     "--set slice_mm=MM tells how far they lie apart beside pixels of 1 mm. Encoders that adapt to anisotropy (SPAD) look at it."
@@ -83,6 +84,7 @@ MIM = Protocol(
     notes=(
         "The paper states no split; its group's code reads the same folds. Selected on the reported scans, by accuracy (code).",
         "Length, rate and variation are published nowhere for this task: those of the sibling MG-3D code stand here.",
+        PER_EPOCH,
         "AUC is micro-averaged over classes one against the rest (code); the macro average stands beside it.",
         "Depth 32 as in the repository's assets; its one preset of the network has 16.",
         "Bytes are divided by 255; the assets say min-max.",
@@ -106,6 +108,7 @@ MG3D = Protocol(
         PRINTED,
         "Selected on the reported scans by accuracy, evaluated each epoch (code).",
         "130 epochs of 2,514 by 4 are 81,770 updates, warm-up 30 epochs (code). AdamW's amsgrad is left out.",
+        PER_EPOCH,
         "The crop stands in the middle; the code moves it by up to 18 pixels.",
         "The code's Swin-L variant stacks each volume twice and adds a decoder; here every network has a linear head.",
         "The code norms the pooled features before that head; ours does not.",

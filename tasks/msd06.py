@@ -13,7 +13,7 @@ from bench.contracts.protocols import Protocol, SplitRule
 from tasks.layouts.first_of import FirstOf
 from tasks.layouts.msd import Msd
 from tasks.layouts.nnunet import NnUnet
-from tasks.recipes.decathlon_ct import ar_protocol, bench_protocol, phantom_look
+from tasks.recipes.decathlon_ct import ELSEWHERE, ar_protocol, bench_protocol, phantom_look
 from tasks.recipes.mim_ct import (
     FINE_RECIPE,
     FROM_ASSETS,
@@ -91,9 +91,11 @@ MG3D = Protocol(
     notes=(
         "The window of -175 to 250 HU is an abdomen's and turns the lung itself to 0; it is what the released config says.",
         "Three repeats are folds 0, 1 and 2 (50/13); the paper prints 51/12. Selected on the reported fold.",
-        "1,000 epochs of 50 volumes by 2 are 25,000 updates; warm-up 50 epochs, evaluations each 5 epochs (code).",
+        "1,000 epochs of 50 volumes by 2 are 25,000 updates; warm-up 50 epochs, evaluations each 5 epochs (code). The code's rate "
+        "moves per epoch, ours per update.",
         "Soft Dice alone is the loss (code). The code does not shuffle its training list, ours is shuffled.",
-        "Left out, since the recipe has one zoom: a magnification of 1.3 to 1.5 (p 0.3).",
+        NO_MAGNIFICATION,
+        ELSEWHERE,
         "NSD exists in the code (tolerance 2 mm, overwritten by 4) and is not reported.",
     ),
 )

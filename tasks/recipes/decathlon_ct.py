@@ -29,6 +29,10 @@ AR_RECIPE = FineTuneConfig(
     intensity_scale_probability=0.1,
     intensity_shift_probability=0.1,
 )
+ELSEWHERE = (
+    "Crops that are not centred on foreground lie anywhere here; the code centres them on background whose windowed image is above "
+    "0."
+)
 # the released code's optimiser of networks that start without weights, on all segmentations
 AR_SCRATCH = {"lr": 1e-4, "betas": (0.9, 0.999), "weight_decay": 1e-5, "decay_all": True, "layer_decay": 1.0}
 # a crop's class is drawn uniformly among those present, background one of three
@@ -102,7 +106,6 @@ def ar_protocol(
             "decay 1e-5 on every parameter, default betas and no layer decay (code). `--set finetune.matched_optim=true` gives it "
             "those of pre-trained encoders.",
             "Volumes are scored on the resampled, cropped grid (code); the paper is silent.",
-            "Crops that are not centred on foreground lie anywhere here; the code centres them on background whose windowed image "
-            "is above 0. Padding counts nothing in the loss here, and as background there.",
+            f"{ELSEWHERE} Padding counts nothing in the loss here, and as background there.",
         ),
     )

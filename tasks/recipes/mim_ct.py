@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from bench.contracts.configs import FineTuneConfig, Inference, Intensity, Spacing
 from bench.contracts.protocols import Protocol, SplitRule
+from tasks.recipes.decathlon_ct import ELSEWHERE
 
 RECIPE = FineTuneConfig(
     batch_size=16,
@@ -59,7 +60,7 @@ def mim_protocol(
     target: str = "",
 ) -> Protocol:
     """MiM's protocol for 1,000 epochs over `volumes` for training; of `notes`, LENGTH is told with this task's numbers, and with
-    what becomes of it where smaller label ratios are offered."""
+    what becomes of it where smaller label ratios are offered; and where crops lie that are not on foreground."""
     epoch_steps = math.ceil(volumes / 4)  # 16 crops, 4 of a volume
     steps = 1_000 * epoch_steps
     length = (LENGTH + FEWER_LABELS * (len(label_ratios) > 1)).format(
@@ -78,7 +79,7 @@ def mim_protocol(
         average="case_then_class",
         score_grid="resampled",
         target=target,
-        notes=tuple(length if note == LENGTH else note for note in notes),
+        notes=(*(length if note == LENGTH else note for note in notes), ELSEWHERE),
     )
 
 

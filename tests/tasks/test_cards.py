@@ -161,6 +161,21 @@ def test_mims_cards_tell_how_the_released_rate_moves_and_spads_that_grey_images_
         assert told == (registry.task(task).channels == 1), task
 
 
+def test_where_crops_off_the_foreground_lie_is_told_of_every_paper_that_centres_them_on_background() -> None:
+    """Of MSD's and MiM's loaders alike: a crop's centre is foreground, or background whose windowed image is above 0."""
+    centred = [(task, name) for task, offered in OFFERED.items() for name in ("ar", "mim") if name in offered]
+    left = {("la", "ar"), ("msd01", "mim")}  # crops anywhere in the code, too
+    for task, name in {*centred, ("msd06", "mg3d")} - left:
+        assert sum("whose windowed image is above 0." in note for note in protocol(task, name).notes) == 1, (task, name)
+
+
+@pytest.mark.parametrize("task", ["msd06", "covid1920", "ccccii"])
+def test_mg3ds_cards_tell_how_the_released_rate_moves(task: str) -> None:
+    """Its scheduler is stepped once per epoch, but on ACDC; a rate of STOIC and LUNA16 stays where it is."""
+    for name in {"mim", "mg3d"} & set(registry.task(task).protocols):
+        assert sum("rate moves per epoch, ours per update." in note for note in protocol(task, name).notes) == 1, name
+
+
 def test_btcv_labels_are_in_the_owners_order_and_the_phantoms_agree() -> None:
     classes = registry.task("btcv").classes
     assert classes[0] == "spleen" and classes[5] == "liver" and classes[10] == "pancreas" and len(classes) == 13
