@@ -7,6 +7,7 @@ import math
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -218,6 +219,7 @@ def test_ar_on_the_left_atrium_is_as_its_code_does_it() -> None:
     assert (recipe.batch_size, recipe.crops_per_volume, recipe.positive_share) == (4, 1, 0)  # uniform, one of a volume
     assert (recipe.precision, recipe.grad_clip, recipe.loss, recipe.rot90_probability) == ("fp16", 0, "dice_ce", 0)
     assert chosen.inference.overlap == 0.75 and chosen.inference.blending == "constant" and chosen.metrics == ("dice",)
+    assert not chosen.inference.mirrored and recipe.evaluate_every == 50 * 80 // 4
 
 
 @pytest.mark.parametrize("task", ["la", "ricord"])
@@ -428,6 +430,171 @@ def test_mg3d_on_covid_lesions_is_as_its_config_and_code_do_it() -> None:
     assert chosen.recipe.batch_size == 2 * chosen.recipe.crops_per_volume and chosen.recipe.steps == 1000 * 80
 
 
+def has(told: Any, **expected: Any) -> None:
+    """Every number at once, so that a failure shows all that moved."""
+    assert {name: getattr(told, name) for name in expected} == expected
+
+
+ENGINE: dict[str, Any] = {
+    "optimiser": "adamw",
+    "betas": (0.9, 0.999),
+    "layer_decay": 1.0,
+    "selection": "best_val",
+    "rot90_probability": 0.0,
+    "rotate_degrees": (0.0, 0.0, 0.0),
+    "zoom": (1.0, 1.0),
+    "intensity_scale": 0.0,
+    "intensity_shift": 0.0,
+    "noise_probability": 0.0,
+    "elastic_probability": 0.0,
+}
+WINDOWS: dict[str, Any] = {"overlap": 0.5, "blending": "constant", "mirrored": False}
+
+
+def test_mims_segmentations_of_ct_share_one_engine() -> None:
+    """Sec. 5 of the fidelity notes: optimiser, clipping, crops and windows are said once for all its tasks."""
+    tasks = [task for task, offered in OFFERED.items() if "mim" in offered and task != "msd01"]
+    assert len(tasks) == 10
+    for task in tasks:
+        chosen, turned = protocol(task, "mim"), task.startswith("msd")
+        moved = {"rotate_degrees": (0.0, 0.0, 12.0), "zoom": (0.9, 1.1)} if turned else {}
+        free = {name: value for name, value in ENGINE.items() if name != "rot90_probability"}
+        has(chosen.recipe, **{**free, "intensity_shift": 0.1, **moved}, batch_size=16, crops_per_volume=4, lr=2e-4)
+        has(chosen.recipe, weight_decay=1e-5, grad_clip=5.0, precision="fp16", loss="dice_ce", schedule="cosine")
+        has(chosen.recipe, flip_axes=(0, 1, 2), balanced_classes=False)
+        has(chosen, patch_voxels=(96, 96, 96), crop_foreground=True, score_grid="resampled", distance_unit="mm")
+        has(chosen.inference, **WINDOWS)
+    recipe = protocol("btcv", "mim").recipe
+    assert (recipe.rot90_probability, recipe.intensity_shift_probability) == (0.1, 0.5)
+
+
+def test_mim_on_brain_tumors_is_as_its_assets_and_loader_do_it() -> None:
+    chosen = protocol("msd01", "mim")
+    varied = {**ENGINE, "intensity_scale": 0.1, "intensity_shift": 0.1}
+    has(chosen.recipe, **varied, intensity_scale_probability=1.0, intensity_shift_probability=1.0, flip_probability=0.5)
+    has(chosen.recipe, batch_size=16, crops_per_volume=1, lr=2e-4, weight_decay=1e-5, grad_clip=5.0, precision="fp16")
+    has(chosen.recipe, loss="dice", positive_share=0.0, steps=1000 * 25, warmup_steps=50 * 25, evaluate_every=5 * 25)
+    has(chosen, patch_voxels=(224, 224, 120), spacing_mm=(1.0, 1.0, 1.0), metrics=("dice",))
+    has(chosen, average="case_then_class", score_grid="resampled")
+    has(chosen.inference, **WINDOWS)
+
+
+MG3D: dict[str, dict[str, Any]] = {
+    "msd06": {
+        "grad_clip": 5.0,
+        "precision": "fp16",
+        "weight_decay": 1e-5,
+        "evaluate_every": 5 * 25,
+        "positive_share": 2 / 3,
+        "flip_probability": 0.5,
+        "rot90_probability": 0.3,
+        "rotate_degrees": (0.0, 0.0, 12.0),
+        "rotate_probability": 1.0,
+        "zoom": (0.9, 1.1),
+        "zoom_probability": 1.0,
+        "intensity_scale": 0.1,
+        "intensity_shift": 0.1,
+    },
+    "covid1920": {
+        "grad_clip": 5.0,
+        "precision": "fp16",
+        "weight_decay": 1e-5,
+        "warmup_steps": 50 * 80,
+        "evaluate_every": 5 * 80,
+        "loss": "dice_ce",
+        "positive_share": 0.5,
+        "flip_probability": 0.5,
+        "rotate_degrees": (2.86, 2.86, 2.86),  # 0.05 rad
+        "rotate_probability": 0.15,
+        "zoom": (0.9, 1.1),
+        "zoom_probability": 0.15,
+        "noise_probability": 0.15,
+    },
+    "acdc": {"precision": "fp16", "positive_share": 0.5, "flip_axes": (0, 1, 2)},
+    "luna16": {
+        "schedule": "constant",
+        "warmup_steps": 0,
+        "grad_clip": 0.0,
+        "precision": "fp32",
+        "batch_size": 32,
+        "lr": 1.5e-4,
+        "weight_decay": 1e-6,
+        "loss": "ce",
+        "balanced_classes": True,
+        "flip_axes": (),
+    },
+    "stoic": {
+        "schedule": "constant",
+        "warmup_steps": 0,
+        "grad_clip": 0.0,
+        "precision": "fp16",
+        "batch_size": 2,
+        "lr": 1e-5,
+        "betas": (0.9, 0.99),
+        "weight_decay": 0.01,
+        "loss": "bce",
+        "flip_axes": (),
+        "steps": 100 * 800,
+        "evaluate_every": 800,
+    },
+    "ccccii": {
+        "grad_clip": 0.0,
+        "precision": "fp16",
+        "batch_size": 4,
+        "lr": 3e-4,
+        "weight_decay": 0.01,
+        "loss": "ce",
+        "flip_axes": (2,),
+        "flip_probability": 0.5,
+        "intensity_scale": 0.05,
+        "intensity_scale_probability": 1.0,
+        "intensity_shift": 0.07,
+        "intensity_shift_probability": 1.0,
+    },
+}
+
+
+@pytest.mark.parametrize("task", MG3D)
+def test_mg3d_fine_tunes_each_task_as_its_code_does(task: str) -> None:
+    """Sec. 5 of the fidelity notes, row by row; what a row does not say is nowhere varied."""
+    chosen = protocol(task, "mg3d")
+    has(chosen.recipe, **{"schedule": "cosine", **ENGINE, **MG3D[task]})
+    if task in ("msd06", "covid1920", "acdc"):
+        has(chosen.inference, **{**WINDOWS, "overlap": 0.75 if task == "acdc" else 0.5})
+        has(chosen, metrics=("dice",), score_grid="resampled", distance_unit="mm")
+        has(chosen, patch_voxels=(96, 96, 96) if task == "msd06" else (192, 192, 32))
+        has(chosen, average="class_then_case" if task == "acdc" else "case_then_class")
+        has(chosen, crop_foreground=task != "covid1920")
+
+
+def test_mg3d_on_nodules_and_severity_shows_its_networks_what_its_code_does() -> None:
+    luna, stoic = protocol("luna16", "mg3d"), protocol("stoic", "mg3d")
+    assert luna.intensity.window_hu == (-1000, 600) and stoic.intensity.window_hu == (-1100, 300)
+    has(luna, patch_voxels=(48, 48, 48), spacing_mm=None)
+    assert luna.metrics[0] == "auc" and luna.files.table == "candidates.csv"  # type: ignore[union-attr]
+    has(stoic, spacing_mm=(1.6, 1.6, 1.6), box_voxels=(240, 240, 240), box_at_top=True, whole_volume=True)
+    has(stoic, patch_voxels=(128, 128, 128), stored_voxels=(128, 128, 128), target="severe", metrics=("auc",))
+
+
+def test_mg3ds_reports_and_prompts_are_fine_tuned_as_its_code_does() -> None:
+    reports, prompts = protocol("ctrg_report", "mg3d").recipe, protocol("ctrate_prompts", "mg3d").recipe
+    has(reports, steps=30 * 722, batch_size=2, lr=1e-4, layer_decay=0.5, weight_decay=5e-5, evaluate_every=722)
+    has(reports, warmup_steps=0, kept_share=(1.0, 1.0, 1.0), decoder_width=512, decoder_hidden=512, decoder_heads=8)
+    has(reports, decoder_depth=1, memory_slots=60, pooled_side=3, max_tokens=150, least_count=3, selection="best_val")
+    has(prompts, steps=10_000, warmup_steps=10_000, batch_size=1, lr=1e-5, weight_decay=0.1, grad_clip=0.0)
+    has(prompts, loss="pair_mse", fused=True, frozen_encoder=True, selection="last", log_scale=1.0)
+    has(prompts, affirm="{finding}.", deny="not {finding}.")
+
+
+def test_ar_on_the_decathlon_sees_and_selects_as_its_code_does() -> None:
+    for task in (task for task, offered in OFFERED.items() if "ar" in offered and task != "la"):
+        chosen = protocol(task, "ar")
+        still = {name: value for name, value in ENGINE.items() if not name.startswith(("intensity", "rot90", "betas"))}
+        has(chosen.recipe, **{**still, "layer_decay": 0.75}, schedule="cosine", flip_axes=(0, 1, 2))
+        has(chosen, patch_voxels=(96, 96, 96), crop_foreground=True, distance_unit="mm")
+        assert not chosen.inference.mirrored and chosen.intensity.scaled_to == (0, 1)
+
+
 def test_the_test_part_of_amos_is_the_official_validation_and_its_val_the_first_tenth_of_the_others_by_hash() -> None:
     own = lists(protocol("amos22", "bench").split, SPLITS)
     assert own == beside_published_test("amos22", own.train + own.val, own.test)
@@ -491,6 +658,7 @@ def test_spad_on_chaos_is_as_its_code_does_it_on_a_split_of_ours() -> None:
         chosen.metrics == ("dice", "ravd", "assd", "hd") and chosen.distance_unit == "mm" and chosen.inference.mirrored
     )
     assert registry.task("chaos").channels == 2 and chosen.split.unit == "group"
+    has(chosen.inference, overlap=0.75, blending="gaussian")
 
 
 @pytest.mark.parametrize("task", ["btcv", "chaos"])
