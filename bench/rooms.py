@@ -106,7 +106,8 @@ def finetune_alone(spec: RunSpec, place: Place) -> dict[str, Any]:
 def predict_folder(cell: str, images: Path, out: Path, place: Place) -> list[str]:
     """Apply a stored cell's model to every volume of a folder; label maps lie on each volume's own grid.
 
-    A second call goes on where the first stopped. Raises StoreError when `out` holds label maps that are not this cell's.
+    They do so whatever grid the protocol scores on. A second call goes on where the first stopped. Raises StoreError when `out`
+    holds label maps that are not this cell's.
     """
     found, results = find_cell(cell, place.results)
     place = dataclasses.replace(place, results=results)
@@ -117,13 +118,14 @@ def predict_folder(cell: str, images: Path, out: Path, place: Place) -> list[str
             f"No volume (.nii, .nii.gz) in '{images}'.", remedy="Point --images at the folder that holds them."
         )
     plan, kind, model = model_of(found, place)
-    protocol = plan.setup.protocol
+    protocol = dataclasses.replace(plan.setup.protocol, score_grid="native")
+    setup = dataclasses.replace(plan.setup, protocol=protocol)
     recipe = CacheRecipe.of(protocol, None)
     cases = prepare(images, records, recipe, place.cache, progress=place.progress)
     ids = [record.case_id for record in records]
     told = {record.case_id: content_hash(images, [record]) for record in records}
     _keep_own(out, [out / f"{case}{kind.suffix}" for case in ids], found.keys["predict"], told)
-    return [str(path) for path in predict(model, plan.setup, kind, cases, ids, out, place.hardware, place.progress)]
+    return [str(path) for path in predict(model, setup, kind, cases, ids, out, place.hardware, place.progress)]
 
 
 def model_of(found: Cell, place: Place) -> tuple[Blueprint, Any, nn.Module]:

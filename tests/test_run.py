@@ -16,12 +16,14 @@ import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from bench import rooms
 from bench.contracts.errors import DataMissing, SpecError
 from bench.data.volumes import write_nifti
 from bench.look import look
@@ -30,8 +32,11 @@ from bench.plan import read_plan, write_plan
 from bench.run import Place, outcome
 from bench.spec import RunSpec
 from bench.store import Store
+from bench.train.hardware import Hardware
+from tasks.kinds import segmentation
 from tests.cells import make_cell
 from tests.command_line import OWN_MAE, SHORT, Answer, bench
+from tests.tasks.test_segmentation_kind import OBLIQUE_LPS, KnowsTheTruth, setup_of, volume_of
 
 CONTRACT = {"cell", "path", "source", "protocol", "scores", "n"}
 
@@ -355,6 +360,21 @@ def test_a_cell_predicts_a_folder_of_volumes_as_it_predicted_its_tests(
     }
     other = bench(*words, out, "--cell", done.told[1]["cell"]).error
     assert other["error"] == "StoreError" and "--out" in other["remedy"]
+
+
+def test_a_folder_of_volumes_is_predicted_on_its_own_grid_though_a_protocol_scores_where_the_network_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth, setup = volume_of(), setup_of(spacing_mm=(0.99138, 0.99138, 1.5), score_grid="resampled")
+    image = np.select([truth == 1, truth == 2], [100, -100], 0)
+    write_nifti(tmp_path / "images" / "mine.nii.gz", image, affine=OBLIQUE_LPS, dtype=np.int16)
+    monkeypatch.setattr(rooms, "find_cell", lambda *_: (make_cell(keys={"predict": "any"}), tmp_path / "results"))
+    monkeypatch.setattr(rooms, "model_of", lambda *_: (SimpleNamespace(setup=setup), segmentation, KnowsTheTruth()))
+    place = Place.at(tmp_path / "results", hardware=Hardware(device="cpu"))
+    (written,) = rooms.predict_folder("any", tmp_path / "images", tmp_path / "out", place)
+    guess = nib.load(written)
+    np.testing.assert_allclose(guess.affine, OBLIQUE_LPS, atol=1e-5)
+    assert np.array_equal(np.asarray(guess.dataobj), truth)
 
 
 def test_a_changed_image_is_predicted_again(done: Done, images: Path, tmp_path: Path) -> None:
