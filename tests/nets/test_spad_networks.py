@@ -250,6 +250,19 @@ def test_the_decoder_gives_logits_at_full_size_whose_first_supervised_ones_are_t
     assert sum(w for w, _ in found) == pytest.approx(1.0) and {x.shape for _, x in found} == {logits.shape}
 
 
+def test_the_coarser_heads_are_enlarged_trilinearly_each_from_its_own_level() -> None:
+    """Sec. 5.1. Of 16 voxels of a ramp 32 are made: -1/4, 1/4, 3/4 and so on, held at the ends, along each axis."""
+    net, x = adapted((32, 32, 32), 0, 2), torch.randn(1, 1, 32, 32, 32)
+    decoder = SpadDecoder(net, in_channels=1, classes=2)
+    for level, head in enumerate(decoder.heads[1:], start=1):
+        side = 32 // 2**level
+        ramp = torch.arange(side, dtype=torch.float32).reshape(-1, 1, 1).expand(1, 2, side, side, side)
+        head.register_forward_hook(lambda _m, _i, _out, ramp=ramp: ramp)
+    for level, (_, found) in enumerate(decoder.supervised(x, net(x).maps)[1:], start=1):
+        places = ((torch.arange(32) + 0.5) / 2**level - 0.5).clamp(0, 32 // 2**level - 1)
+        torch.testing.assert_close(found, places.expand(1, 2, 32, 32, 32))  # depth first inside, the third axis outside
+
+
 def test_the_decoder_reads_the_volume_and_every_map_and_leaks_a_hundredth() -> None:
     """Sec. 5.1: LReLU is of slope 0.01 everywhere; what is left out of the four maps, or of the stem, is missed in the logits."""
     net, x = adapted((32, 32, 32), 0, 0), torch.randn(1, 1, 32, 32, 32)
