@@ -24,6 +24,16 @@ def test_class_first_and_case_first_means_differ_where_a_class_is_undefined() ->
     assert summarise(table, "case_then_class", ("dice",))[0] == {"dice": 0.5}
 
 
+def test_a_case_counts_with_the_classes_that_it_has_and_one_that_has_none_counts_nowhere() -> None:
+    """The cases are worth 0.7 and 0.4, the classes 0.65 and 0.5: what is undefined is no 0."""
+    told = {"case0": (0.9, 0.5), "case1": (0.4, NAN), "case2": (NAN, NAN)}
+    table = [CaseRow(case, name, "dice", v) for case, pair in told.items() for name, v in zip("ab", pair, strict=True)]
+    for average, expected in (("case_then_class", (0.7 + 0.4) / 2), ("class_then_case", (0.65 + 0.5) / 2)):
+        means, by_class = summarise(table, average, ("dice",))
+        assert means["dice"] == pytest.approx(expected) and by_class["a"]["dice"] == pytest.approx(0.65)
+        assert by_class["b"]["dice"] == 0.5
+
+
 def test_both_orders_agree_where_everything_is_defined() -> None:
     table = rows({"a": (0.2, 0.4), "b": (0.6, 0.9)})
     assert math.isclose(
