@@ -18,6 +18,8 @@ from bench.contracts.errors import SpecError
 from bench.data.cache import prepare
 from bench.data.cache_recipe import CacheRecipe
 from bench.data.volumes import label_map, write_nifti
+from bench.predict import predict
+from bench.train.hardware import Hardware
 from tasks.kinds import segmentation as kind
 from tasks.kinds.crops import VolumesThenCrops
 from tests.tasks import test_regions as regions
@@ -40,6 +42,14 @@ class Says(kind.SegmentationNet):
 
     def supervised(self, volume: Tensor) -> list[tuple[float, Tensor]]:
         return [(1.0, self(volume))]
+
+
+class SaysHeadOnceTrained(Says):
+    """Head where it is asked, background while it trains, as a network with dropout says one thing then and another before."""
+
+    def forward(self, volume: Tensor) -> Tensor:
+        logits = super().forward(volume)
+        return -logits if self.training else logits
 
 
 class HeadAlone(KnowsTheTruth):
@@ -76,6 +86,14 @@ def test_padding_is_to_the_network_what_the_window_makes_of_air(tmp_path: Path) 
     (shown,) = net.shown
     assert shown.shape == (1, 1, 8, 8, 8)
     assert int((shown == -0.5).sum()) == 5 * 6 * 7 and int((shown == -1).sum()) == 8**3 - 5 * 6 * 7
+
+
+def test_a_network_that_was_just_built_or_trained_predicts_in_the_mode_of_evaluation(tmp_path: Path) -> None:
+    setup, net = setup_of(), SaysHeadOnceTrained(0.0, 1.0, 0.0)
+    record = case_of(tmp_path, np.zeros((8, 8, 8), np.uint8), affine=STRAIGHT)
+    words: Any = (prepared(tmp_path, record, setup), ["case_1"], tmp_path / "out", Hardware(device="cpu"))
+    (path,) = predict(net.train(), setup, kind, *words)
+    assert (np.asarray(nib.load(path).dataobj) == 1).all()
 
 
 @pytest.mark.parametrize(("blending", "slices_of_head"), [("gaussian", 6), ("constant", 4)])
