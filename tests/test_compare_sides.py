@@ -7,7 +7,7 @@ import math
 import pytest
 
 from bench.case_rows import CaseRow
-from bench.compare import beside_published
+from bench.compare import beside_published, compare
 from bench.compare_sides import Side, classes_of
 from bench.stats.equivalence import Sample, equivalence
 from tests.cells import make_cell
@@ -49,6 +49,25 @@ def test_two_runs_have_the_sample_deviation_of_their_scores() -> None:
     found = beside_published(side, "dice", Sample(0.80), 0.05)
     assert found.p == pytest.approx(equivalence(Sample(0.81, math.sqrt(2) / 100, 2), Sample(0.80), 0.05).p)
     assert found.difference == pytest.approx(0.01) and found.basis == "one"
+
+
+def test_one_run_has_the_sample_deviation_of_its_cases() -> None:
+    """0.7, 0.8 and 0.9 have the deviation 0.1, an undefined case has no part in it."""
+    told = {"a": 0.7, "b": 0.8, "c": 0.9, "d": math.nan}
+    side = Side(
+        "one", (make_cell(dice=0.8),), (tuple(CaseRow(c, "liver", "dice", value) for c, value in told.items()),)
+    )
+    found = beside_published(side, "dice", Sample(0.75), 0.2)
+    assert found.p == pytest.approx(equivalence(Sample(0.8, 0.1, 3), Sample(0.75), 0.2).p)
+
+
+def test_a_class_that_one_side_does_not_tell_of_a_case_makes_no_pair_and_is_counted() -> None:
+    liver = [CaseRow(case, "liver", "dice", value) for case, value in (("a", 0.7), ("b", 0.8), ("c", 0.9))]
+    spleen = [CaseRow(case, "spleen", "dice", value) for case, value in (("a", 0.5), ("b", 0.6), ("c", 0.7))]
+    held = {"mim": (*liver, *spleen), "ar": (*liver, *spleen[:2])}
+    sides = [Side(name, (make_cell(method=name, metrics=("dice",)),), (rows,)) for name, rows in held.items()]
+    (found,) = [line.paired for line in compare(sides, "dice", by_class=True) if line.class_ == "spleen"]
+    assert (found.n, found.undefined, found.difference.mean) == (2, 1, 0.0) and found.first == pytest.approx(0.55)
 
 
 def test_a_class_is_asked_for_alone_and_one_class_is_no_question_beside_all() -> None:
