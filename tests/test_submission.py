@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
 
-from bench import registry
+from bench import registry, submission
 from bench.contracts.errors import SpecError
 from bench.contracts.kind import Setup, make_setup
 from bench.contracts.record import Record
-from bench.data.volumes import label_map, read_header, read_label, to_native
+from bench.data.volumes import label_map, read_header, read_label, to_native, write_nifti
+from bench.run import Place
 from bench.submission import labels_of
+from tests.cells import make_cell
 
 
 def setup_of(task: str, target: str) -> Setup:
@@ -78,6 +82,32 @@ def test_a_mask_handed_in_is_the_file_that_the_owners_ship(
     assert np.array_equal(np.asarray(guess.dataobj), np.asarray(truth.dataobj)) and np.array_equal(
         guess.affine, truth.affine
     )
+
+
+def test_a_prediction_is_handed_in_as_it_lies_in_the_file_that_the_owners_ship(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the patient's axes the file runs back, left and down: taken as it is read, the mask would be turned."""
+    affine = ((0.0, -1.0, 0.0, 9.0), (-2.0, 0.0, 0.0, 5.0), (0.0, 0.0, -3.0, 40.0), (0.0, 0.0, 0.0, 1.0))
+    folder, guess = tmp_path / "Task04_Hippocampus", np.zeros((8, 8, 8), np.uint8)
+    guess[1:3, 2:7, 4], guess[6, 1, 1:4] = 1, 2
+    for name in ("imagesTr/hippocampus_001", "labelsTr/hippocampus_001", "imagesTs/hippocampus_002"):
+        write_nifti(folder / f"{name}.nii.gz", np.arange(512.0).reshape(8, 8, 8), affine=affine, dtype=np.float32)
+
+    def predicted(*words: Any) -> list[Path]:
+        write_nifti(path := words[5] / f"{words[4][0]}.nii.gz", guess, affine=affine, dtype=np.uint8)
+        return [path]
+
+    plan = SimpleNamespace(setup=setup_of("msd04", ""))
+    monkeypatch.setattr(submission, "find_cell", lambda *_: (make_cell(keys={"finetune": "any"}), tmp_path / "results"))
+    monkeypatch.setattr(submission, "spec_of", lambda *_: SimpleNamespace(task="msd04", phantom=False))
+    monkeypatch.setattr(submission, "model_of", lambda *_: (plan, None, None))
+    monkeypatch.setattr(submission, "find_task_folder", lambda *_: folder)
+    monkeypatch.setattr(submission, "predict", predicted)
+    (written,) = submission.submit("any", None, tmp_path / "out", Place.at(tmp_path / "results"))
+    found = nib.load(written)
+    assert Path(written) == tmp_path / "out" / "Task04_Hippocampus" / "hippocampus_002.nii.gz"
+    assert np.array_equal(np.asarray(found.dataobj), guess) and np.array_equal(found.affine, affine)
 
 
 def test_chaos_takes_a_picture_per_slice_named_as_the_slice_in_two_tasks(tmp_path: Path) -> None:
