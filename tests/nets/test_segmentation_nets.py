@@ -190,6 +190,8 @@ def test_a_lone_deepest_voxel_passes_as_if_its_instance_norm_were_computed() -> 
     assert isinstance(decoder, SwinUNETRDecoder)
     volume = torch.randn(2, 1, 32, 32, 32)
     maps = encoder(volume).maps
+    lifted: list[Tensor] = []
+    decoder.ups[0].register_forward_pre_hook(lambda _m, given: lifted.append(given[0]))
     found = decoder(volume, maps)
 
     class PlainNorm(nn.Module):
@@ -199,9 +201,7 @@ def test_a_lone_deepest_voxel_passes_as_if_its_instance_norm_were_computed() -> 
 
     block = decoder.deepest_block.layer
     block.norm1, block.norm2 = PlainNorm(), PlainNorm()
-    deepest = block(maps[4])
-    decoder.deepest_block = nn.Identity()
-    torch.testing.assert_close(nn.functional.leaky_relu(maps[4], 0.01), deepest)
+    torch.testing.assert_close(lifted[0], block(maps[4]))
     assert found.shape == (2, 2, 32, 32, 32)
 
 
@@ -254,6 +254,18 @@ def test_what_is_pooled_from_an_instance_normed_map_differs_from_case_to_case() 
     assert spread > 2 * of_mean
     batch = UNet3D(sight((32, 32, 32)), widths=(4, 8, 16))(smooth)
     torch.testing.assert_close(batch.pooled, batch.maps[-1].mean((2, 3, 4)))
+
+
+def test_a_u_net_takes_maxima_down_and_joins_what_is_lifted_before_the_finer_map() -> None:
+    encoder = UNet3D(sight((8, 8, 8)), widths=(4, 8), norm="instance", stem_stride=2)
+    decoder = build_decoder("unet", encoder=encoder, in_channels=1, classes=3)
+    volume = torch.randn(1, 1, 8, 8, 8)
+    fine, coarse = encoder(volume).maps
+    halved = fine.reshape(1, 4, 2, 2, 2, 2, 2, 2).amax((3, 5, 7))
+    torch.testing.assert_close(coarse, encoder.pairs[1](halved))
+    joined = decoder.pairs[0](torch.cat((decoder.ups[0](coarse), fine), 1))
+    whole = decoder.last(torch.cat((decoder.full(joined), volume), 1))
+    torch.testing.assert_close(decoder(volume, [fine, coarse]), decoder.out(whole))
 
 
 def test_first_layers_repeat_their_channels() -> None:
