@@ -346,6 +346,13 @@ def test_siblings_of_a_scan_are_in_the_way_of_the_index_and_not_of_the_scan(tmp_
     assert sum(s.counts["gallery"] for s in scored) == 4 and sum(s.counts["gallery_unique"] for s in scored) == 3
 
 
+def test_a_stranger_as_like_as_the_best_of_ones_own_scan_stands_before_it(tmp_path: Path) -> None:
+    same = np.ones((3, 2))
+    records = [record("v_1_a_2", scan="v_1_a", number=2), record("v_1_a_1", scan="v_1_a"), record("v_2")]
+    scored = retrieval.score_cases(setup(RETRIEVAL), tmp_path, records, None, saved(tmp_path, same, same))
+    assert ranks(rows_of(records, scored), "scan") == {"v_1_a_2": 2, "v_1_a_1": 2, "v_2": 3}
+
+
 def test_a_model_that_gives_one_vector_to_all_finds_nothing(tmp_path: Path) -> None:
     same = np.ones((5, 3))
     records = [record(f"v_{i}") for i in range(5)]
