@@ -11,12 +11,32 @@ import json
 from typing import Any
 
 from bench.contracts.deciding import deciding
+from bench.contracts.errors import PluginBroken
 
 
 def key_of(**parts: Any) -> str:
     """The key of named parts: dataclasses count by their deciding fields, tuples and sets as lists."""
-    text = json.dumps(plain(parts), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    try:
+        text = json.dumps(plain(parts), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise _no_json(parts, error) from error
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _no_json(parts: dict[str, Any], error: Exception) -> Exception:
+    """What to say where a part is none that a key can hold: the config's field that it is, or the error itself."""
+    for config in parts.values():
+        for name, value in deciding(config).items() if dataclasses.is_dataclass(config) else ():
+            try:
+                json.dumps(plain(value), allow_nan=False)
+            except (TypeError, ValueError):
+                return PluginBroken(
+                    f"{name}={value!r} is nothing that a key can hold.",
+                    case=type(config).__name__,
+                    remedy="Fields are finite numbers, words, true or false, and tuples of them; a file is the word that "
+                    "`from_disk` makes.",
+                )
+    return error
 
 
 def plain(value: Any) -> Any:

@@ -2,6 +2,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from bench.check_words import check_words
 from bench.contracts.configs import FineTuneConfig, Inference, MethodConfig, PhaseConfig, from_disk, later
 from bench.contracts.deciding import deciding
-from bench.contracts.errors import SpecError
+from bench.contracts.errors import PluginBroken, SpecError
 from bench.keys import key_of, short
 from bench.spec import apply_settings, make_spec, parse_setting, read_value
 
@@ -124,6 +125,33 @@ def test_a_key_knows_no_order_of_names_and_no_kind_of_sequence() -> None:
     assert short("0123456789abcdef" * 4) == "0123456789abcdef"  # what names a folder on every machine
     with pytest.raises(ValueError, match="JSON"):
         key_of(a=math.nan)
+
+
+def test_a_field_that_no_key_can_hold_is_refused_by_its_name() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Config(MethodConfig):
+        where: Any = "here"
+
+    assert key_of(config=Config()) != key_of(config=MethodConfig())
+    for value in (Path("here"), math.inf, {"a", 1}, (1, MethodConfig)):
+        with pytest.raises(PluginBroken, match=r"Config: where=.* is nothing that a key can hold"):
+            key_of(config=Config(where=value))
+
+
+def test_a_value_of_a_config_that_is_no_field_is_refused_for_no_key_would_know_it() -> None:
+    """Without `@dataclass` above the class, or without an annotation, another value gave the old result."""
+
+    class Bare(MethodConfig):
+        temperature: float = 0.1
+
+    @dataclass(frozen=True, kw_only=True)
+    class Loose(MethodConfig):
+        sides: ClassVar[int] = 3
+        temperature = 0.1
+
+    for config in (Bare, Loose):
+        with pytest.raises(PluginBroken, match=f"'temperature' of {config.__name__} is no field"):
+            config()
 
 
 def test_a_later_field_enters_the_key_only_where_it_departs_from_its_default() -> None:

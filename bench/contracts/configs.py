@@ -8,12 +8,13 @@ the result, so it is no part of a key (a micro-batch, a log interval).
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from bench.contracts.demands import demand_least, demand_range, demand_share
-from bench.contracts.errors import SpecError
+from bench.contracts.errors import PluginBroken, SpecError
 
 Shape3 = tuple[int, int, int]
 Spacing = tuple[float, float, float]
@@ -73,6 +74,23 @@ class Sight:
     intensity: Intensity
 
 
+def _demand_fields(config: type) -> None:
+    """PluginBroken for a value of a config's class that is no field of it (no annotation, or no `@dataclass` above the class): it
+    would decide results and stand in no key. A constant is annotated as ClassVar."""
+    known = {f.name for f in dataclasses.fields(config)}
+    for owner in config.__mro__[:-1]:
+        told = inspect.get_annotations(owner)
+        for name, value in vars(owner).items():
+            plain = name.startswith("_") or name in known or "ClassVar" in str(told.get(name, ""))
+            if not (plain or callable(value) or isinstance(value, (property, classmethod, staticmethod))):
+                raise PluginBroken(
+                    f"'{name}' of {owner.__name__} is no field: it would decide results and stand in no key.",
+                    case=owner.__name__,
+                    remedy=f"Annotate it ({name}: {type(value).__name__} = ...) and write "
+                    "@dataclass(frozen=True, kw_only=True) above the class.",
+                )
+
+
 LEAST = {
     **dict.fromkeys(("steps", "lr", "lr_floor", "weight_decay", "warmup_steps", "grad_clip"), 0),
     **dict.fromkeys(("micro_batch", "workers", "checkpoint_every", "log_every"), 0),
@@ -106,7 +124,8 @@ class PhaseConfig:
     decay_all: bool = later(False)  # ours; True decays biases, norms and other 1-D tensors too
 
     def __post_init__(self) -> None:
-        """Raises SpecError for a setting below the least that means anything."""
+        """Raises SpecError for a setting below the least that means anything, PluginBroken for one that is no field."""
+        _demand_fields(type(self))
         for name, least in LEAST.items():
             demand_least(name, getattr(self, name), least)
 
