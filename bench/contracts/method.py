@@ -267,7 +267,10 @@ class Method(nn.Module):
         """An attempt at a turn's losses begins, once more where memory ran short. Default: nothing."""
 
     def after_step(self, progress: float) -> None:
-        """Momentum updates and schedules; progress runs from 0 to 1. Default: nothing."""
+        """Momentum updates and schedules; progress runs from 0 to 1. Default: nothing.
+
+        A number that it sets must lie in a buffer: a checkpoint holds no other attribute.
+        """
 
     def pictures(self, phase: str, corpus: Corpus) -> tuple[Picture, ...]:
         """Pictures worth a look after a phase, as arrays; the rooms draw them. Default: none."""

@@ -69,6 +69,7 @@ class _Sitting:
             for turn in job.phase.turns
         ]
         self.average = Average(job.model, self.config.ema_decay) if self.config.ema_decay > 0 else None
+        self.looked = False  # whether what `after_step` changes was looked at
         self.now = self._begun()
         self.earlier_s, self.began_s = self.now.seconds, time.perf_counter()
 
@@ -186,8 +187,12 @@ class _Sitting:
         if self.average is not None:
             self.average.update()
         seeds.reseed_all(self.job.key, drawn.step, "after_step")
+        seen = None if self.looked else mishaps.plain_numbers(self.job.model)
         with torch.no_grad():
             self.job.after_step((drawn.step + 1) / self.config.steps)
+        if seen is not None:  # once, for it costs a walk over all modules
+            mishaps.demand_kept(seen, self.job.model)
+            self.looked = True
         window = self.now.window.moved(loss, grad_norm, named)
         self.now = replace(self.now, window=window, skipped_in_a_row=0, overflows_in_a_row=0)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from bench.contracts.errors import TrainingStopped
+from bench.contracts.errors import PluginBroken, TrainingStopped
 from bench.contracts.method import Phase
 from bench.train.hardware import described
 from bench.train.standing import Standing
@@ -76,3 +76,23 @@ def put_back(model: nn.Module, buffers: dict[str, Tensor]) -> None:
     for name, value in model.named_buffers():
         if name in buffers:
             value.copy_(buffers[name])
+
+
+def plain_numbers(model: nn.Module) -> dict[str, float]:
+    """The numbers that modules keep as attributes of their own, by name: no checkpoint holds them."""
+    return {
+        f"{name}.{key}".lstrip("."): value
+        for name, module in model.named_modules()
+        for key, value in vars(module).items()
+        if isinstance(value, (int, float))
+    }
+
+
+def demand_kept(before: dict[str, float], model: nn.Module) -> None:
+    """PluginBroken where `after_step` moved such a number: a training that is resumed would go on from its first value."""
+    moved = next((name for name, value in plain_numbers(model).items() if before.get(name, value) != value), None)
+    if moved is not None:
+        raise PluginBroken(
+            f"`after_step` changes '{moved}', an attribute that no checkpoint holds: a resumed training would end otherwise.",
+            remedy=f"Keep it in a buffer: self.register_buffer('{moved.rpartition('.')[2]}', torch.tensor(...)), and fill_() it.",
+        )

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.contracts.errors import StoreError
+from bench.contracts.errors import PluginBroken, StoreError
 from bench.contracts.method import Batch, Losses, Turn
 from bench.train import checkpoint
 from bench.train.job import Job, Trained
@@ -162,6 +162,29 @@ def test_a_network_that_has_changed_since_is_told_so(tmp_path: Path) -> None:
     wider.head = torch.nn.Linear(16, 9)
     with pytest.raises(StoreError, match="do not fit the network"):
         trained(tmp_path, wider, replace(SETTINGS, steps=4))
+
+
+class Scheduled(Toy):
+    """A toy whose teacher follows by a number that grows, in an attribute or in a buffer."""
+
+    def __init__(self, *, kept: bool) -> None:
+        super().__init__()
+        self.kept, self.momentum = kept, 0.0
+        self.register_buffer("kept_momentum", torch.zeros(()))
+
+    def after_step(self, progress: float) -> None:
+        self.teacher.weight.lerp_(self.body[0].weight, float(self.kept_momentum) if self.kept else self.momentum)
+        if self.kept:
+            self.kept_momentum.fill_(progress)
+        else:
+            self.momentum = progress
+
+
+def test_a_number_that_a_method_moves_after_a_step_is_in_the_checkpoint_or_refused(tmp_path: Path) -> None:
+    """An attribute went back to its first value where a training was resumed, which then ended with other weights."""
+    with pytest.raises(PluginBroken, match=r"`after_step` changes 'momentum'.*register_buffer"):
+        trained(tmp_path / "lost", Scheduled(kept=False))
+    assert trained(tmp_path / "kept", Scheduled(kept=True)).steps == SETTINGS.steps
 
 
 def test_whatever_is_drawn_anywhere_in_a_step_is_drawn_anew_in_each_step_of_each_run(tmp_path: Path) -> None:
