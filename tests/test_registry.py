@@ -1,8 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench import registry
+from bench.contracts.configs import MethodConfig
 from bench.contracts.errors import PluginBroken, SpecError
 from tests.command_line import bench
 
@@ -109,3 +112,20 @@ def test_a_stranger_called_like_one_of_our_packages_is_noticed(tmp_path: Path, m
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(PluginBroken, match="comes first on the path"):
         registry.package_folder("strangers")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"variants": {"colder": {"mask_ration": 0.5}}}, "`variants` changes 'mask_ration' for 'colder'.*mean 'mask_ratio'"),
+        ({"finetune": {"tiny": {"lrr": 0.5}}}, "`finetune` changes 'lrr' for 'tiny'"),
+        ({"finetune": {"tinny": {"lr": 0.5}}}, "`finetune` speaks of 'tinny', which is no preset"),
+        ({"finetune": {"tiny segment": {"lr": 0.5}}}, "`finetune` speaks of 'tiny segment'"),
+        ({"on_corpus": {"mim-1k": {"step": 3}}}, "`on_corpus` changes 'step' for 'mim-1k'"),
+        ({"tiny": {"first": MethodConfig(), "second": MethodConfig()}}, "different phases: pretrain, pretrain, first/second"),
+    ],
+)  # fmt: skip
+def test_a_card_that_changes_what_no_config_has_is_refused(changes: dict[str, Any], told: str) -> None:
+    """A misspelt variant ran as its method, under a row of its own name."""
+    with pytest.raises(PluginBroken, match=told):
+        replace(registry.method("mae3d"), **changes)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
-from bench.contracts.configs import Intensity, Spacing
+from bench.contracts.configs import FineTuneConfig, Intensity, Spacing, phases
+from bench.contracts.errors import PluginBroken, nearest
 from bench.contracts.protocols import Layout, Protocol
 
 Modality = Literal["CT", "MR", "XR", "US", "FP", "EM", "PATH", "SHAPE", "mixed"]
@@ -173,9 +174,44 @@ class MethodCard:
     finetune: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     licence: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises PluginBroken where presets part in their phases, or where what changes fields names one that no config has: it
+        would change nothing, and be recorded as if it had."""
+        given = [phases(preset) for preset in (self.full, self.small, self.tiny, self.ref_code) if preset is not None]
+        if len({tuple(preset) for preset in given}) > 1:
+            raise PluginBroken(
+                f"presets name different phases: {', '.join('/'.join(preset) for preset in given)}.",
+                case=self.title,
+                remedy="Every preset on the card must give a config for each phase, in their order.",
+            )
+        own = {f.name for preset in given for config in preset.values() for f in fields(config)}
+        recipe = {f.name for f in fields(FineTuneConfig)}
+        self._demand("variants", self.variants, own | recipe | {"decoder"})
+        self._demand("on_corpus", self.on_corpus, own)
+        self._demand("finetune", self.finetune, recipe)
+        for word in self.finetune:
+            preset, _, kind = word.partition(" ")
+            if preset not in PRESETS or (kind and kind not in KINDS):
+                raise PluginBroken(
+                    f"`finetune` speaks of '{word}', which is no preset, nor a preset and a kind of task.",
+                    case=self.title,
+                    remedy=f"Presets: {', '.join(PRESETS)}; kinds: {', '.join(KINDS)}.",
+                )
+
+    def _demand(self, where: str, changes: Mapping[str, Mapping[str, Any]], possible: set[str]) -> None:
+        for name, changed in changes.items():
+            for wrong in sorted(set(changed) - possible):
+                raise PluginBroken(
+                    f"`{where}` changes '{wrong}' for '{name}', a field that no config here has. "
+                    f"{nearest(wrong, possible)}".strip(),
+                    case=self.title,
+                    remedy=f"Correct `{where}` on the method's card.",
+                )
+
     def recipe_changes(self, preset: str, kind: str) -> dict[str, Any]:
         """What `finetune` says of a preset and a kind of task; the kind's own goes before."""
         return {**self.finetune.get(preset, {}), **self.finetune.get(f"{preset} {kind}", {})}
 
 
+KINDS = tuple(card.kind for card in (SegmentationTask, ClassificationTask, ReportTask, PromptTask, RetrievalTask))
 PRESETS = ("full", "small", "tiny", "ref_code")
