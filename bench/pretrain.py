@@ -19,7 +19,7 @@ from torch import nn
 from bench.contracts.cards import MethodCard
 from bench.contracts.configs import MethodConfig, Sight
 from bench.contracts.errors import PluginBroken
-from bench.contracts.method import Corpus, Method, Phase, Turn
+from bench.contracts.method import Corpus, Encoder, Method, Phase, Turn
 from bench.data.atomic import write_json
 from bench.data.lock import only_one
 from bench.data.picture_file import write_pictures
@@ -53,11 +53,7 @@ def pretrain(
     first = next(iter(configs.values()))
     reseed_torch("start", name, first.seed)
     method = card.build(configs if len(configs) > 1 else first, sight)
-    if not isinstance(method, Method) or [phase.name for phase in method.phases] != list(configs):
-        raise PluginBroken(
-            f"The method builds phases {[phase.name for phase in getattr(method, 'phases', ())]}, its card names {list(configs)}.",
-            case=name,
-        )
+    _demand_whole(method, name, list(configs))
     for phase in method.phases:
         folder = folders[phase.name]
         with only_one(folder) if is_first() else nullcontext():
@@ -67,6 +63,29 @@ def pretrain(
         stored = load_weights(folder / "method.safetensors")[0]
         method.load_state_dict(beside(method, stored, resting(method, phase)))
     return folders[method.phases[-1].name] / "encoder.safetensors"
+
+
+def _demand_whole(method: Any, name: str, asked: list[str]) -> None:
+    """PluginBroken where what a card builds lacks what the rooms take of it: told before it is trained, not after."""
+    if not isinstance(method, Method):
+        raise PluginBroken(
+            f"Its card's `build` gives a {type(method).__name__}, asked for a Method.",
+            case=name,
+            remedy="Derive the class from bench.contracts.method.Method.",
+        )
+    if not isinstance(getattr(method, "encoder", None), Encoder):
+        raise PluginBroken(
+            f"The method has no Encoder as `encoder`, found {type(getattr(method, 'encoder', None)).__name__}.",
+            case=name,
+            remedy="Set self.encoder to what the card's `encoder` builds: fine-tuning sees nothing else.",
+        )
+    found = [phase.name for phase in getattr(method, "phases", ())]
+    if found != asked:
+        raise PluginBroken(
+            f"The method builds phases {found}, its card names {asked}.",
+            case=name,
+            remedy="Set self.phases to a Phase for each, in this order; one_phase gives the one called 'pretrain'.",
+        )
 
 
 def resting(method: Method, phase: Phase) -> frozenset[str]:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from bench.contracts.configs import Intensity, Sight, phases
+from bench.contracts.errors import PluginBroken
+from bench.contracts.method import Method
 from bench.pretrain import pretrain, trained
 from bench.train.hardware import Hardware
 from methods.mae3d import METHOD
@@ -48,3 +50,25 @@ def test_a_pre_training_announces_each_turn_and_tells_the_method_of_each_step(
     made(tmp_path, steps=2)
     assert [word for word in told if isinstance(word, float)] == [0.5, 1.0] == told[1::2]
     assert len(told) == 4 and told[0] == told[2]
+
+
+@pytest.mark.parametrize("lacking", ["encoder", "phases"])
+def test_a_method_that_lacks_what_is_taken_of_it_is_refused_before_it_is_trained(lacking: str, tmp_path: Path) -> None:
+    """Without `encoder` it was trained to the end, and nothing was handed over."""
+
+    def build(config: Any, sight: Sight) -> Method:
+        assert METHOD.build is not None
+        method: Method = METHOD.build(config, sight)
+        delattr(method, lacking)
+        return method
+
+    configs, word = (
+        phases(METHOD.tiny),
+        {"encoder": "no Encoder as `encoder`", "phases": r"builds phases \[\]"}[lacking],
+    )
+    with pytest.raises(PluginBroken, match=word):
+        pretrain(
+            replace(METHOD, build=build), "mine", configs, Air(), SIGHT, {"pretrain": "key"},
+            {"pretrain": tmp_path / "mine"}, Hardware(device="cpu"),
+        )  # fmt: skip
+    assert not (tmp_path / "mine").exists()

@@ -84,6 +84,12 @@ class Column(NamedTuple):
 def columns_of(rows: list[Arrays], samples: list[Sample]) -> list[Column]:
     """What a batch of such samples holds. Raises PluginBroken for what is no array of numbers."""
     first = " ".join(samples[0])
+    if not isinstance(rows[0], dict):
+        raise PluginBroken(
+            f"the views of a sample are a {type(rows[0]).__name__}, asked for a dict of named arrays.",
+            case=first,
+            remedy='For example: return {"volume": corpus.read(case, start, shape)}.',
+        )
     return [Column(name, _dtype(name, array, first), (len(rows), *np.shape(array))) for name, array in rows[0].items()]
 
 

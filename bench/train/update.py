@@ -157,7 +157,7 @@ class Update:
                 prepared = self._prepare(part)
             seeds.reseed_all(self._key, step, slot, "loss", self.turn.name)
             with self._machine.fabric.autocast(), sound_convolutions(self._machine.device, self._config.precision):
-                losses = self._loss(prepared)
+                losses = _named(self._loss(prepared), self.turn)
                 total = _total(losses, self.turn)
             self._machine.fabric.backward(total * share)
             for name, value in losses.items():
@@ -244,6 +244,17 @@ def _others(turn: Turn, model: nn.Module, mine: Sequence[nn.Parameter]) -> list[
         return []
     own = {id(parameter) for parameter in mine}
     return [p for p in model.parameters() if p.requires_grad and id(p) not in own]
+
+
+def _named(losses: Any, turn: Turn) -> Losses:
+    """What a turn's loss gave, where it is names and tensors."""
+    if isinstance(losses, dict) and all(isinstance(value, Tensor) for value in losses.values()):
+        return losses
+    found = {name: type(value).__name__ for name, value in losses.items()} if isinstance(losses, dict) else ""
+    raise PluginBroken(
+        f"the loss of turn '{turn.name}' returns {found or type(losses).__name__}, asked for a dict of named tensors.",
+        remedy='For example: return {"rebuild": loss}.',
+    )
 
 
 def _total(losses: Losses, turn: Turn) -> Tensor:

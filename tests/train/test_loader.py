@@ -385,6 +385,8 @@ def test_samples_of_different_shapes_name_the_case() -> None:
 def test_texts_and_short_draws_are_refused() -> None:
     with pytest.raises(PluginBroken, match="no array of numbers"):
         loaded(replace(PHASE, views=lambda *_: {"report": np.array(["text"])}))
+    with pytest.raises(PluginBroken, match="views of a sample are a list, asked for a dict of named arrays"):
+        loaded(replace(PHASE, views=lambda *_: [np.zeros(3)]))  # type: ignore[arg-type, return-value]
     with pytest.raises(PluginBroken, match="drew 0 samples for step 0, asked for 6"):
         loaded(replace(PHASE, draw=lambda *_: []))
 

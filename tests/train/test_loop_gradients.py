@@ -353,6 +353,10 @@ def test_impossible_settings_and_jobs_are_refused_in_words(tmp_path: Path) -> No
         trained(tmp_path, model, phase=phase(SETTINGS, model, turns=(Turn("all", model.loss, strangers),)))
     with pytest.raises(PluginBroken, match="asked for a scalar"):
         trained(tmp_path, phase=phase(SETTINGS, model, turns=(Turn("all", lambda b: {"x": b["noise"]}),)))
+    with pytest.raises(PluginBroken, match="loss of turn 'all' returns Tensor, asked for a dict of named tensors"):
+        trained(tmp_path, phase=phase(SETTINGS, model, turns=(Turn("all", lambda b: model.loss(b)["rebuild"]),)))  # type: ignore[arg-type, return-value]
+    with pytest.raises(PluginBroken, match=r"returns \{'x': 'float'\}, asked for"):
+        trained(tmp_path, phase=phase(SETTINGS, model, turns=(Turn("all", lambda b: {"x": 0.5}),)))  # type: ignore[arg-type, dict-item]
     with pytest.raises(PluginBroken, match="do not depend"):
         trained(tmp_path, phase=phase(SETTINGS, model, turns=(Turn("all", lambda b: {"x": b["noise"].sum()}),)))
 
