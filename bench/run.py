@@ -170,12 +170,17 @@ def pretrain(chain: Chain, place: Place) -> Path | None:
 
 
 def demand_network(chain: Chain) -> None:
-    """Raises SpecError where the task's network cannot be built of this encoder: told before an encoder is trained in vain."""
+    """Raises SpecError or PluginBroken where the task's network cannot be built of this encoder, or it is not what it says it is:
+    told before it is trained in vain."""
     import torch
+
+    from bench.promises import demand_promises
 
     plan, kind = chain.blueprint, registry.kind(chain.words.task.kind)
     with torch.device("meta"):  # shapes alone, no weights
-        kind.build_net(plan.setup, plan.method.encoder(plan.architecture, plan.setup.sight), plan.method.decoder, 0)
+        encoder = plan.method.encoder(plan.architecture, plan.setup.sight)
+        kind.build_net(plan.setup, encoder, plan.method.decoder, 0)
+        demand_promises(encoder, chain.words.spec.method, plan.setup.sight)
 
 
 def finetune(chain: Chain, place: Place, cases: CachedCases, encoder: Path | None) -> Path:

@@ -1,0 +1,46 @@
+"""What an encoder says of itself, held against what it gives, where tensors have no values: before it is trained."""
+
+from __future__ import annotations
+
+import torch
+
+from bench.contracts.configs import Sight
+from bench.contracts.errors import BenchError, PluginBroken
+from bench.contracts.method import Encoder, Features
+
+
+def demand_promises(encoder: Encoder, name: str, sight: Sight) -> None:
+    """Raises PluginBroken where maps, strides, the pooled vector or the layers are not what the encoder says.
+
+    What cannot be computed without values is not judged. Call it where the encoder was built on the meta device.
+    """
+    try:
+        encoder.layers()
+        with torch.no_grad():
+            features = encoder.eval()(torch.empty(1, sight.channels, *sight.shape, device="meta"))
+    except NotImplementedError as error:
+        if not str(error):  # the contract's own; torch tells what the meta device lacks
+            missing = "layers" if type(encoder).layers is Encoder.layers else "forward"
+            raise _broken(name, f"The encoder has no `{missing}`.") from error
+        return
+    except BenchError:
+        raise
+    except Exception:
+        return
+    if not isinstance(features, Features):
+        raise _broken(name, f"The encoder gives a {type(features).__name__}, asked for Features(maps, pooled).")
+    found = [tuple(feature.shape) for feature in (*features.maps, features.pooled)]
+    said = [
+        (1, channels, *(side // step for side, step in zip(sight.shape, stride, strict=True)))
+        for channels, stride in zip(encoder.channels, encoder.strides, strict=False)
+    ]
+    said.append((1, encoder.pooled_width))
+    if found != said or len(encoder.channels) != len(encoder.strides):
+        raise _broken(
+            name,
+            f"By `channels`, `strides` and `pooled_width` the encoder's maps and pooled vector have shapes {said}, found {found}.",
+        )
+
+
+def _broken(name: str, message: str) -> PluginBroken:
+    return PluginBroken(message, case=name, remedy="bench/contracts/method.py says what an Encoder must give.")

@@ -1,0 +1,76 @@
+"""An encoder that is not what it says is refused before it is pre-trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench import registry
+from bench.contracts.configs import Intensity, Sight, phases
+from bench.contracts.errors import PluginBroken
+from bench.contracts.method import Encoder, Features
+from bench.promises import demand_promises
+
+SIGHT = Sight(2, (32, 32, 32), (1.0, 1.0, 1.0), Intensity("zscore"))
+
+
+class Halves(Encoder):
+    """Two maps, of strides 1 and 2."""
+
+    channels, strides, pooled_width = (4, 8), ((1, 1, 1), (2, 2, 2)), 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv3d(2, 4, 1), nn.Conv3d(4, 8, 2, stride=2)
+
+    def forward(self, volume: Tensor) -> Features:
+        fine = self.fine(volume)
+        coarse = self.coarse(fine)
+        return Features([fine, coarse], coarse.mean((2, 3, 4)))
+
+    def layers(self) -> list[nn.Module]:
+        return [self.fine, self.coarse]
+
+
+def built(**changes: Any) -> Encoder:
+    with torch.device("meta"):
+        encoder: Encoder = type("Changed", (Halves,), changes)()
+    return encoder
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"strides": ((1, 1, 1), (4, 4, 4))}, r"\(1, 8, 8, 8, 8\).* found .*\(1, 8, 16, 16, 16\)"),
+        ({"strides": ((1, 1, 1),)}, "have shapes"),
+        ({"channels": (4, 9)}, "have shapes"),
+        ({"pooled_width": 7}, r"\(1, 7\)\], found"),
+        ({"forward": lambda self, volume: [self.fine(volume)]}, "gives a list, asked for Features"),
+        ({"layers": Encoder.layers}, "no `layers`"),
+        ({"forward": Encoder.forward}, "no `forward`"),
+    ],
+)
+def test_an_encoder_that_gives_other_maps_than_it_says_is_refused(changes: dict[str, Any], told: str) -> None:
+    demand_promises(built(), "mine", SIGHT)
+    with pytest.raises(PluginBroken, match=f"mine: .*{told}"):
+        demand_promises(built(**changes), "mine", SIGHT)
+
+
+def test_what_cannot_be_computed_without_values_is_not_judged() -> None:
+    def forward(self: Halves, volume: Tensor) -> Features:
+        return Halves.forward(self, volume * float(volume.mean()))
+
+    demand_promises(built(forward=forward), "mine", SIGHT)
+
+
+@pytest.mark.parametrize("name", sorted(registry.names(registry.METHODS)))
+def test_every_encoder_of_ours_is_what_it_says(name: str) -> None:
+    card = registry.method(name)
+    config = list(phases(card.tiny).values())[-1]
+    shape = tuple(-(-32 // step) * step for step in config.multiple_at((32, 32, 32), SIGHT.spacing_mm))
+    sight = Sight(1, shape, SIGHT.spacing_mm, SIGHT.intensity)  # type: ignore[arg-type]
+    with torch.device("meta"):
+        demand_promises(card.encoder(config, sight), name, sight)
