@@ -357,7 +357,11 @@ def test_the_papers_lists_weigh_families_by_their_entries() -> None:
     drawn = draw()(three_families(), 303, 0, seed=1)  # one epoch: every entry once
     assert Counter(len(sample) for sample in drawn) == {1: 83, 4: 220}
     assert Counter(drawn) == Counter(draw().offer(three_families()).sample(k) for k in range(303))
-    assert draw()(three_families(), 303, 1, seed=1) != drawn
+    assert draw()(three_families(), 303, 1, seed=1) != drawn != draw()(three_families(), 303, 0, seed=2)
+    steps = [sample for step in range(6) for sample in draw()(three_families(), 101, step, seed=1)]
+    assert Counter(steps[:303]) == Counter(steps[303:]) == Counter(drawn)
+    across = [sample for step in range(3) for sample in draw()(three_families(), 202, step, seed=1)]
+    assert across == steps  # also where a batch runs across an epoch's end
 
 
 def test_every_500th_entry_is_held_out_where_the_code_holds_it_out() -> None:

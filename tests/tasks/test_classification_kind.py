@@ -168,8 +168,8 @@ def test_a_loss_that_does_not_fit_the_labels_is_refused(loss: str, multilabel: b
 def test_an_epoch_shows_each_case_once_and_the_next_in_another_order(tmp_path: Path) -> None:
     cases = cases_of(tmp_path, [0, 1, 2, 0, 1, 2, 0, 1])
     draw = ShuffledCases()
-    epochs = [[case for step in range(4 * e, 4 * e + 4) for (case,) in draw(cases, 2, step, 5)] for e in range(2)]
-    assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(cases.cases) and epochs[0] != epochs[1]
+    epochs = [[case for step in range(4 * e, 4 * e + 4) for (case,) in draw(cases, 2, step, 5)] for e in range(3)]
+    assert all(sorted(epoch) == sorted(cases.cases) for epoch in epochs) and len(set(map(tuple, epochs))) == 3
     assert draw(cases, 2, 3, 5) == draw(cases, 2, 3, 5)
     assert epochs[0] != [
         case for step in range(4) for (case,) in draw(cases, 2, step, 6)
@@ -181,6 +181,15 @@ def test_balanced_draws_show_rare_and_frequent_classes_alike(tmp_path: Path) -> 
     drawn = [case for (case,) in ShuffledCases(balanced=True)(cases, 400, 0, 1)]
     assert 150 < drawn.count("case11") < 250 and len(set(drawn)) == 12
     assert drawn != [case for (case,) in ShuffledCases(balanced=True)(cases, 400, 0, 2)]  # another seed, other cases
+
+
+def test_balanced_draws_are_of_their_own_in_every_place_of_every_step(tmp_path: Path) -> None:
+    cases, draw = cases_of(tmp_path, [0] * 6 + [1] * 6), ShuffledCases(balanced=True)
+    steps = [[case for (case,) in draw(cases, 4, step, 1)] for step in range(100)]
+    drawn = [case for step in steps for case in step]
+    assert steps == [[case for (case,) in draw(cases, 4, step, 1)] for step in range(100)]
+    assert len(set(map(tuple, steps))) == 100
+    assert sum(one == next_ for one, next_ in itertools.pairwise(drawn)) < 60  # a twelfth of 399 by chance
 
 
 def test_a_candidate_is_the_cube_about_its_place_and_other_cases_are_whole(tmp_path: Path) -> None:

@@ -199,14 +199,15 @@ def test_a_case_without_foreground_is_still_shown() -> None:
 def test_every_epoch_shows_every_volume_once_and_crops_of_one_volume_follow_each_other() -> None:
     corpus = Labels({name: labels((4, 4, 4)) for name in "abcdef"})
     draw = VolumesThenCrops(2)
-    steps = [draw(corpus, 6, step, 7) for step in range(4)]
+    steps = [draw(corpus, 6, step, 7) for step in range(6)]
     assert all(len(step) == 6 and [s[0] for s in step[::2]] == [s[0] for s in step[1::2]] for step in steps)
-    epochs = [sorted(s[0] for step in steps[k : k + 2] for s in step[::2]) for k in (0, 2)]
-    assert epochs == [list("abcdef")] * 2
-    assert steps[:2] != steps[2:] and steps == [draw(corpus, 6, step, 7) for step in range(4)]
-    assert steps != [draw(corpus, 6, step, 8) for step in range(4)]  # another seed, another order
+    epochs = ["".join(s[0] for step in steps[k : k + 2] for s in step[::2]) for k in (0, 2, 4)]
+    assert all(sorted(epoch) == list("abcdef") for epoch in epochs) and len(set(epochs)) == 3
+    assert steps == [draw(corpus, 6, step, 7) for step in range(6)]
+    assert steps != [draw(corpus, 6, step, 8) for step in range(6)]  # another seed, another order
     assert [s[0] for s in VolumesThenCrops(4)(corpus, 6, 0, 7)][4] != steps[0][0][0]  # the last volume gives fewer
-    assert len(VolumesThenCrops(4)(corpus, 6, 0, 7)) == 6
+    uneven = [VolumesThenCrops(4)(corpus, 6, step, 7) for step in range(3)]  # two volumes a step
+    assert [len(step) for step in uneven] == [6] * 3 and {s[0] for step in uneven for s in step} == set("abcdef")
 
 
 # Draws ---------------------------------------------------------------------------------------------------
