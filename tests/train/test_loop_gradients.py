@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +101,7 @@ def test_each_turn_moves_its_own_parameters_over_the_same_batch_one_after_the_ot
     line = lines(tmp_path)[0]
     assert line["make.adversarial"] == pytest.approx(2.0)
     assert line["judge.adversarial"] == pytest.approx(-1.6)
+    assert line["loss"] == pytest.approx(2.0 - 1.6)
     assert line["grad_norm"] == pytest.approx((2.0**2 + 0.8**2) ** 0.5)
     assert model.made.requires_grad
     assert model.judge.requires_grad
@@ -277,6 +278,28 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_batch_and_randomness(tmp
         "out of memory at step 1: micro-batch halved from 4 to 2",
     )
     assert all(torch.equal(weights(asked)[name], value) for name, value in weights(forced).items())
+
+
+def test_memory_that_runs_short_in_the_second_turn_leaves_what_the_first_did_to_the_buffers(tmp_path: Path) -> None:
+    model = Toy(noisy=False)
+    model.eval()  # its own buffer rests
+
+    def counting(one: float, room: int) -> Callable[[Batch], Losses]:
+        def loss(batch: Batch) -> Losses:
+            model.seen.add_(one)
+            if len(batch["volume"]) > room:
+                raise torch.cuda.OutOfMemoryError
+            return model.loss(batch)
+
+        return loss
+
+    turns = (
+        Turn("make", counting(1.0, 6), model.body.parameters),
+        Turn("judge", counting(10.0, 3), model.head.parameters),
+    )
+    config = replace(SETTINGS, steps=1)
+    trained(tmp_path, model, config, phase=phase(config, model, turns=turns))
+    assert model.seen.unique().tolist() == [21.0]  # one whole batch, then two halves
 
 
 def test_a_halved_micro_batch_survives_a_restart_until_the_setting_changes(tmp_path: Path) -> None:

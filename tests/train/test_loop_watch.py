@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from bench.contracts.configs import PhaseConfig
 from bench.contracts.errors import SpecError, TrainingStopped
-from bench.contracts.method import Turn
-from bench.train import log
+from bench.contracts.method import Arrays, Sample, Turn
+from bench.train import log, seeds
 from bench.train.loop import train
 from bench.train.progress import PlainLines, Silent
-from tests.train.toys import CPU, SETTINGS, Toy, job, lines, phase, trained, undefined_at, weights
+from tests.train.toys import CPU, SETTINGS, Toy, draw, job, lines, phase, trained, undefined_at, views, weights
 
 
 def test_the_log_has_a_line_per_interval_and_one_at_the_end(tmp_path: Path) -> None:
@@ -124,23 +124,40 @@ def test_undefined_losses_leave_the_step_out_and_training_goes_on(tmp_path: Path
     assert all(math.isfinite(float(value.sum())) for value in weights(model).values())
 
 
-def test_a_step_whose_second_turn_is_undefined_moves_nothing_of_the_first(tmp_path: Path) -> None:
-    def ended(folder: Path, config: PhaseConfig, undefined: set[int]) -> dict[str, torch.Tensor]:
+def always(corpus: Any, size: int, step: int, seed: int) -> list[Sample]:
+    return draw(corpus, size, 0, seed)
+
+
+def alike(corpus: Any, sample: Sample, generator: np.random.Generator) -> Arrays:
+    return views(corpus, sample, seeds.generator(*sample)) | {"sloppy": np.zeros(2, np.float32)}
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
+def test_a_step_whose_last_turn_is_undefined_is_as_if_it_had_not_been(tmp_path: Path, ema_decay: float) -> None:
+    """Every step shows the same batch, so that a step left out is seen by what it leaves alone: it was the next step's start."""
+
+    def ended(folder: Path, steps: int, undefined: set[int]) -> dict[str, torch.Tensor]:
         model = Toy(noisy=False)
+        config = replace(SETTINGS, steps=steps, ema_decay=ema_decay, warmup_steps=0, schedule="constant")
         turns = (
-            Turn("one", model.loss, model.body.parameters),
-            Turn("two", undefined_at(model, undefined), model.head.parameters),
+            Turn("one", model.loss, model.body[0].parameters),
+            Turn("two", model.loss, model.body[1].parameters),
+            Turn("three", undefined_at(model, undefined), model.head.parameters),
         )
-        trained(folder, model, config, phase=phase(config, model, turns=turns))
+        found = trained(
+            folder,
+            model,
+            config,
+            phase=phase(config, model, draw=always, views=alike, turns=turns),
+        )
+        assert found.skipped_steps == len(undefined)
         return weights(model)
 
-    config = replace(SETTINGS, steps=2, ema_decay=0.5, warmup_steps=0, schedule="constant")
     before = weights(Toy(noisy=False))
-    nothing = ended(tmp_path / "never", config, {0, 1})
-    assert all(torch.equal(nothing[name], before[name]) for name in before)
-    second, first = ended(tmp_path / "second", config, {0}), ended(tmp_path / "first", replace(config, steps=1), {})
-    assert all(second[name].isfinite().all() for name in second)
-    assert any(not torch.equal(second[name], before[name]) for name in before) and set(first) == set(second)
+    for at, (steps, undefined) in enumerate(((2, {0, 1}), (2, {0}), (3, {1}), (3, {0, 2}))):
+        found, moved = ended(tmp_path / f"{at}", steps, undefined), steps - len(undefined)
+        expected = ended(tmp_path / f"{at} whole", moved, set()) if moved else before
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
 def test_a_line_without_an_update_does_not_undo_what_the_log_tells(tmp_path: Path) -> None:
