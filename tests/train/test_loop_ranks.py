@@ -100,6 +100,14 @@ def test_only_the_first_rank_writes(both: tuple[Path, list[dict[str, Any]]]) -> 
     assert first["facts"]["resumed_from"] == second["facts"]["resumed_from"] == 8
 
 
+def test_ranks_draw_numbers_of_their_own_and_count_the_samples_of_all(both: tuple[Path, list[dict[str, Any]]]) -> None:
+    """Else the samples of two ranks would be varied and masked alike, as those of one never are."""
+    facts = [rank["facts"] for rank in both[1]]
+    drawn = [tuple(numbers) for one in facts for numbers in one["drawn"]]
+    assert len(drawn) == len(set(drawn)) == 2 * 2 * 12  # ranks; `prepare` and loss; steps
+    assert {one["plain"]["samples_seen"] for one in facts} == {5 * 12}
+
+
 def test_trouble_on_one_rank_is_met_by_both_together(both: tuple[Path, list[dict[str, Any]]]) -> None:
     folder, (first, second) = both
     facts = first["facts"]["shaken"]

@@ -37,6 +37,12 @@ def on_rank_1(model: Toy, room: int, undefined: tuple[int, ...]) -> Turn:
     return Turn("all", loss)
 
 
+def noted(batch: Batch, drawn: list[list[float]]) -> Batch:
+    """The batch, and a note of the numbers that are drawn next."""
+    drawn.append(torch.rand(2).tolist())
+    return batch
+
+
 class Stopped(Exception):
     """The first half is over."""
 
@@ -58,7 +64,10 @@ def resumed(folder: Path) -> tuple[Toy, int]:
 
 def main(folder: Path) -> None:
     plain, shaken = Toy(noisy=False), Toy(noisy=False)
-    found = train(job(folder / "plain", plain, CONFIG, evaluate=plain.score), TWO)
+    drawn: list[list[float]] = []
+    turn = Turn("all", lambda batch: plain.loss(noted(batch, drawn)))
+    asked = job(folder / "plain", plain, CONFIG, evaluate=plain.score, phase=phase(CONFIG, plain, turns=(turn,)))
+    found = train(replace(asked, prepare=lambda batch: plain.prepare(noted(batch, drawn))), TWO)
     turns = (on_rank_1(shaken, 1, (4,)),)
     trouble = train(job(folder / "shaken", shaken, CONFIG, phase=phase(CONFIG, shaken, turns=turns)), TWO)
     again, resumed_from = resumed(folder / "resumed")
@@ -67,7 +76,7 @@ def main(folder: Path) -> None:
         "shaken": weights(shaken),
         "resumed": weights(again),
     }
-    facts = {"plain": asdict(found), "shaken": asdict(trouble), "resumed_from": resumed_from}
+    facts = {"plain": asdict(found), "shaken": asdict(trouble), "resumed_from": resumed_from, "drawn": drawn}
     torch.save({"states": states, "facts": facts}, folder / f"rank_{torch.distributed.get_rank()}.pt")
 
 
