@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -15,7 +17,8 @@ from torch import nn
 from bench.contracts.configs import FineTuneConfig, Intensity, Sight
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Phase, Turn
-from bench.finetune import adopt_weights, build_model, training_job
+from bench.data.lock import only_one
+from bench.finetune import adopt_weights, build_model, finetune, training_job
 from bench.nets.conv3d import HybridEncoder
 from bench.nets.lora import LowRank
 from bench.nets.sequence_vit import SequenceViT
@@ -187,3 +190,24 @@ def test_weights_of_ones_own_must_be_what_the_method_declares_and_foreign_ones_a
     save_file({"x": torch.ones(1)}, tmp_path / "w.safetensors")
     adopt_weights(Net(encoder), tmp_path / "w.safetensors", foreign=foreign)
     assert asked == [not foreign]
+
+
+def test_a_second_process_waits_for_the_model_that_a_first_one_trains_and_takes_it(tmp_path: Path) -> None:
+    """Else both would write one checkpoint, and one log with every line twice."""
+    folder, nothing = tmp_path / "key", cast(Any, None)  # what it would train with, were it to train
+
+    def second() -> Path:
+        return finetune(
+            nothing, "", nothing, nothing, nothing, nothing, {}, None,
+            foreign=False, key="key", folder=folder, hardware=Hardware("cpu"),
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(1) as hand:
+        with only_one(folder):
+            coming = hand.submit(second)
+            time.sleep(0.5)  # time enough to begin, were it not for the lock
+            assert not coming.done()
+            folder.mkdir()
+            for name in ("trained.json", "model.safetensors"):
+                (folder / name).touch()
+        assert coming.result(60) == folder / "model.safetensors"

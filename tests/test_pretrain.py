@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ import pytest
 from bench.contracts.configs import Intensity, Sight, phases
 from bench.contracts.errors import PluginBroken
 from bench.contracts.method import Method
+from bench.data.atomic import write_json
+from bench.data.lock import only_one
 from bench.pretrain import pretrain, trained
 from bench.train.hardware import Hardware
 from methods.mae3d import METHOD
@@ -62,13 +67,24 @@ def test_a_method_that_lacks_what_is_taken_of_it_is_refused_before_it_is_trained
         delattr(method, lacking)
         return method
 
-    configs, word = (
-        phases(METHOD.tiny),
-        {"encoder": "no Encoder as `encoder`", "phases": r"builds phases \[\]"}[lacking],
-    )
+    word = {"encoder": "no Encoder as `encoder`", "phases": r"builds phases \[\]"}[lacking]
     with pytest.raises(PluginBroken, match=word):
         pretrain(
-            replace(METHOD, build=build), "mine", configs, Air(), SIGHT, {"pretrain": "key"},
+            replace(METHOD, build=build), "mine", phases(METHOD.tiny), Air(), SIGHT, {"pretrain": "key"},
             {"pretrain": tmp_path / "mine"}, Hardware(device="cpu"),
         )  # fmt: skip
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_second_process_waits_for_the_phase_that_a_first_one_trains_and_takes_what_it_left(tmp_path: Path) -> None:
+    """Else both would write one checkpoint, and one log with every line twice."""
+    first, shared = tmp_path / "first", tmp_path / "shared"
+    left = made(first) | {"device": "another's"}
+    with ThreadPoolExecutor(1) as hand:
+        with only_one(shared):
+            second = hand.submit(made, shared)
+            time.sleep(0.5)  # time enough to begin, were it not for the lock
+            assert not shared.exists() and not second.done()
+            shutil.copytree(first, shared)
+            write_json(shared / "trained.json", left)
+        assert second.result(60)["device"] == "another's"
