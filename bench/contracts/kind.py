@@ -6,7 +6,7 @@ A kind is a module `tasks/kinds/NAME.py` with the functions of `Kind`. It sees a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from typing import Protocol as Interface
@@ -28,6 +28,9 @@ class Setup:
 
     Where the target's classes overlap (`overlapping`), `values` maps a stored label to the sum of 2**k over its classes
     k = 0, 1, ..., and each class is a yes or no of its own.
+
+    A checkpoint is chosen by the protocol's own inference (`selecting`), whatever the run predicts with: runs that differ in their
+    inference alone share one model.
     """
 
     task: TaskCard
@@ -35,6 +38,7 @@ class Setup:
     protocol: Protocol
     recipe: FineTuneConfig
     inference: Inference
+    selecting: Inference
     sight: Sight
     classes: tuple[str, ...]
     values: Mapping[int, int]
@@ -114,6 +118,7 @@ def make_setup(
         protocol=protocol,
         recipe=recipe,
         inference=inference,
+        selecting=replace(protocol.inference.sized(preset), window_batch=inference.window_batch),
         sight=sight,
         classes=tuple(merged),
         values=values,

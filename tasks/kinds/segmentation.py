@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,9 @@ def padded(volume: Tensor, inside: Tensor, low: float) -> Tensor:
 
 
 def evaluate(setup: Setup, net: nn.Module, cases: Any) -> float:
-    """Mean foreground Dice over cases on the network's grid, means taken in the protocol's order. Selects a checkpoint."""
+    """Mean foreground Dice over cases on the network's grid, means taken in the protocol's order. Selects a checkpoint, by windows
+    of the protocol's."""
+    setup = replace(setup, inference=setup.selecting)
     found = np.full((len(cases.cases), len(setup.classes)), np.nan)
     for row, case in enumerate(cases.cases):
         guess = _decided(setup)(_probabilities(setup, net, cases, case))

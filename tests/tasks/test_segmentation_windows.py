@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from bench.contracts.configs import FineTuneConfig, Inference, Intensity
 from bench.contracts.errors import SpecError
+from bench.contracts.kind import make_setup
 from bench.data.cache import prepare
 from bench.data.cache_recipe import CacheRecipe
 from bench.data.volumes import label_map, write_nifti
@@ -123,6 +124,17 @@ def test_windows_overlap_by_the_share_that_is_asked_for(tmp_path: Path) -> None:
         cases = prepared(tmp_path, record, setup)
         kind.predict_case(setup, net, cases, "case_1", tmp_path / "guess.nii.gz")
         assert len(net.shown) == count
+
+
+def test_weights_are_chosen_by_the_protocols_windows_whatever_the_run_predicts_with(tmp_path: Path) -> None:
+    """The key of a model knows nothing of how it predicts: else whichever run comes first would choose the weights of both."""
+    own = setup_of(inference=Inference(overlap=0.25))
+    asked = Inference(overlap=0.75, mirrored=True, window_batch=1)
+    words: Any = {"preset": "full", "recipe": own.recipe, "inference": asked, "multiple": (1, 1, 1)}
+    setup, net = make_setup(own.task, "", own.protocol, **words), Says(1.0, 0.0, 0.0)
+    cases = prepared(tmp_path, case_of(tmp_path, np.zeros((20, 8, 8), np.uint8), affine=STRAIGHT), own)
+    kind.evaluate(setup, net, cases)
+    assert setup.inference == asked and len(net.shown) == 3  # one at a time, as memory allows
 
 
 @pytest.mark.parametrize(
