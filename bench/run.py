@@ -130,9 +130,8 @@ def run(spec: RunSpec, place: Place) -> Cell | None:
     hashed = sha256_of_folder(predictions_folder(chain, place)) or ""
     seen = exposure(chain, place, cases)
     cell = make_cell(chain, trainings(chain, place), scores, hashed, manifest_of(chain, place), seen)
-    written = store.write(cell, scores.rows)
-    draw(chain, place, cases, scores)
-    return written
+    draw(chain, place, cases, scores)  # before the record, with which a repeated command has nothing left to do
+    return store.write(cell, scores.rows)
 
 
 def task_volumes(chain: Chain, place: Place) -> CachedCases:
@@ -155,7 +154,8 @@ def pretrain(chain: Chain, place: Place) -> Path | None:
     keys = {name: chain.keys[f"pretrain:{name}"] for name in plan.phases}
     folders = {name: place.folder("pretrain", key) for name, key in keys.items()}
     last = folders[list(plan.phases)[-1]]
-    if not first_says(pretrain_room.finished(last)):
+    stood = first_says(pretrain_room.finished(last))
+    if not stood:
         demand_network(chain)
         corpus = cached_corpus(chain.words.corpus, place.cache, place.progress)
         if is_first():
@@ -163,9 +163,10 @@ def pretrain(chain: Chain, place: Place) -> Path | None:
         pretrain_room.pretrain(
             plan.method, spec.method, plan.phases, corpus, chain.sight, keys, folders, place.hardware, place.progress
         )
-        for name, folder in folders.items() if is_first() else ():
-            draw_curves(folder, title=f"{spec.method} {name}")
+    for name, folder in folders.items() if is_first() else ():
+        if not (stood and (folder / "curves.png").exists()):  # a command may have ended between training and drawing
             draw_pictures(folder)
+            draw_curves(folder, title=f"{spec.method} {name}")
     return last / "encoder.safetensors"
 
 

@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 
 from bench import rooms
+from bench.cli import STOPPED
 from bench.contracts.errors import DataMissing, SpecError
 from bench.data.volumes import write_nifti
 from bench.look import look
@@ -164,6 +165,26 @@ def test_lost_predictions_are_made_again_bit_by_bit(done: Done, tmp_path: Path) 
     results = done.copied(tmp_path / "results", "cells", "cases", "predict", "cache")
     assert run(results).value["scores"] == done.told[0]["scores"]
     assert Store(results).read(done.cell).hashes == Store(done.results).read(done.cell).hashes
+
+
+def test_a_run_that_ends_while_it_draws_draws_when_it_is_repeated(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = done.copied(tmp_path / "results", "cells", "cases", "*.png")
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for drawing in ("draw_curves", "draw"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"bench.run.{drawing}", stopped)
+            assert run(results).code == STOPPED
+    assert run(results).value["cell"] == done.cell
+    pictures = {path.relative_to(done.results) for path in (done.results / "runs").rglob("*.png")}
+    own = {room: key[:16] for room, key in Store(results).read(done.cell).keys.items()}
+    wanted = {path for path in pictures if path.parts[2] in own.values()}
+    assert {path.parts[1] for path in wanted} == {"pretrain", "finetune", "predict"}
+    assert {path.relative_to(results) for path in (results / "runs").rglob("*.png")} == wanted
 
 
 # Verify ----------------------------------------------------------------------------------------------------
