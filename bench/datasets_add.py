@@ -13,6 +13,7 @@ from bench import registry
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.protocols import Layout
 from bench.data.atomic import write_text
+from bench.data.find import from_home
 from bench.data.lock import only_one
 from bench.datasets_file import FILE, demand_known, told_folders, within
 
@@ -39,7 +40,7 @@ def add_folder(key: str, folder: Path, *, replace: bool = False) -> Added:
     Raises SpecError for an unknown key, an unsound file or a line that says otherwise, DataMissing where the folder does not
     read as the dataset.
     """
-    path, place = Path(FILE).resolve(), folder.expanduser().resolve()
+    path, place = Path(FILE).resolve(), from_home(folder).resolve()
     told_folders()  # an unsound file is refused before the folder is looked through
     demand_known(key, case=key)
     if not place.is_dir():

@@ -16,7 +16,7 @@ from bench import registry
 from bench.contracts.cards import TaskCard
 from bench.contracts.errors import DataMissing, SpecError, nearest
 from bench.contracts.protocols import Layout
-from bench.data.find import find_dataset, locate, missing_dataset
+from bench.data.find import find_dataset, from_home, locate, missing_dataset
 
 FILE = "datasets.toml"
 SETS_NAMED = 3  # sets of a corpus that an error names
@@ -78,7 +78,7 @@ def told_folders() -> dict[str, Path]:
             raise SpecError(
                 f"The line `{key}` must be a folder, found {value!r}.", case=str(path), remedy=_AS_IT_SHOULD
             )
-    return {key: path.parent / Path(value).expanduser() for key, value in told.items()}
+    return {key: path.parent / from_home(Path(value)) for key, value in told.items()}
 
 
 def within(told: Path, files: Layout, key: str, folders: tuple[str, ...]) -> Path | None:

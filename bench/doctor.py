@@ -15,7 +15,7 @@ from typing import Literal
 
 from bench import registry
 from bench.contracts.errors import BenchError
-from bench.data.find import PLACES
+from bench.data.find import PLACES, from_home
 from bench.datasets_file import FILE, find_folder, told_folders
 
 NEEDED_GIB = 5
@@ -117,7 +117,7 @@ def _data(environ: Mapping[str, str]) -> list[Check]:
         return [Check("bad", "data", f"{error.case}: {error.message}", error.remedy)]
     lines = f"{FILE} ({len(told)} {'dataset' if len(told) == 1 else 'datasets'})"
     named = {name: f"${name}={environ[name]}" for name in PLACES if environ.get(name)}
-    gone = [name for name in named if not Path(environ[name]).expanduser().is_dir()]
+    gone = [name for name in named if not from_home(Path(environ[name])).is_dir()]
     places = [lines] * bool(told) + [words for name, words in named.items() if name not in gone]
     if not places and not gone:
         return [

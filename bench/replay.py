@@ -87,13 +87,7 @@ def replay_cell(
     if steps < 1:
         raise SpecError(f"--replay takes a number of steps from 1 on, found {steps}.", remedy="--replay 20")
     found, results = find_cell(cell, results)
-    place = Place(
-        results=results,
-        cache=Path(environ.get("BENCH_CACHE") or results / "cache"),
-        environ=environ,
-        hardware=Hardware(device="cpu"),
-        progress=progress,
-    )
+    place = Place.at(results, environ=environ, hardware=Hardware(device="cpu"), progress=progress)
     told = found.training.get("finetune", {})
     if not str(told.get("device", "")).startswith("cpu"):
         return (

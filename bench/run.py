@@ -24,6 +24,7 @@ from bench.corpora import cached_corpus
 from bench.data.cache import CachedCases
 from bench.data.digest import sha256_of_folder
 from bench.data.exposure import Exposure, write_seen
+from bench.data.find import from_home
 from bench.data.manifest import Manifest, build, write
 from bench.exposed import check_twins, exposure_at
 from bench.figure import draw_curves
@@ -55,7 +56,8 @@ class Place:
     def at(cls, results: Path | str, **parts: Any) -> Place:
         """A results folder, the cache beside its results or at $BENCH_CACHE, this process's environment; `parts` are fields."""
         environ: Mapping[str, str] = parts.pop("environ", os.environ)
-        cache = Path(environ.get("BENCH_CACHE") or Path(results) / "cache")
+        told = environ.get("BENCH_CACHE")
+        cache = from_home(Path(told)) if told else Path(results) / "cache"
         return cls(**{"results": Path(results), "cache": cache, "environ": environ, **parts})
 
     def folder(self, room: str, key: str) -> Path:

@@ -127,6 +127,20 @@ def test_a_line_that_leads_nowhere_is_an_error_naming_key_folder_and_file(here: 
     assert caught.value.case == "msd04" and f"Mend the line `msd04` in {here / 'datasets.toml'}" in caught.value.remedy
 
 
+def test_the_home_of_nobody_is_told_as_a_folder_that_is_not_there(here: Path) -> None:
+    nowhere = "~nobody-is-called-so/data"
+    with pytest.raises(DataMissing, match=r"are not below \$BENCH_DATA \(~nobody-is-called-so/data\)"):
+        find(BENCH_DATA=Path(nowhere))
+    with pytest.raises(DataMissing, match="in ~nobody-is-called-so/data: there is no such folder"):
+        find(Path(nowhere))
+    assert "There is no folder" in bench("data", "add", "msd04", nowhere, "--json").error["message"]
+    found = {check.what: check for check in examine({"BENCH_DATA": nowhere}, here)}
+    assert found["data"].found == f"$BENCH_DATA={nowhere} is no folder"
+    say(here, f'msd04 = "{nowhere}"')
+    with pytest.raises(DataMissing, match="which is no folder"):
+        find()
+
+
 def test_a_run_on_phantoms_never_opens_it(here: Path, tmp_path: Path) -> None:
     say(here, "this is no TOML")
     words = (

@@ -187,6 +187,12 @@ def test_a_run_that_ends_while_it_draws_draws_when_it_is_repeated(
     assert {path.relative_to(results) for path in (results / "runs").rglob("*.png")} == wanted
 
 
+def test_the_cache_may_be_named_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Place.at("results", environ={"BENCH_CACHE": "~/cache"}).cache == tmp_path / "cache"
+    assert Place.at("results", environ={"BENCH_CACHE": ""}).cache == Path("results/cache")
+
+
 # Verify ----------------------------------------------------------------------------------------------------
 
 

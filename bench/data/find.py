@@ -89,14 +89,22 @@ def missing_dataset(
     )
 
 
+def from_home(told: Path) -> Path:
+    """The path with a leading `~` or `~name` resolved; as it is where nobody is called so, for then it is no folder."""
+    try:
+        return told.expanduser()
+    except RuntimeError:
+        return told
+
+
 def _places(root: Path | None, environ: Mapping[str, str]) -> list[Path]:
     told = [root] if root is not None else [Path(environ[name]) for name in PLACES if environ.get(name)]
-    return [place.expanduser() for place in told if place.expanduser().is_dir()]
+    return [found for place in told if (found := from_home(place)).is_dir()]
 
 
 def _looked(root: Path | None, environ: Mapping[str, str]) -> str:
     if root is not None:
-        return f"in {root}" if root.is_dir() else f"in {root}: there is no such folder"
+        return f"in {root}" if from_home(root).is_dir() else f"in {root}: there is no such folder"
     told = [f"${name} ({environ[name]})" for name in PLACES if environ.get(name)]
     return f"below {' or '.join(told)}" if told else f"anywhere: {' and '.join('$' + n for n in PLACES)} are not set"
 

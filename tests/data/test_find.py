@@ -79,6 +79,16 @@ def test_the_message_tells_unset_variables_and_a_root_that_does_not_exist(tmp_pa
         find(tmp_path / "nowhere")
 
 
+def test_a_root_by_a_tilde_that_lacks_the_data_is_not_said_to_be_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "here").mkdir()
+    with pytest.raises(DataMissing, match=r"are not in ~/here\.") as caught:
+        find(Path("~/here"))
+    assert "no such folder" not in str(caught.value)
+
+
 def test_hidden_folders_are_passed_over(tmp_path: Path) -> None:
     tiny.write(tmp_path / ".trash", tiny.CASES[:1])
     assert locate(tiny.LAYOUT, "tiny", (), tmp_path, {}) is None
