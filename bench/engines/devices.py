@@ -11,8 +11,18 @@ def run_on_each(devices: int, words: Sequence[str]) -> int:
     """Start `bench WORDS` once per device and wait; return the exit code of the process that failed first, 0 where none did.
 
     A process tells of its error itself, so the launcher's account of it is left out. One that was killed could not: then its
-    signal is told and the code is 1.
+    signal is told and the code is 1. Stopped by a signal, which the launcher hands on, the code is a shell's: 130 by hand.
     """
+    try:
+        return _launched(devices, words)
+    except KeyboardInterrupt:  # while the launcher is loaded, before there is a process that could tell
+        sys.stderr.write("Error: Stopped by hand; what was finished is kept.\n")
+        sys.stderr.write("Next:  Repeat the command to resume.\n")
+        return 130
+
+
+def _launched(devices: int, words: Sequence[str]) -> int:
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as launch
 
@@ -26,6 +36,8 @@ def run_on_each(devices: int, words: Sequence[str]) -> int:
         sys.stderr.write(f"Error: process {rank} of {devices} was killed by signal {-failure.exitcode}.\n")
         sys.stderr.write("Next:  Repeat the command to go on; signal 9 often means that memory ran out.\n")
         return 1
+    except SignalException as stopped:
+        return 128 + int(stopped.sigval)
     return 0
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from bench.engines.devices import run_on_each
@@ -27,6 +29,29 @@ def test_the_first_failure_decides_the_code_and_a_killed_process_is_spoken_for(
     assert asked[-5:] == ["-m", "bench.cli", "run", "--method", "mim"]
     said = capsys.readouterr().err
     assert told in said and bool(said) == bool(told)
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_by_a_signal_the_code_is_that_of_one_process_and_there_is_no_traceback(
+    sent: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(_: list[str]) -> None:
+        raise SignalException(f"Process 1 got signal: {sent}", sigval=sent)
+
+    monkeypatch.setattr("torch.distributed.run.main", stop)
+    assert run_on_each(2, ["run", "--method", "mim"]) == code
+    assert capsys.readouterr().err == ""
+
+
+def test_stopped_by_hand_before_a_process_was_started_is_told_in_two_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(_: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("torch.distributed.run.main", stop)
+    assert run_on_each(2, ["run", "--method", "mim"]) == 130
+    assert "Stopped by hand" in capsys.readouterr().err
 
 
 @pytest.mark.slow
