@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,10 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from bench import registry
-from bench.contracts.configs import Intensity, Sight, phases
+from bench.chain import Chain, blueprint
+from bench.contracts.configs import Intensity, MethodConfig, Sight, phases
 from bench.contracts.errors import PluginBroken
 from bench.contracts.method import Encoder, Features
 from bench.promises import demand_promises
+from bench.run import demand_network
+from bench.spec import make_spec
+from methods.mae3d import METHOD
 
 SIGHT = Sight(2, (32, 32, 32), (1.0, 1.0, 1.0), Intensity("zscore"))
 
@@ -57,6 +63,22 @@ def test_an_encoder_that_gives_other_maps_than_it_says_is_refused(changes: dict[
     demand_promises(built(), "mine", SIGHT)
     with pytest.raises(PluginBroken, match=f"mine: .*{told}"):
         demand_promises(built(**changes), "mine", SIGHT)
+
+
+def test_a_run_asks_it_of_the_encoder_that_its_task_sees() -> None:
+    spec = make_spec(method="mae3d", task="msd04", preset="tiny", corpus="own", phantom=True)
+    plan = blueprint(spec)
+
+    def lying(config: MethodConfig, sight: Sight) -> Encoder:
+        encoder = METHOD.encoder(config, sight)
+        encoder.pooled_width += 1
+        return encoder
+
+    words: Any = SimpleNamespace(spec=spec, task=registry.task("msd04"))
+    demand_network(Chain(words=words, blueprint=plan, keys={}, sight=None))
+    wrong = replace(plan, method=replace(METHOD, encoder=lying))
+    with pytest.raises(PluginBroken, match="mae3d: By `channels`, `strides` and `pooled_width`"):
+        demand_network(Chain(words=words, blueprint=wrong, keys={}, sight=None))
 
 
 def test_what_cannot_be_computed_without_values_is_not_judged() -> None:
