@@ -82,8 +82,25 @@ def test_a_log_that_was_touched_differs_and_one_that_is_gone_is_absent(done: tup
     log_of(results).write_text("".join(json.dumps(line) + "\n" for line in lines))
     verdict, detail = checks(results, cell, 2, code=2)[LOG]
     assert verdict == "differs" and "from step 2 on, first in loss" in detail
+    log_of(results).write_text("".join(json.dumps(line) + "\n" for line in lines[:1]))
+    assert checks(results, cell, 2, code=2)[LOG] == ("differs", "1 line stored, 3 found")
     log_of(results).unlink()
     assert checks(results, cell, 2)[LOG] == ("absent", "the run's log.jsonl is not there")
+
+
+def test_another_score_in_the_log_and_other_last_weights_than_recorded_differ(
+    done: tuple[Path, str], tmp_path: Path
+) -> None:
+    """What the clock told is no difference."""
+    results, cell = copied(done, tmp_path)
+    lines = [json.loads(line) for line in log_of(results).read_text().splitlines()]
+    next(line for line in lines if "evaluation" in line and line["step"] == 2)["evaluation"] += 1e-9
+    log_of(results).write_text("".join(json.dumps(line | {"seconds": 1.0}) + "\n" for line in lines))
+    record = json.loads((results / "cells" / f"{cell}.json").read_text())
+    changed(results, cell, hashes=record["hashes"] | {"finetune:final": "0" * 64})
+    found = checks(results, cell, 4, code=2)
+    assert {name: verdict for name, (verdict, _) in found.items()} == {INITIAL: "ok", LOG: "differs", FINAL: "differs"}
+    assert "from step 2 on, first in evaluation" in found[LOG][1]
 
 
 def test_other_weights_than_recorded_differ_but_prove_nothing_on_another_machine(
