@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ class Line:
     is over cases; how much seeds matter is told by `by_seed`, the difference of means for each seed that both have. They are seeds
     of fine-tuning, after one and the same pre-training. `losses` are means over the first and the last tenth of the log of each
     of its phases: did it learn what it was asked?
-    `processors` are those that made the runs of both sides: the same run ends apart on two of them."""
+    `processors` are those that made the runs of both sides: the same run ends apart on two of them. `mean` is that of
+    `scores`, one of each seed."""
 
     pool: str
     metric: str
@@ -40,6 +41,7 @@ class Line:
     by_seed: Mapping[int, float]
     losses: Mapping[str, Sequence[float]]
     processors: Sequence[str] = ()
+    scores: Mapping[int, float] = field(default_factory=dict)
 
 
 def recorded(kept: Sequence[Arm], place: Place) -> list[tuple[Arm, Cell]]:
@@ -63,12 +65,13 @@ def report(found: Sequence[tuple[Arm, Cell]], store: Store) -> list[Line]:
         pool, method, start, way, ratio = group
         base = sides.get((pool, method, "scratch", way, ratio))
         both = None if start == "scratch" or base is None else paired_over_seeds(side, base, pool.metric)
-        scores = [score for cell in side.cells if (score := cell.scores.get(pool.metric)) is not None]
-        mean = statistics.fmean(scores) if scores else math.nan
+        scores = {cell.seed: score for cell in side.cells if (score := cell.scores.get(pool.metric)) is not None}
+        mean = statistics.fmean(scores.values()) if scores else math.nan
         words = (pool.name, pool.metric, method, start, way, ratio)
         apart = gaps(side.cells, base.cells, pool.metric) if both and base else {}
         made_on = processors((*side.cells, *(base.cells if both and base else ())))
-        lines.append(Line(*words, len(side.cells), mean, both, apart, pretraining_losses(side.cells[-1]), made_on))
+        losses = pretraining_losses(side.cells[-1])
+        lines.append(Line(*words, len(side.cells), mean, both, apart, losses, made_on, scores))
     return lines
 
 

@@ -220,6 +220,7 @@ def test_a_start_is_set_against_scratch_over_the_seeds_that_both_have(
     (line,) = [line for line in report(recorded(tuned, place(tmp_path)), store) if line.start == "pre-trained"]
     assert line.compared is not None and line.compared.difference.mean == pytest.approx(-0.05)
     assert line.by_seed == {0: pytest.approx(-0.1), 1: pytest.approx(0.0)}
+    assert line.scores == {0: 0.7, 1: 0.8} and line.mean == pytest.approx(0.75)
 
 
 def test_gaps_are_taken_seed_by_seed_where_both_sides_have_a_score() -> None:
