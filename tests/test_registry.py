@@ -119,6 +119,7 @@ def test_a_stranger_called_like_one_of_our_packages_is_noticed(tmp_path: Path, m
     [
         ({"variants": {"colder": {"mask_ration": 0.5}}}, "`variants` changes 'mask_ration' for 'colder'.*mean 'mask_ratio'"),
         ({"finetune": {"tiny": {"lrr": 0.5}}}, "`finetune` changes 'lrr' for 'tiny'"),
+        ({"finetune": {"tiny segmentation": {"max_tokens": 5}}}, "`finetune` changes 'max_tokens' for 'tiny segmentation'"),
         ({"finetune": {"tinny": {"lr": 0.5}}}, "`finetune` speaks of 'tinny', which is no preset"),
         ({"finetune": {"tiny segment": {"lr": 0.5}}}, "`finetune` speaks of 'tiny segment'"),
         ({"on_corpus": {"mim-1k": {"step": 3}}}, "`on_corpus` changes 'step' for 'mim-1k'"),
@@ -129,3 +130,8 @@ def test_a_card_that_changes_what_no_config_has_is_refused(changes: dict[str, An
     """A misspelt variant ran as its method, under a row of its own name."""
     with pytest.raises(PluginBroken, match=told):
         replace(registry.method("mae3d"), **changes)
+
+
+def test_a_card_may_change_what_the_recipe_of_a_kind_alone_has() -> None:
+    card = replace(registry.method("mg3d"), finetune={"small report": {"max_tokens": 5, "lr": 0.1}})
+    assert card.recipe_changes("small", "report") == {"max_tokens": 5, "lr": 0.1}

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from bench.contracts.configs import FineTuneConfig, Intensity, Spacing, phases
 from bench.contracts.errors import PluginBroken, nearest
 from bench.contracts.protocols import Layout, Protocol
+from bench.contracts.recipes import PromptRecipe, ReportRecipe, RetrievalRecipe
 
 Modality = Literal["CT", "MR", "XR", "US", "FP", "EM", "PATH", "SHAPE", "mixed"]
 
@@ -188,8 +189,7 @@ class MethodCard:
         recipe = {f.name for f in fields(FineTuneConfig)}
         self._demand("variants", self.variants, own | recipe | {"decoder"})
         self._demand("on_corpus", self.on_corpus, own)
-        self._demand("finetune", self.finetune, recipe)
-        for word in self.finetune:
+        for word, changed in self.finetune.items():
             preset, _, kind = word.partition(" ")
             if preset not in PRESETS or (kind and kind not in KINDS):
                 raise PluginBroken(
@@ -197,6 +197,8 @@ class MethodCard:
                     case=self.title,
                     remedy=f"Presets: {', '.join(PRESETS)}; kinds: {', '.join(KINDS)}.",
                 )
+            of_kind = {f.name for f in fields(RECIPES.get(kind, FineTuneConfig))}
+            self._demand("finetune", {word: changed}, of_kind)
 
     def _demand(self, where: str, changes: Mapping[str, Mapping[str, Any]], possible: set[str]) -> None:
         for name, changed in changes.items():
@@ -214,4 +216,6 @@ class MethodCard:
 
 
 KINDS = tuple(card.kind for card in (SegmentationTask, ClassificationTask, ReportTask, PromptTask, RetrievalTask))
+RECIPES = {"report": ReportRecipe, "prompts": PromptRecipe, "retrieval": RetrievalRecipe}
+"""The recipes of kinds that ask for more than FineTuneConfig."""
 PRESETS = ("full", "small", "tiny", "ref_code")
