@@ -2,15 +2,18 @@
 
 import ast
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bench as package
-from bench.cli import run_words
+from bench.cli import main, run_words
 from bench.cli.options import specs_of
 from bench.store import Store
 from tests.cells import make_cell, make_rows
@@ -232,6 +235,35 @@ def test_stopping_by_hand_is_told_in_one_line_and_with_its_own_code(
     assert "Repeat the command to resume." in capsys.readouterr().err
     assert run_words(["list", "tasks", "--json"]) == 130
     assert json.loads(capsys.readouterr().err)["error"] == "Stopped"
+
+
+@pytest.mark.parametrize("launched", [False, True])
+def test_the_signal_of_a_scheduler_is_told_with_its_own_code_but_by_no_process_of_a_launcher(
+    launched: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unwound: list[bool] = []
+
+    def stop(_: str) -> list[Any]:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+        finally:
+            unwound.append(True)
+        return []
+
+    monkeypatch.setattr("bench.catalogue.listing", stop)
+    monkeypatch.setattr(sys, "argv", ["bench", "list", "tasks", "--json"])
+    if launched:
+        monkeypatch.setenv("RANK", "1")
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    said = capsys.readouterr().err
+    assert unwound == [True] and ended.value.code == (0 if launched else 143)
+    assert said == "" if launched else "SIGTERM" in json.loads(said)["message"]
 
 
 def test_our_own_fault_keeps_its_traceback_and_is_no_fault_of_the_users(

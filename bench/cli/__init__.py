@@ -1,15 +1,18 @@
 """The command line: parse words, call one function, print. Nothing heavy is imported before a command needs it.
 
-Exit codes: 0 done, 2 something the user can mend (one line, no traceback), 1 our fault (traceback kept), 130 stopped by hand.
-With `--json` results go to standard output and errors to standard error, both as JSON.
+Exit codes: 0 done, 2 something the user can mend (one line, no traceback), 1 our fault (traceback kept), 130 stopped by hand,
+143 by SIGTERM. With `--json` results go to standard output and errors to standard error, both as JSON.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
 import sys
 from itertools import pairwise
+from typing import Any
 
 import typer
 
@@ -31,13 +34,26 @@ for commands in (names, data, running, rooms, results, tables, compare, audit, g
 
 _CLICK_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
-STOPPED = 130
+STOPPED, TERMINATED = 130, 143
+_STOPS = {STOPPED: "hand", TERMINATED: "SIGTERM, as a scheduler sends it"}
 _READERS = re.compile(r"\bbench (?:table all|verify [^\s,]+)")
+
+
+class _Terminated(BaseException):
+    """SIGTERM came: from a scheduler whose time is up, or from `kill`."""
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if (
+        "RANK" not in os.environ
+    ):  # of several processes the launcher ends all that stand when one fails, which has told why
+        signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run_words(sys.argv[1:]))
+
+
+def _terminate(*_: Any) -> None:
+    raise _Terminated
 
 
 def run_words(words: list[str]) -> int:
@@ -52,6 +68,8 @@ def run_words(words: list[str]) -> int:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = STOPPED
+    except _Terminated:
+        code = TERMINATED
     except _CLICK_ERROR as error:
         return _tell_usage(error, as_json=as_json)
     except Exception as error:
@@ -68,8 +86,8 @@ def run_words(words: list[str]) -> int:
             as_json=True,
         )
         return 1
-    if code == STOPPED:  # Typer turns the interruption into an exit code of its own accord
-        told = "Stopped by hand; what was finished is kept."
+    if code in _STOPS:  # Typer turns the interruption into an exit code of its own accord
+        told = f"Stopped by {_STOPS[code]}; what was finished is kept."
         _tell("Stopped", "", told, "Repeat the command to resume.", as_json=as_json)
     return code if isinstance(code, int) else 0
 
