@@ -18,7 +18,7 @@ from typing import Any, Literal
 from bench import registry
 from bench.chain import blueprint
 from bench.check_words import check_words
-from bench.contracts.errors import BenchError, SpecError
+from bench.contracts.errors import BenchError, SpecError, StoreError
 from bench.data.atomic import write_json
 from bench.run import Place, run
 from bench.spec import RunSpec, make_spec
@@ -93,8 +93,10 @@ def summary(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 
 def write_summary(path: Path, pairs: Sequence[Pair]) -> None:
-    """Leave the summary as JSON."""
-    write_json(path, summary(pairs))
+    """Leave the summary as JSON. Pairs of an earlier walk that this one has not come to stay in it as they were."""
+    walked = {(pair.method, pair.task) for pair in pairs}
+    earlier = [pair for pair in read_summary(path) if (pair.method, pair.task) not in walked]
+    write_json(path, summary([*earlier, *pairs]))
 
 
 def matrix(pairs: Sequence[Pair]) -> tuple[list[str], list[list[str]], list[str]]:
@@ -125,5 +127,13 @@ def _general(pair: Pair) -> str:
 
 
 def read_summary(path: Path) -> list[Pair]:
-    """The pairs of a summary that was written before."""
-    return [Pair(**pair) for pair in json.loads(path.read_text(encoding="utf-8"))["pairs"]]
+    """The pairs of a summary that was written before, none where there is none. Raises StoreError for what is no summary."""
+    try:
+        return [Pair(**pair) for pair in json.loads(path.read_text(encoding="utf-8"))["pairs"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        told = f"{path} holds no summary of a walk: {type(error).__name__}: {error}."
+        raise StoreError(
+            told, case=path.name, remedy=f"Move {path} away; what was finished is in the cells."
+        ) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import grid, registry
-from bench.contracts.errors import DataUnsound, PluginBroken
+from bench.contracts.errors import DataUnsound, PluginBroken, StoreError
 from bench.grid import Pair, matrix, read_summary, summary, write_summary
 from bench.run import Place
 from bench.spec import RunSpec
@@ -141,7 +141,16 @@ def test_a_summary_counts_what_ran_and_is_read_as_written(tmp_path: Path) -> Non
     assert (found["ok"], found["skipped"], found["failed"], found["median_s"]) == (2, 1, 0, 4.0)
     write_summary(tmp_path / "grid.json", pairs)
     assert read_summary(tmp_path / "grid.json") == pairs
+    write_summary(tmp_path / "grid.json", [Pair("a", "z", "failed", 1.0, "boom")])  # a walk over one pair
+    assert read_summary(tmp_path / "grid.json") == [pairs[0], pairs[2], Pair("a", "z", "failed", 1.0, "boom")]
     assert summary([])["median_s"] is None
+
+
+def test_a_file_that_is_no_summary_is_told_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "grid.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(StoreError, match=r"holds no summary of a walk: KeyError") as told:
+        write_summary(tmp_path / "grid.json", [])
+    assert "Move" in told.value.remedy and (tmp_path / "grid.json").read_text(encoding="utf-8") == "{}"
 
 
 def test_the_command_refuses_a_name_that_is_not_there() -> None:
