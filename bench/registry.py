@@ -20,7 +20,7 @@ from typing import Any
 
 from bench import DISTRIBUTION
 from bench.contracts.cards import CorpusCard, MethodCard, TaskCard
-from bench.contracts.errors import PluginBroken, SpecError, nearest
+from bench.contracts.errors import BenchError, PluginBroken, SpecError, nearest
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,9 @@ def _card(shelf: Shelf, name: str, wanted: type[Any]) -> Any:
     module_name = point.value if point else f"{shelf.package}.{_files(shelf)[name].stem}"
     try:
         module = importlib.import_module(module_name)
-    except (ImportError, SyntaxError, NameError, TypeError, ValueError, AttributeError) as error:
+    except BenchError:  # a card's own check of itself
+        raise
+    except Exception as error:  # whatever an author's file does when it is imported
         raise PluginBroken(
             f"The {shelf.word} '{name}' cannot be imported: {_said(error)}.", case=name, remedy=f"See {module_name}."
         ) from error

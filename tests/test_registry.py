@@ -87,6 +87,7 @@ def test_a_file_of_the_name_asked_for_that_closes_with_no_card_is_told(
             "'titel' (wrong_1.py, line 2)",
         ),
         ("x = (\nMETHOD = 1", "SyntaxError: "),
+        ("weights = open('none.pt')\nMETHOD = 1", "FileNotFoundError: "),
     ],
 )
 def test_a_card_that_fails_where_it_is_made_is_told_with_its_line(
