@@ -178,6 +178,12 @@ def test_a_field_from_disk_enters_the_key_by_its_content_and_not_by_its_path(tmp
     keys = {name: key_of(config=Config(str(tmp_path / name))) for name in ("one", "same", "other", "absent")}
     assert keys["one"] == keys["same"]
     assert len({*keys.values(), key_of(config=Config())}) == 4
+    within = tmp_path / "same" / "pooling" / "config.json"
+    within.parent.mkdir()
+    within.write_text("{}")
+    deeper = key_of(config=Config(str(tmp_path / "same")))
+    within.write_text('{"mean": true}')
+    assert len({keys["one"], deeper, key_of(config=Config(str(tmp_path / "same")))}) == 3
     (tmp_path / "same" / "model.safetensors").write_text("longer")
     assert key_of(config=Config(str(tmp_path / "same"))) != keys["one"]
 

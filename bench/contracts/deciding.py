@@ -32,16 +32,21 @@ def _told(option: dataclasses.Field[Any], value: Any) -> Any:
 
 @cache
 def _content(path: str, _changed_ns: int) -> str:
-    """The sha256 over names and contents of a file or of a folder's files; in words where nothing lies there."""
-    digest = hashlib.sha256()
-    for file in _files(Path(path)):
-        digest.update(file.name.encode())
+    """The sha256 over names and contents of a file or of all files under a folder; in words where nothing lies there."""
+    digest, top = hashlib.sha256(), Path(path)
+    for file in _files(top):
+        digest.update((file.relative_to(top).as_posix() if top.is_dir() else file.name).encode())
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest() if _files(Path(path)) else f"nothing at {path}"
 
 
 def _files(path: Path) -> list[Path]:
-    """The file itself, or the files that lie in a folder, hidden ones left out."""
-    inside = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [file for file in inside if file.is_file() and not file.name.startswith(".")]
+    """The file itself, or the files that lie in a folder and in folders within it; hidden files and folders are left out."""
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    return [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    ]
