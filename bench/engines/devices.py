@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -11,13 +12,13 @@ def run_on_each(devices: int, words: Sequence[str]) -> int:
     """Start `bench WORDS` once per device and wait; return the exit code of the process that failed first, 0 where none did.
 
     A process tells of its error itself, so the launcher's account of it is left out. One that was killed could not: then its
-    signal is told and the code is 1. Stopped by a signal, which the launcher hands on, the code is a shell's: 130 by hand.
+    signal is told and the code is 1. Stopped by a signal, which the launcher hands on, the code is a shell's: 130 by hand, of
+    which the processes tell, and 143 by a scheduler, of which they don't, because the launcher ends them so in any case.
     """
     try:
         return _launched(devices, words)
     except KeyboardInterrupt:  # while the launcher is loaded, before there is a process that could tell
-        sys.stderr.write("Error: Stopped by hand; what was finished is kept.\n")
-        sys.stderr.write("Next:  Repeat the command to resume.\n")
+        _tell_stopped("hand")
         return 130
 
 
@@ -37,8 +38,15 @@ def _launched(devices: int, words: Sequence[str]) -> int:
         sys.stderr.write("Next:  Repeat the command to go on; signal 9 often means that memory ran out.\n")
         return 1
     except SignalException as stopped:
+        if stopped.sigval == signal.SIGTERM:
+            _tell_stopped("SIGTERM, as a scheduler sends it")
         return 128 + int(stopped.sigval)
     return 0
+
+
+def _tell_stopped(by: str) -> None:
+    sys.stderr.write(f"Error: Stopped by {by}; what was finished is kept.\n")
+    sys.stderr.write("Next:  Repeat the command to resume.\n")
 
 
 if __name__ == "__main__":
