@@ -94,7 +94,7 @@ def _demand_fields(config: type) -> None:
 LEAST = {
     **dict.fromkeys(("steps", "lr", "lr_floor", "weight_decay", "warmup_steps", "grad_clip"), 0),
     **dict.fromkeys(("micro_batch", "workers", "checkpoint_every", "log_every"), 0),
-    **dict.fromkeys(("batch_size", "lr_every"), 1),
+    **dict.fromkeys(("batch_size", "lr_every", "summed_passes"), 1),
 }
 
 
@@ -121,6 +121,9 @@ class PhaseConfig:
     compile: bool = recorded(False)  # torch.compile
     lr_floor: float = later(0.0)  # ours; the rate to which a cosine falls
     lr_every: int = later(1)  # ours, updates between two settings of the rate
+    summed_passes: int = later(
+        1
+    )  # ours; a code that sums the gradients of so many passes, where we average, has its number
     decay_all: bool = later(False)  # ours; True decays biases, norms and other 1-D tensors too
 
     def __post_init__(self) -> None:

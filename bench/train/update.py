@@ -159,7 +159,7 @@ class Update:
             with self._machine.fabric.autocast(), sound_convolutions(self._machine.device, self._config.precision):
                 losses = _named(self._loss(prepared), self.turn)
                 total = _total(losses, self.turn)
-            self._machine.fabric.backward(total * share)
+            self._machine.fabric.backward(total * (share * self._config.summed_passes))
             for name, value in losses.items():
                 found = value.detach().double() * share
                 sums[name] = sums[name] + found if name in sums else found

@@ -43,8 +43,10 @@ def test_micro_batches_of_any_size_give_the_gradient_of_the_whole_batch(tmp_path
         assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
 
 
-def test_one_step_of_sgd_equals_its_equation_written_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("summed", [1, 4])
+def test_one_step_of_sgd_equals_its_equation_written_out(summed: int, tmp_path: Path) -> None:
     config = replace(SETTINGS, steps=1, optimiser="sgd", warmup_steps=0, grad_clip=0.05, weight_decay=0.0)
+    config = replace(config, summed_passes=summed)
     model, by_hand = Toy(noisy=False), Toy(noisy=False)
     batches: list[Batch] = []
 
@@ -53,8 +55,9 @@ def test_one_step_of_sgd_equals_its_equation_written_out(tmp_path: Path) -> None
         return model.prepare(batch)
 
     trained(tmp_path, model, config, prepare=prepare)
-    sum(by_hand.loss(by_hand.prepare(batches[0])).values(), start=torch.zeros(())).backward()
-    grads = {name: p.grad for name, p in by_hand.named_parameters() if p.grad is not None}
+    loss = sum(by_hand.loss(by_hand.prepare(batches[0])).values(), start=torch.zeros(()))
+    loss.backward()
+    grads = {name: p.grad * summed for name, p in by_hand.named_parameters() if p.grad is not None}
     norm = torch.sqrt(sum(((grad**2).sum() for grad in grads.values()), start=torch.zeros(())))
     assert norm > 0.05
     for name, parameter in by_hand.named_parameters():
@@ -62,6 +65,7 @@ def test_one_step_of_sgd_equals_its_equation_written_out(tmp_path: Path) -> None
             stepped = parameter - config.lr * grads[name] * 0.05 / (norm + 1e-6)
             assert torch.allclose(model.get_parameter(name), stepped, atol=1e-7)
     assert lines(tmp_path)[0]["grad_norm"] == pytest.approx(float(norm), rel=1e-5)
+    assert lines(tmp_path)[0]["loss"] == pytest.approx(float(loss.detach()), rel=1e-5)
 
 
 class Pair(nn.Module):
