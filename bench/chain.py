@@ -140,7 +140,8 @@ def chosen_preset(method: MethodCard, spec: RunSpec) -> Any:
         )
     if spec.variant and spec.variant not in method.variants:
         raise no_variant(spec, tuple(method.variants))
-    on_corpus = method.on_corpus.get(corpus_word(spec), {}) if spec.preset == "full" else {}
+    corpus = corpus_word(spec)
+    on_corpus = method.on_corpus.get(corpus if spec.preset == "full" else f"{corpus} {spec.preset}", {})
     changes = {**on_corpus, **method.variants.get(spec.variant, {})}
     configs = phases(preset)
     changed = {

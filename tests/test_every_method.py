@@ -204,7 +204,8 @@ def test_variants_and_recipes_change_fields_that_exist(name: str) -> None:
             assert set(changes) - fields or changes == {} or dataclasses.replace(card.full, **of_phase) != card.full, (
                 variant
             )
-    assert set(card.on_corpus) <= set(registry.names(registry.CORPORA))
+    corpora = registry.names(registry.CORPORA)
+    assert set(card.on_corpus) <= {*corpora, *(f"{corpus} ref_code" for corpus in corpora)}
     assert all(set(changes) <= fields for changes in card.on_corpus.values())
     kinds = {registry.task(task).kind for task in registry.names(registry.TASKS)}
     assert set(card.finetune) <= {*PRESETS, *(f"{preset} {kind}" for preset in PRESETS for kind in kinds)}

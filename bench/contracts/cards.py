@@ -149,9 +149,9 @@ class MethodCard:
 
     `build` None means no pre-training. Presets are configs, or a mapping of phase name to config where a method has
     several phases. `variants` maps a name to the fields it changes; `on_corpus` a corpus to those that its paper sets
-    otherwise on it, at preset full alone: the other presets size the length. `decoder` names the segmentation decoder in
-    `bench.nets.decoders`. `finetune` maps a preset, or a preset and a kind of task ("small classification"), to the recipe
-    fields that this method needs otherwise than its tasks say.
+    otherwise on it, and "ct-rate-10k ref_code" to those of its code: the other presets size the length. `decoder` names the
+    segmentation decoder in `bench.nets.decoders`. `finetune` maps a preset, or a preset and a kind of task ("small
+    classification"), to the recipe fields that this method needs otherwise than its tasks say.
     `offers` says what its encoder gives besides features of volumes: `text` means `Encoder.describe` and `image_vector`.
     """
 

@@ -12,7 +12,9 @@ from typing import Any
 import methods.mg3d
 import methods.mim
 import methods.spad
+from bench.chain import chosen_preset
 from bench.contracts.configs import PhaseConfig
+from bench.spec import make_spec
 
 MIM, MG3D, SPAD = methods.mim.METHOD, methods.mg3d.METHOD, methods.spad.METHOD
 
@@ -81,6 +83,10 @@ def test_mg3d_s_full_is_the_paper_and_its_code_where_the_paper_is_silent() -> No
     has(full, warmup_steps=10_000, schedule="linear", lr_floor=0.0, lr_every=1)  # row 23
     has(full, steps=300_000, batch_size=16)  # row 24, Sec. 4
     assert MG3D.on_corpus["ct-rate-47.1k"] == {"steps": 100_000}  # row 24
+    for corpus, batch in (("ct-rate-47.1k", 16), ("ctrg-chest-1.4k", 4)):  # the code's scripts: 4 devices, and one
+        words = make_spec(method="mg3d", task="ctrate_prompts", preset="ref_code", corpus=corpus)
+        config = chosen_preset(MG3D, words)
+        assert (config.batch_size, config.steps) == (batch, 300_000)
     has(full, precision="fp16", grad_clip=0.0, ema_decay=0.0, seed=0)  # Sec. 4
     has(full, crop=(128, 96, 128), middle_share=(0.875, 0.65625, 0.88))  # row 25, Sec. 1.2
     has(full, encoder="swin", feature=48, doubled=False, depths=(2, 2, 2, 2), heads=(3, 6, 12, 24))  # Sec. 2.1
