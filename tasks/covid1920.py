@@ -77,11 +77,12 @@ MG3D = Protocol(
     metrics=("dice",),
     average="case_then_class",
     score_grid="resampled",
+    ref_code={"lr_every": 80},  # of each epoch
     notes=(
         "Three repeats are folds 0, 1 and 2 (159/40). The paper prints 151 of 189 volumes, which no public list gives.",
         "Selected on the reported fold; the paper has no test part.",
         "1,000 epochs of 159 volumes by 2 are 80,000 updates; warm-up 50 epochs, evaluations each 5, clipping at 5 (engine). The "
-        "code's rate moves per epoch, ours per update.",
+        "rate moves with each update, the code's with each epoch, as preset ref_code does.",
         "One crop in two is centred on a lesion (inferred from the challenge's example; the description does not say).",
         "The code pads by reflection and orients to LPS; ours pads with air and keeps RAS.",
         "Rotation of 0.05 rad is about all axes here. The sd of the noise (at most 0.01) is that of the challenge's example.",

@@ -77,6 +77,7 @@ MIM = Protocol(
     average="case_then_class",
     score_grid="resampled",
     target="mim_compat",
+    ref_code={"lr_every": 25},  # of each epoch
     notes=(
         "Printed as 'BraTS 21'. The paper cites the Decathlon for it, the list has its 484 cases, and Dice from scratch is far "
         "below what BraTS 2021 gives: this is MSD Task01 (inferred).",
@@ -86,8 +87,8 @@ MIM = Protocol(
         "Crop and spacing are the table in the repository's assets; the code's presets are 128x128x128 and 224x224x128, and one "
         "loader has 224x224x144.",
         "Length, batch and learning rate are published nowhere: 1,000 epochs, base rate 2e-4 per 16 crops (sibling MG-3D code). "
-        "387 volumes by 16 are 25 steps an epoch: 25,000 updates, warm-up 50 epochs. The code's rate moves per epoch, ours per "
-        "update.",
+        "387 volumes by 16 are 25 steps an epoch: 25,000 updates, warm-up 50 epochs. The rate moves with "
+        "each update, the code's with each epoch, as preset ref_code does.",
         CHANNELS,
     ),
 )

@@ -88,11 +88,12 @@ MG3D = Protocol(
     average="case_then_class",
     score_grid="resampled",
     target="tumor",
+    ref_code={"lr_every": 25},  # of each epoch
     notes=(
         "The window of -175 to 250 HU is an abdomen's and turns the lung itself to 0; it is what the released config says.",
         "Three repeats are folds 0, 1 and 2 (50/13); the paper prints 51/12. Selected on the reported fold.",
-        "1,000 epochs of 50 volumes by 2 are 25,000 updates; warm-up 50 epochs, evaluations each 5 epochs (code). The code's rate "
-        "moves per epoch, ours per update.",
+        "1,000 epochs of 50 volumes by 2 are 25,000 updates; warm-up 50 epochs, evaluations each 5 epochs (code). The rate "
+        "moves with each update, the code's with each epoch, as preset ref_code does.",
         "Soft Dice alone is the loss (code). The code does not shuffle its training list, ours is shuffled.",
         NO_MAGNIFICATION,
         ELSEWHERE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,40 @@ def test_the_reference_code_falls_by_a_polynomial_per_epoch_on_ricord_alone() ->
     assert (code.schedule, code.lr_every, paper.schedule, paper.lr_every) == ("poly", 24, "cosine", 1)
     assert code.steps == 200 * code.lr_every
     assert recipe("unetr_scratch", "ricord").schedule == "poly"
-    tasks = {t for t in registry.names(registry.TASKS) for p in registry.task(t).protocols.values() if p.ref_code}
-    assert tasks == {"ricord", "nodulemnist3d"} and recipe("ar", "la").schedule == "cosine"
+    polynomial = {
+        task
+        for task in registry.names(registry.TASKS)
+        for protocol in registry.task(task).protocols.values()
+        if "schedule" in protocol.ref_code
+    }
+    assert polynomial == {"ricord"} and recipe("ar", "la").schedule == "cosine"
     nodules = recipe("ar", "nodulemnist3d")
     assert (nodules.schedule, nodules.lr_every, nodules.steps) == ("cosine", 73, 100 * 73)
+
+
+@pytest.mark.parametrize("protocol", ["mim", "mg3d"])
+def test_the_rate_of_mims_and_mg3ds_engine_moves_with_each_epoch_at_ref_code_and_never_within_one(
+    protocol: str,
+) -> None:
+    told = {}
+    for task in registry.names(registry.TASKS):
+        found = registry.task(task).protocols.get(protocol)
+        if found is None:
+            continue
+        code, paper = (found.recipe_at(p, registry.task(task).kind, from_scratch=False) for p in ("ref_code", "full"))
+        assert paper.lr_every == 1 and code == replace(paper, **found.ref_code)
+        if code.lr_every > 1:
+            told[task] = code.lr_every
+            epochs = code.steps / code.lr_every
+            assert code.evaluate_every % code.lr_every == 0 and epochs == (130 if task == "ccccii" else 1_000)
+    ct = {"btcv", "mmwhs", "amos22", "flare22", "msd03", "msd06", "msd07", "msd08", "msd09", "msd10"}
+    assert set(told) == ({*ct, "msd01", "ccccii"} if protocol == "mim" else {"msd06", "covid1920", "ccccii"})
+
+
+def test_accumulated_gradients_are_summed_in_mims_code_on_btcv_alone() -> None:
+    assert recipe("mim", "btcv", preset="ref_code", protocol="mim").summed_passes == 4
+    assert recipe("mim", "btcv", preset="full", protocol="mim").summed_passes == 1
+    assert recipe("mim", "msd09", preset="ref_code", protocol="mim").summed_passes == 1
 
 
 def test_a_linear_head_stands_in_the_place_of_a_decoder_and_is_refused_where_no_probe_is_meant() -> None:

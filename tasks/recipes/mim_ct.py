@@ -7,7 +7,10 @@ Changes  told in the notes of each card
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 from bench.contracts.configs import FineTuneConfig, Inference, Intensity, Spacing
 from bench.contracts.protocols import Protocol, SplitRule
@@ -38,8 +41,8 @@ FLIPS_SWAP = "Flips swap left and right organs without renaming them, as on BTCV
 NO_MAGNIFICATION = "Left out, since the recipe has one zoom: a magnification of 1.3 to 1.5 (p 0.3)."
 LENGTH = (  # its numbers are filled in by `mim_protocol`
     "Length and learning rate are published nowhere: 1,000 epochs, base rate 2e-4 per 16 crops (the sibling MG-3D code). "
-    "{volumes} volumes by 4 a step are {epoch_steps} steps an epoch: {steps:,} updates, warm-up 50 epochs. The code's rate moves "
-    "per epoch, ours per update."
+    "{volumes} volumes by 4 a step are {epoch_steps} steps an epoch: {steps:,} updates, warm-up 50 epochs. The rate moves with "
+    "each update, the code's with each epoch, as preset ref_code does."
 )
 FEWER_LABELS = (  # told after LENGTH
     " Smaller ratios keep all {steps:,} updates and an evaluation each {evaluate_every:,} (ours; 1,000 epochs of fewer volumes "
@@ -58,9 +61,11 @@ def mim_protocol(
     label_ratios: tuple[float, ...] = (1.0,),
     nsd_mm: int = 2,
     target: str = "",
+    ref_code: Mapping[str, Any] = MappingProxyType({}),
 ) -> Protocol:
     """MiM's protocol for 1,000 epochs over `volumes` for training; of `notes`, LENGTH is told with this task's numbers, and with
-    what becomes of it where smaller label ratios are offered; and where crops lie that are not on foreground."""
+    what becomes of it where smaller label ratios are offered; and where crops lie that are not on foreground. `ref_code` is what
+    the code does on this task alone."""
     epoch_steps = math.ceil(volumes / 4)  # 16 crops, 4 of a volume
     steps = 1_000 * epoch_steps
     length = (LENGTH + FEWER_LABELS * (len(label_ratios) > 1)).format(
@@ -79,6 +84,7 @@ def mim_protocol(
         average="case_then_class",
         score_grid="resampled",
         target=target,
+        ref_code={"lr_every": epoch_steps, **ref_code},
         notes=(*(length if note == LENGTH else note for note in notes), ELSEWHERE),
     )
 

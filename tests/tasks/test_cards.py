@@ -156,7 +156,9 @@ def test_mims_cards_tell_how_the_released_rate_moves_and_spads_that_grey_images_
     """Both by the papers' released code: a cosine set once per epoch (MiM, Sec. 5), one channel thrice (SPAD, Sec. 5.2)."""
     segmentations = [task for task, offered in OFFERED.items() if "mim" in offered]
     for task in segmentations:
-        assert sum("rate moves per epoch, ours per update." in note for note in protocol(task, "mim").notes) == 1, task
+        assert sum("with each epoch, as preset ref_code does." in note for note in protocol(task, "mim").notes) == 1, (
+            task
+        )
     for task in (name for name in registry.names(registry.TASKS) if "mnist" in name):
         told = "One channel is not repeated to three." in protocol(task, "spad").notes
         assert told == (registry.task(task).channels == 1), task
@@ -174,7 +176,9 @@ def test_where_crops_off_the_foreground_lie_is_told_of_every_paper_that_centres_
 def test_mg3ds_cards_tell_how_the_released_rate_moves(task: str) -> None:
     """Its scheduler is stepped once per epoch, but on ACDC; a rate of STOIC and LUNA16 stays where it is."""
     for name in {"mim", "mg3d"} & set(registry.task(task).protocols):
-        assert sum("rate moves per epoch, ours per update." in note for note in protocol(task, name).notes) == 1, name
+        assert sum("with each epoch, as preset ref_code does." in note for note in protocol(task, name).notes) == 1, (
+            name
+        )
 
 
 def test_btcv_labels_are_in_the_owners_order_and_the_phantoms_agree() -> None:
