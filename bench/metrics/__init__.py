@@ -137,6 +137,14 @@ METRICS: dict[str, Metric] = {
             "classification",
         ),
         Metric(
+            "auc@all",
+            "AUC (all cases)",
+            "AUC in which a case that is not told its answer counts as one without (MG-3D's severity among all patients).",
+            "fraction",
+            True,
+            "classification",
+        ),
+        Metric(
             "auc@micro",
             "AUC (micro)",
             "Area under one ROC curve over every pair of case and class, one against the rest.",
@@ -205,6 +213,7 @@ _VARIANTS = {
     "assd@mm": "mm",
     "auc@micro": "micro",
     "auc@scan": "scan",
+    "auc@all": "all",
     "dice@brats": "brats",
     "recall-fused": "fused",
 }

@@ -113,9 +113,11 @@ def evidence_of(rows: Sequence[Row], score: str = SCORE, truth: str = TRUTH) -> 
     return Evidence(tuple(place), tables[score], truths, classes, one_each)
 
 
-def _auc(rows: Sequence[Row], score: str = SCORE, truth: str = TRUTH) -> Pooled:
+def _auc(rows: Sequence[Row], score: str = SCORE, truth: str = TRUTH, untold: float = math.nan) -> Pooled:
+    """The mean of a curve per class; an answer that is not told counts as `untold`, NaN leaving the case out of its class."""
     found = evidence_of(rows, score, truth)
-    by_class = {name: _one_curve(found.scores[:, k], found.truths[:, k]) for k, name in enumerate(found.classes)}
+    answers = np.nan_to_num(found.truths, nan=untold)
+    by_class = {name: _one_curve(found.scores[:, k], answers[:, k]) for k, name in enumerate(found.classes)}
     undefined = sum(map(math.isnan, by_class.values()))
     if not found.one_each:
         return Pooled(_mean(by_class), by_class, undefined)
@@ -235,6 +237,7 @@ _NGRAMS = frozenset((LENGTH, REFERENCE_LENGTH, *(f"{word}-{n}" for word in ("mat
 _POOLS: Mapping[str, Callable[[Sequence[Row]], Pooled]] = {
     "auc": _auc,
     "auc@scan": partial(_auc, score=SCORE_OF_SCAN, truth=TRUTH_OF_SCAN),
+    "auc@all": partial(_auc, untold=0.0),
     "auc@micro": _auc_micro,
     "acc": _acc,
     "ap": _ap,

@@ -25,6 +25,7 @@ from bench.metrics import METRICS, MetricId, describe, parse_metric, value_if_em
         ("nsd-voxel@2mm", MetricId("nsd-voxel", tolerance_mm=2.0, variant="voxel")),
         ("hd@mm", MetricId("hd@mm", variant="mm")),
         ("auc@micro", MetricId("auc@micro", variant="micro")),
+        ("auc@all", MetricId("auc@all", variant="all")),
         ("ap", MetricId("ap")),
         ("froc", MetricId("froc")),
         ("bleu-4", MetricId("bleu-4")),

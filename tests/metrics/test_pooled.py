@@ -82,6 +82,12 @@ def test_an_answer_that_is_not_told_is_left_out_of_its_class() -> None:
     assert pooled("acc", several(scores, truths)).value == 1.0
 
 
+def test_among_all_cases_an_answer_that_is_not_told_counts_as_no() -> None:
+    scores, truths = np.array([[0.9], [0.2], [0.95], [0.1]]), np.array([[1.0], [0.0], [math.nan], [math.nan]])
+    assert pooled("auc@all", several(scores, truths)).value == pytest.approx(2 / 3)  # above 0.2 and 0.1, below 0.95
+    assert pooled("auc", several(scores, truths)).value == 1.0
+
+
 def test_answers_all_alike_but_for_those_not_told_leave_a_finding_undefined() -> None:
     found = pooled("auc", several(np.array([[0.9], [0.2]]), np.array([[1.0], [math.nan]])))
     assert math.isnan(found.value) and found.undefined == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from bench import registry
 from bench.case_content import content_hash, told_answers
@@ -24,6 +26,7 @@ from bench.data.splits import lists, read_list
 from bench.data.volumes import read_image
 from bench.phantom_data import task_ids
 from bench.spec import make_spec
+from bench.store import Store
 from tasks.kinds.class_samples import voxels_of
 from tasks.layouts.luna16 import Luna16
 from tasks.layouts.stoic import TABLE, Stoic
@@ -343,6 +346,13 @@ def test_a_run_on_stoic_scores_severity_among_positive_patients(tmp_path: Path) 
     cell = json.loads(Path(told["path"]).read_text())
     assert cell["target"] == "severe" and cell["classes"] == ["severe"] and cell["counts"]["n_untold_answers"] == 2
     assert cell["scores"]["auc"] is not None and cell["n"] == 6
+    rows = Store(tmp_path).rows(told["cell"])
+    severe = {r.case: r.value for r in rows if r.metric == "truth"}
+    scores = {r.case: r.value for r in rows if r.metric == "score"}
+    among = [case for case, answer in severe.items() if not math.isnan(answer)]
+    for metric, cases in (("auc", among), ("auc@all", list(severe))):
+        expected = roc_auc_score([severe[case] == 1 for case in cases], [scores[case] for case in cases])
+        assert cell["scores"][metric] == pytest.approx(expected)
     both = bench(*words[:4], "stoic@both", *words[5:], *TINY, "--json").value
     assert set(json.loads(Path(both["path"]).read_text())["class_scores"]) == {"covid", "severe"}
 
