@@ -22,14 +22,14 @@ def content_hash(folder: Path, records: Sequence[Record]) -> str:
 
 def told_answers(records: Sequence[Record], *, scored: bool) -> str:
     """sha256 over what a table beside the images tells of cases: class and answers, and where they are `scored` the finding that a
-    candidate belongs to. '' where no table does: an image in an archive of many has its answer in the archive.
+    candidate belongs to. '' where no table does: an answer that lies in the archive of its image (`label.path`) is told with it.
 
     No fingerprint of an image changes with such a table, so it decides a result of its own.
     """
     lines = sorted(
         [r.case_id, str(r.label.value), *map(str, r.label.values), *(_finding(r) if scored else ())]
         for r in records
-        if r.label.kind in ("class", "multilabel") and not any(image.index is not None for image in r.images)
+        if r.label.kind in ("class", "multilabel") and r.label.path not in {image.path for image in r.images}
     )
     return hashlib.sha256(json.dumps(lines).encode()).hexdigest() if lines else ""
 

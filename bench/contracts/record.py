@@ -44,7 +44,8 @@ class LabelFile(_Frozen):
     """What is known of a case: a mask in a file, a class, one answer per finding, or a report.
 
     `kind` none means that the owners withhold it. `value` is a class's place in the card's `classes`; `values` hold 1, 0 or
-    -1 (not told) per class. A report lies in the file `path` under `key`; its text travels in `Record.text`.
+    -1 (not told) per class; where they lie in the very archive of the image, `path` and `key` say so. A report lies in the file
+    `path` under `key`; its text travels in `Record.text`.
     """
 
     kind: Literal["mask", "class", "multilabel", "report", "none"] = "none"

@@ -182,9 +182,10 @@ class MedMnist:
 def _records(
     layout: MedMnist, path: Path, source: Source, release: str, _bytes: int, _changed_ns: int
 ) -> tuple[Record, ...]:
-    known = [LabelFile(kind="class", value=k, format="table") for k in range(layout.classes)]
     found = []
     for part in PARTS:
+        label = LabelFile(kind="class", path=path.name, format="table", key=f"{part}_labels")
+        known = [label.model_copy(update={"value": k}) for k in range(layout.classes)]
         common = layout.record(path.name, part, source, release)
         for index, value in enumerate(layout.labels(path, part).tolist()):
             case = f"{layout.flag}/{part}/{index:06d}"

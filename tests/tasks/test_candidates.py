@@ -19,7 +19,7 @@ from bench import registry
 from bench.case_content import content_hash, told_answers
 from bench.cases import cached, find_cases
 from bench.contracts.errors import DataMissing, DataUnsound
-from bench.contracts.record import ImageFile, Record
+from bench.contracts.record import ImageFile, LabelFile, Record
 from bench.data.checks import check
 from bench.data.roster import roster_of
 from bench.data.splits import lists, read_list
@@ -270,10 +270,18 @@ def test_what_a_table_tells_decides_a_result_so_that_a_table_that_comes_later_is
     first = bare[0].label.model_copy(update={"value": 1 - (bare[0].label.value or 0)})
     assert told_answers([bare[0].model_copy(update={"label": first}), *bare[1:]], scored=False) != trained[1]
     assert content_hash(copied["luna16"], whole) == content_hash(copied["luna16"], bare)
-    archived = [
-        record.model_copy(update={"images": (ImageFile(path="a.npz", format="npz", index=0),)}) for record in whole
-    ]
-    assert told_answers(archived, scored=True) == ""
+
+
+def test_answers_in_a_table_beside_an_archive_of_images_decide_a_result_and_those_in_the_archive_go_with_it() -> None:
+    def archived(value: int, path: str | None) -> Record:
+        label = LabelFile(kind="class", path=path, format="table", value=value)
+        image = ImageFile(path="a.npz", format="npz", key="images", index=0)
+        told = {"dataset": "own", "adapter_version": "own@1", "patient_id": "a", "group": "a"}
+        return Record(case_id="a", images=(image,), label=label, **told)
+
+    beside = [told_answers([archived(value, None)], scored=False) for value in (0, 1)]
+    assert beside[0] != beside[1]
+    assert told_answers([archived(0, "a.npz")], scored=True) == ""
 
 
 def test_where_a_table_says_that_a_candidate_lies_decides_a_result(copied: dict[str, Path]) -> None:
