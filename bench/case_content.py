@@ -11,6 +11,9 @@ from bench.contracts.record import Record
 from bench.data.volumes import quick_fingerprint
 from bench.metrics.pooled import FINDING, FINDINGS
 
+UNSAID = ("image", "train_images", "val_images", "test_images")
+"""Names of arrays in a file that decide a result without being told: the first results were stored so."""
+
 
 def content_hash(folder: Path, records: Sequence[Record]) -> str:
     """sha256 over sorted (case, quick fingerprints of its files, report, where tables place it): equal only where the bytes' sizes
@@ -44,12 +47,15 @@ def _files(record: Record) -> list[str]:
 
 
 def _placed(record: Record) -> list[str]:
-    """What tables beside the images say of how voxels are read: where a case lies in its scan, slope, voxel size, slices; and of a
-    lesion where its middle lies and of which category it is, by which pre-training cuts and gathers it."""
+    """What of how voxels are read no file tells: where a case lies in its scan, slope, voxel size, slices, which array, series or
+    frame of a file (a frame of its channel's own number goes without saying); and of a lesion where its middle lies and of which
+    category it is, by which pre-training cuts and gathers it."""
     told: list[object] = [record.centre_mm, record.meta.get("lesion_centre"), record.meta.get("category")]
     for image in record.images:
         told += [image.rescale, image.spacing_mm]
         told += [image.key, record.spacing] if image.format == "hu_slices" else []
+        told += [image.key] if image.format != "hu_slices" and image.key not in UNSAID else []
+        told += [f"frame {image.frame}"] if image.frame not in (None, image.channel) else []
     return [repr(one) for one in told if one is not None]
 
 

@@ -284,6 +284,20 @@ def test_answers_in_a_table_beside_an_archive_of_images_decide_a_result_and_thos
     assert told_answers([archived(0, "a.npz")], scored=True) == ""
 
 
+def test_another_frame_array_or_series_of_the_same_file_is_other_content(tmp_path: Path) -> None:
+    def content(**read: Any) -> str:
+        image = ImageFile(**{"path": "a.nii.gz", "format": "nifti", **read})
+        told = {"dataset": "own", "adapter_version": "own@1", "patient_id": "a", "group": "a"}
+        return content_hash(tmp_path, [Record(case_id="a", images=(image,), **told)])
+
+    (tmp_path / "a.nii.gz").write_bytes(b"several contrasts in one file")
+    assert content() == content(frame=0) != content(frame=1) != content(frame=2)
+    assert content() == content(frame=1, channel=1)  # as files of several channels were always read
+    for form in ("npz", "h5", "dicom"):
+        assert len({content(format=form, key=key) for key in ("t1", "t2", None)}) == 3
+    assert content(format="h5", key="image") == content(format="npz", key="train_images") == content()
+
+
 def test_where_a_table_says_that_a_candidate_lies_decides_a_result(copied: dict[str, Path]) -> None:
     before, table = LUNA.files.records(copied["luna16"]), copied["luna16"] / "candidates_V2.csv"
     head, *rows = table.read_text().splitlines()
