@@ -21,6 +21,7 @@ from bench.contracts.record import Record
 from bench.corpora import CorpusCases, corpus_word, find_corpus
 from bench.data.cache_recipe import CacheRecipe
 from bench.keys import key_of
+from bench.metrics import METRICS, describe
 from bench.recipe import configs_of, inference_word
 from bench.spec import RunSpec, of_phase
 from bench.text_words import demand_tower
@@ -28,6 +29,14 @@ from bench.told_slices import slice_mm_of, with_slices
 
 PROBED = ("segmentation", "classification")
 """Kinds of task that a linear head can serve."""
+MEASURED: Mapping[str, tuple[str, ...]] = {
+    "segmentation": ("overlap", "surface"),
+    "classification": ("classification",),
+    "prompts": ("classification",),
+    "report": ("text",),
+    "retrieval": ("retrieval",),
+}
+"""Kind of task -> the kinds of metrics that its cases leave evidence for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +110,7 @@ def blueprint(spec: RunSpec) -> Blueprint:
     recipe, inference = configs["finetune"], configs[inference_word(trained)]
     assert isinstance(recipe, FineTuneConfig) and isinstance(inference, Inference)
     _demand_selecting(recipe, task)
+    _demand_metrics(protocol.metrics, task)
     for name in (*trained, "finetune"):
         try:
             demand_settings(configs[name])
@@ -177,6 +187,19 @@ def _demand_selecting(recipe: FineTuneConfig, task: TaskCard) -> None:
             case="select_by",
             remedy=f"Possible: {', '.join(possible)}." if possible else "Leave out --set finetune.select_by.",
         )
+
+
+def _demand_metrics(metrics: Sequence[str], task: TaskCard) -> None:
+    """SpecError for a metric that is none, or that this kind of task leaves no evidence for: it would be told, or recorded as
+    undefined, after all that was trained for it."""
+    for name in metrics:
+        if describe(name).kind not in MEASURED[task.kind]:
+            possible = ", ".join(key for key, metric in METRICS.items() if metric.kind in MEASURED[task.kind])
+            raise SpecError(
+                f"'{name}' measures no result of '{task.title}', a task of {task.kind}.",
+                case="metrics",
+                remedy=f"Name others in the `metrics` of the card's protocol: {possible}.",
+            )
 
 
 def resolve(words: Words) -> Chain:

@@ -13,6 +13,7 @@ from bench.chain import blueprint
 from bench.contracts.configs import FineTuneConfig
 from bench.contracts.deciding import deciding
 from bench.contracts.errors import SpecError
+from bench.contracts.protocols import Protocol
 from bench.spec import make_spec
 
 MATCHED = ("finetune.matched_optim=true",)
@@ -146,6 +147,26 @@ def test_what_a_kind_of_task_selects_no_weights_by_is_refused_before_anything_is
     with pytest.raises(SpecError, match=rf"'{word.rpartition('+')[2]}' selects no weights of .*, a task of"):
         blueprint(make_spec(settings=(f"finetune.select_by={word}",), **words))
     assert blueprint(make_spec(**words)).setup.recipe.select_by == ""
+
+
+@pytest.mark.parametrize(
+    ("task", "metrics", "told"),
+    [
+        ("nodulemnist3d", Protocol.metrics, "'dice' measures no result of 'NoduleMNIST3D', a task of classification"),
+        ("msd04", ("dice", "auc"), "'auc' measures no result of .*, a task of segmentation"),
+        ("ctrg_report", ("bleu-4", "recall@5"), "'recall@5' measures no result of .*, a task of report"),
+        ("msd04", ("dcie",), "No metric 'dcie'. Did you mean 'dice'"),
+        ("msd04", ("nsd",), "No metric 'nsd'. Did you mean 'nsd@2mm'"),
+    ],
+)
+def test_a_metric_that_a_kind_of_task_leaves_nothing_for_is_refused_before_anything_is_trained(
+    task: str, metrics: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = registry.task(task)
+    wrong = replace(card, protocols={"bench": replace(card.protocols["bench"], metrics=metrics)})
+    monkeypatch.setattr(registry, "task", lambda name: wrong)
+    with pytest.raises(SpecError, match=told):
+        blueprint(make_spec(method="mim", preset="small", task=task))
 
 
 @pytest.mark.parametrize(
