@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,18 @@ import pytest
 from bench import registry
 from bench.cases import TaskCases, find_cases
 from bench.checked import checked
+from bench.contracts.cards import ClassificationTask, PromptTask, ReportTask, RetrievalTask, TaskCard
 from bench.contracts.errors import DataUnsound
 from bench.contracts.record import LabelFile
 from bench.data import manifest
 from bench.data.checks import check
-from bench.data.labels import check_told
+from bench.data.labels import check_told, classes_of
 from bench.data.splits import lists
 from bench.phantom_data import task_ids
 from bench.spec import make_spec
 from tests import tiny_dataset as tiny
+
+SEVERAL = partial(ClassificationTask, multilabel=True)
 
 
 @pytest.fixture(scope="module")
@@ -75,21 +80,37 @@ def test_the_manifest_that_a_run_leaves_has_its_checks(phantoms: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("label", "told"),
+    ("kind", "label", "told"),
     [
-        ({"kind": "class", "value": 2}, "its class is 2, expected 0 to 1"),
-        ({"kind": "multilabel", "values": (1, 3)}, r"2 answers \[1, 3\]"),
-        ({"kind": "report"}, "its report is empty"),
+        (ClassificationTask, {"kind": "class", "value": 2}, "its class is 2, expected 0 to 1"),
+        (SEVERAL, {"kind": "multilabel", "values": (1, 3)}, r"2 answers \[1, 3\]"),
+        (ReportTask, {"kind": "report"}, "its report is empty"),
+        (tiny.SegmentationTask, {"kind": "class", "value": 1}, "of kind 'class'; a task of segmentation reads 'mask'"),
+        (ClassificationTask, {"kind": "mask", "path": "a"}, "of kind 'mask'; .* with multilabel=False reads 'class'"),
+        (ClassificationTask, {"kind": "multilabel", "values": (1, 0)}, "multilabel=False reads 'class'"),
+        (SEVERAL, {"kind": "class", "value": 1}, "multilabel=True reads 'multilabel'"),
+        (PromptTask, {"kind": "report"}, "a task of prompts reads 'multilabel'"),
+        (RetrievalTask, {"kind": "multilabel", "values": (1, 0)}, "a task of retrieval reads 'report'"),
     ],
 )
 def test_a_label_that_the_card_does_not_know_is_refused_with_its_case(
-    label: dict[str, Any], told: str, tmp_path: Path
+    kind: Callable[..., TaskCard], label: dict[str, Any], told: str, tmp_path: Path
 ) -> None:
     (sound,) = tiny.LAYOUT.records(tiny.write(tmp_path, tiny.CASES[:1]))
     check_told(tiny.card(), [sound])
-    with pytest.raises(DataUnsound, match=told) as caught:
-        check_told(tiny.card(), [sound, sound.model_copy(update={"label": LabelFile(**label)})])
-    assert caught.value.case == tiny.CASES[0] and caught.value.remedy
+    card = kind(**{field.name: getattr(tiny.card(), field.name) for field in fields(TaskCard) if field.name != "kind"})
+    wrong = sound.model_copy(update={"label": LabelFile(**label)})
+    for refused in (lambda: check_told(card, [wrong]), lambda: classes_of(card, tmp_path, wrong)):
+        with pytest.raises(DataUnsound, match=told) as caught:
+            refused()
+        assert caught.value.case == tiny.CASES[0] and caught.value.remedy
+
+
+def test_a_record_of_another_number_of_channels_than_the_cards_is_refused_with_its_case(tmp_path: Path) -> None:
+    (sound,) = tiny.LAYOUT.records(tiny.write(tmp_path, tiny.CASES[:1]))
+    with pytest.raises(DataUnsound, match="its record names 1 image, the card says channels=2") as caught:
+        check_told(tiny.card(channels=2), [sound])
+    assert caught.value.case == tiny.CASES[0] and "`channels` on the card" in caught.value.remedy
 
 
 def test_a_run_on_a_class_that_the_card_does_not_know_is_refused_before_it_trains(phantoms: Path) -> None:
