@@ -15,6 +15,7 @@ from torch import nn
 
 from bench.contracts.cards import TaskCard
 from bench.contracts.configs import FineTuneConfig, Inference, Shape3, Sight, Spacing
+from bench.contracts.errors import PluginBroken, nearest
 from bench.contracts.method import Batch, Encoder, Phase
 from bench.contracts.protocols import Protocol
 from bench.contracts.record import Record
@@ -105,6 +106,13 @@ def make_setup(
     for index, members in enumerate(merged.values(), start=first):
         for member in members:
             owners.setdefault(member, []).append(index)
+    strange = next((name for name in owners if name not in task.classes), None)
+    if strange is not None:
+        raise PluginBroken(
+            f"The target '{target}' names '{strange}', which is no class of the card. {nearest(strange, task.classes)}".strip(),
+            case=task.title,
+            remedy=f"Correct `targets` on the task's card; its classes are {', '.join(task.classes)}.",
+        )
     overlapping = any(len(indices) > 1 for indices in owners.values())
     values = {
         task.classes.index(member) + first: sum(1 << (k - first) for k in indices) if overlapping else indices[0]

@@ -85,8 +85,21 @@ def layers(net: nn.Module) -> list[nn.Module]:
 
 
 def demand(setup: Setup) -> None:
-    """Raises SpecError for a loss that is not there or does not fit the labels."""
-    loss_named(setup.recipe.loss, multilabel=_several(setup))
+    """Raises SpecError for a loss that is not there or does not fit the labels, and for a target that asks what the head, which
+    has an output for each class of the card, does not answer: classes put together or renamed, or a part of those that exclude
+    each other."""
+    several, card = _several(setup), setup.task.classes
+    loss_named(setup.recipe.loss, multilabel=several)
+    asked = dict(setup.task.targets.get(setup.target) or {name: (name,) for name in card})
+    alone = all(tuple(members) == (name,) for name, members in asked.items())
+    if not alone or not (several or set(asked) == set(card)):
+        possible = "some of the card's answers, each by its own name" if several else "all of the card's classes"
+        raise SpecError(
+            f"The target '{setup.target}' asks for {', '.join(asked)}; one of {'several answers' if several else 'one class'} "
+            f"per case asks for {possible}: {', '.join(card)}.",
+            case=setup.task.title,
+            remedy="Make another card, whose layout tells the classes that are meant.",
+        )
 
 
 def training_phase(setup: Setup, net: nn.Module) -> Phase:

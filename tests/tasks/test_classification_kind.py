@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from bench.case_rows import CaseRow
 from bench.contracts.cards import ClassificationTask
 from bench.contracts.configs import FineTuneConfig, Intensity
-from bench.contracts.errors import DataUnsound, SpecError
+from bench.contracts.errors import DataUnsound, PluginBroken, SpecError
 from bench.contracts.kind import Setup, make_setup
 from bench.contracts.method import Encoder, Features
 from bench.contracts.protocols import Protocol, SplitRule
@@ -160,6 +160,44 @@ def test_a_loss_that_does_not_fit_the_labels_is_refused(loss: str, multilabel: b
     setup = setup_of(multilabel=multilabel, loss=loss)
     with pytest.raises(SpecError, match=f"No loss '{loss}'.*{told}"):
         kind.training_phase(setup, kind.build_net(setup, Brightness(), "unet", 0))
+
+
+@pytest.mark.parametrize(
+    ("multilabel", "target"),
+    [
+        (False, {"any": ("b", "c")}),
+        (False, {"a": ("a",)}),
+        (False, {"a": ("a",), "b": ("b", "c")}),
+        (True, {"any": ("a", "b")}),
+        (True, {"renamed": ("a",)}),
+    ],
+)
+def test_a_target_that_the_head_does_not_answer_is_refused_before_anything_is_trained(
+    multilabel: bool, target: dict[str, tuple[str, ...]]
+) -> None:
+    setup = setup_of(multilabel=multilabel)
+    wrong = dataclasses.replace(setup, target="it", task=dataclasses.replace(setup.task, targets={"it": target}))
+    with pytest.raises(SpecError, match="The target 'it' asks for"):
+        kind.demand(wrong)
+    for right in (setup, setup_of(multilabel=True, target="b")):
+        kind.demand(right)
+
+
+def test_a_target_that_names_no_class_of_the_card_is_refused_with_the_nearest() -> None:
+    setup = setup_of()
+    card = dataclasses.replace(
+        setup.task, classes=("liver", "tumour"), targets={"organ": {"liver": ("liver", "tumor")}}
+    )
+    with pytest.raises(PluginBroken, match=r"The target 'organ' names 'tumor', .* Did you mean 'tumour'\?"):
+        make_setup(
+            card,
+            "organ",
+            PROTOCOL,
+            preset="full",
+            recipe=setup.recipe,
+            inference=PROTOCOL.inference,
+            multiple=(8, 8, 8),
+        )
 
 
 # What a step is shown --------------------------------------------------------------------------------------
