@@ -12,7 +12,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from bench.contracts.cards import TaskCard
@@ -125,12 +127,17 @@ def write(manifest: Manifest, folder: Path) -> None:
 
     Raises StoreError where the disk refuses.
     """
-    lines = "".join(record.model_dump_json() + "\n" for record in manifest.records)
+    lines = "".join(record.model_dump_json(fallback=_as_python) + "\n" for record in manifest.records)
     header = json_text(manifest.header.model_dump(by_alias=True))
     contents = {RECORDS: lines, TABLE: _table(manifest.records), HEADER: header}
     staged = [(stage_bytes(folder / name, text.encode()), folder / name) for name, text in contents.items()]
     for temporary, path in staged:
         publish(temporary, path)
+
+
+def _as_python(value: Any) -> Any:
+    """Of what a layout puts into `meta` a number of numpy's, or an array, as plain values; of any other thing the type."""
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else type(value).__name__
 
 
 def read(folder: Path) -> Manifest:

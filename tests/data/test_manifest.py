@@ -115,6 +115,17 @@ def test_what_is_written_is_read_back_equal_and_leaves_no_other_file(
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["schema"] == "bench-manifest/1"
 
 
+def test_what_a_layout_tells_in_numbers_of_numpys_is_written_as_plain_ones(
+    folder: Path, splits: Path, tmp_path: Path
+) -> None:
+    made = make(folder, splits)
+    meta = {"age": np.float32(61.5), "slices": np.arange(3), "seen": np.bool_(True), "other": object()}
+    told = [record.model_copy(update={"meta": {**record.meta, **meta}}) for record in made.records]
+    manifest.write(Manifest(made.header, tuple(told)), tmp_path / "out")
+    found = manifest.read(tmp_path / "out").records[0].meta
+    assert [found[name] for name in meta] == [61.5, [0, 1, 2], True, "object"]
+
+
 def test_the_flat_table_has_one_line_per_case(folder: Path, splits: Path, tmp_path: Path) -> None:
     made = make(folder, splits)
     manifest.write(made, tmp_path)
