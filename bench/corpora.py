@@ -211,7 +211,7 @@ def named_corpus(
         members=tuple(found),
         intensity=card.intensity,
         spacing_mm=card.spacing_mm,
-        channels=1,
+        channels=1 if card.intensity.kind == "percentile" else len(everything[0].images),
         printed=card.printed,
         content_hash=pool_content(card, (content_hash(folder, records) for folder, records in found)),
         source=everything[0].source,

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from bench import registry
+from bench.contracts.cards import CorpusCard, CorpusMember
+from bench.contracts.configs import Intensity
 from bench.contracts.errors import PluginBroken
-from bench.corpora import corpus_word
+from bench.corpora import cached_corpus, corpus_word, named_corpus
 from bench.data.volumes import write_nifti
 from bench.spec import make_spec
 from tests.command_line import bench
@@ -59,6 +61,19 @@ def test_a_corpus_without_what_a_method_needs_is_refused_with_those_that_have_it
         error = bench("plan", *words, *corpus, "--json").error
         assert f"pre-trains on volume and report of every case; the corpus {told} offers no report" in error["message"]
         assert "--weights FILE" in error["remedy"]
+
+
+def test_a_pool_of_ones_own_shows_a_network_all_the_contrasts_of_its_cases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brains = registry.task("msd01")
+    brains.files.write_phantom(tmp_path / "Task01_BrainTumour", ["BRATS_001", "BRATS_002"], "smoke")
+    member = CorpusMember(key="brains", files=brains.files, folders=brains.folders, printed=2)
+    told = {"title": "Brains", "version": 1, "modality": "MR", "members": (member,), "printed": 2}
+    card = CorpusCard(**told, intensity=Intensity("zscore"))
+    monkeypatch.setattr(registry, "corpus", lambda key: card)
+    found = named_corpus("brains", None, {}, tmp_path, partial=False)
+    assert found.channels == 4 == cached_corpus(found, tmp_path / "cache").sight.channels
 
 
 @pytest.fixture
