@@ -33,9 +33,10 @@ def build_decoder(name: str, *, encoder: Encoder, in_channels: int, classes: int
 
         return SwinUNETRDecoder(channels, strides, in_channels=in_channels, classes=classes)
     if name == "unet":
-        from bench.nets.unet3d import UNet3D, UNetDecoder
+        from bench.nets.unet3d import Norm, UNet3D, UNetDecoder
 
-        norm = encoder.norm if isinstance(encoder, UNet3D) else "instance"
+        own = (part.norm for part in encoder.modules() if isinstance(part, UNet3D))  # it may lie beside a text encoder
+        norm: Norm = next(own, "instance")
         return UNetDecoder(channels, strides, in_channels=in_channels, classes=classes, norm=norm)
     if name == "spad":
         from bench.nets.adapted_spad_vit import AdaptedSpadViT

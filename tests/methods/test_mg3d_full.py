@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bench.contracts.configs import Intensity, Sight
 from bench.nets.decoders import build_decoder
+from bench.nets.shared_batch_norm import SharedBatchNorm
 from methods.mg3d import METHOD, MG3D, MG3DConfig, build_encoder
 from methods.parts.fusion import FusionStack
 from methods.parts.heads import VolumeDecoder
@@ -79,6 +80,15 @@ def test_the_u_net_of_table_1_gives_48_tokens_as_well_and_its_own_decoder() -> N
         assert encoder.look(torch.zeros(1, 1, *FULL.crop)).shape == (1, 48, 768)
         assert encoder.channels == (64, 128, 256, 512)
         build_decoder(str(METHOD.variants["unet3d"]["decoder"]), encoder=encoder, in_channels=1, classes=2)
+
+
+def test_the_u_nets_decoder_norms_as_the_u_net_that_lies_beside_the_text_encoder() -> None:
+    with torch.device("meta"):
+        encoder = build_encoder(dataclasses.replace(FULL, encoder="unet3d"), SIGHT)
+        decoder = build_decoder("unet", encoder=encoder, in_channels=1, classes=2)
+    norms = (SharedBatchNorm, nn.InstanceNorm3d)
+    kinds = [{type(x) for x in part.modules() if isinstance(x, norms)} for part in (encoder, decoder)]
+    assert kinds == [{SharedBatchNorm}, {SharedBatchNorm}]
 
 
 def test_the_released_code_builds_at_full_size() -> None:
