@@ -274,6 +274,34 @@ def test_maps_halve_from_stride_2_to_32_and_leave_normalised() -> None:
     assert features.pooled.shape == (2, 48)
 
 
+def normed(x: Tensor, axis: int) -> Tensor:
+    """Mean 0 and variance 1 along an axis."""
+    return (x - x.mean(axis, keepdim=True)) / (x.var(axis, unbiased=False, keepdim=True) + 1e-5).sqrt()
+
+
+@torch.no_grad()
+def test_what_fine_tuning_reads_is_normed_as_it_leaves_and_nowhere_before() -> None:
+    """Positions join what PE5 has projected; the down-block reads S4 as it is; the mean of tokens is normed, not they."""
+    torch.manual_seed(0)
+    encoder, volume = HybridEncoder(sight(32, 64, 32), **LITTLE).eval(), torch.rand(2, 1, 32, 64, 32)
+    x, maps = volume, []
+    for embed, stage in zip((encoder.embed1, encoder.embed2, encoder.embed3), (encoder.stage1, encoder.stage2, encoder.stage3),
+                            strict=True):  # fmt: skip
+        x = embed(x)
+        for block in stage:
+            x = block(x)
+        maps.append(x)
+    tokens = encoder.embed5(encoder.embed4(x).flatten(2).transpose(1, 2)) + encoder.positions.flatten(1).T
+    for block in encoder.stage4:
+        tokens = block(tokens)
+    maps.append(tokens.transpose(1, 2).reshape(2, 48, 2, 4, 2))
+    maps.append(encoder.down(maps[3]))
+    found = encoder(volume)
+    for mine, expected in zip(found.maps, maps, strict=True):
+        torch.testing.assert_close(mine, normed(expected, 1), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.pooled, normed(tokens.mean(1), 1), atol=1e-4, rtol=1e-4)
+
+
 def test_drop_path_rises_evenly_over_all_17_blocks() -> None:
     with torch.device("meta"):
         encoder = HybridEncoder(sight(32, 32, 64), **FULL)
