@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from bench.contracts.method import Features
 from bench.nets.word_decoder import WordDecoder, visual_tokens
@@ -42,3 +44,35 @@ def test_visual_tokens_are_means_of_cells_of_all_maps_side_by_side_and_memory_sl
     plain, slotted = decoder(), decoder(slots=3)
     assert plain.memory(tokens).shape == (1, 8, 16) and slotted.slots is not None
     assert torch.equal(slotted.memory(tokens)[0, 8:], slotted.slots)
+
+
+def attended(part: nn.MultiheadAttention, asking: Tensor, seen: Tensor, *, back: bool = False) -> Tensor:
+    """Two heads of eight numbers; with `back` each place sees itself and those before it."""
+    width = asking.shape[-1]
+    q, k, v = (
+        F.linear(x, part.in_proj_weight[n * width : (n + 1) * width], part.in_proj_bias[n * width : (n + 1) * width])
+        for n, x in enumerate((asking, seen, seen))
+    )
+    heads = []
+    for at in (slice(0, 8), slice(8, 16)):
+        logits = q[..., at] @ k[..., at].transpose(1, 2) / 8**0.5
+        logits = logits.masked_fill(torch.ones_like(logits).triu(1).bool(), float("-inf")) if back else logits
+        heads.append(logits.softmax(-1) @ v[..., at])
+    return part.out_proj(torch.cat(heads, -1))
+
+
+@torch.no_grad()
+def test_words_look_back_then_at_the_volume_and_are_worked_on_each_time_behind_a_norm() -> None:
+    net, ids, visual = decoder(slots=3), torch.tensor([[1, 4, 7, 2], [3, 3, 8, 5]]), torch.randn(2, 5, 6)
+    for norm in (part for part in net.modules() if isinstance(part, nn.LayerNorm)):
+        norm.weight.normal_(), norm.bias.normal_()  # or one could stand for another
+    norm, linear = net.look
+    assert isinstance(norm, nn.LayerNorm) and net.slots is not None
+    memory = torch.cat([linear(norm(visual)), net.slots.expand(2, -1, -1)], 1)
+    x = net.embed.weight[ids] + net.positions[:4]
+    for layer in net.layers:
+        x = x + attended(layer.self_attn, layer.norm1(x), layer.norm1(x), back=True)
+        x = x + attended(layer.multihead_attn, layer.norm2(x), memory)
+        x = x + layer.linear2(F.gelu(layer.linear1(layer.norm3(x))))
+    torch.testing.assert_close(net(ids, net.memory(visual)), net.score(net.norm(x)), atol=1e-4, rtol=1e-4)
+    assert {part.p for part in net.modules() if isinstance(part, nn.Dropout)} == {0.1}
