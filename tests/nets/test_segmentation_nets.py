@@ -171,6 +171,22 @@ def test_only_the_legacy_merging_is_blind_to_one_neighbour() -> None:
     assert blind == [True, False, False]
 
 
+@torch.no_grad()
+def test_a_merging_joins_its_eight_neighbours_in_the_order_under_which_its_weights_were_trained() -> None:
+    """MONAI 0.9 takes two neighbours twice and two not, later releases and `mergingv2` all eight. The first axis counts 4."""
+    number = torch.arange(8.0).reshape(1, 2, 2, 2, 1)
+    expected: dict[Merging, list[int]] = {
+        "legacy": [0, 4, 2, 1, 5, 2, 1, 7],
+        "fixed": [0, 4, 2, 1, 6, 5, 3, 7],
+        "v2": [0, 1, 2, 3, 4, 5, 6, 7],
+    }
+    for merging, order in expected.items():
+        layer, joined = PatchMerging(1, merging), list[Tensor]()
+        layer.norm.register_forward_pre_hook(lambda _m, given, joined=joined: joined.append(given[0]))
+        layer(number)
+        assert joined[0].flatten().tolist() == order
+
+
 def test_merging_pads_odd_axes_with_zeros() -> None:
     layer, x = PatchMerging(3, "v2"), torch.randn(1, 3, 4, 5, 3)
     padded = torch.zeros(1, 4, 4, 6, 3)
