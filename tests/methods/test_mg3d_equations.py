@@ -95,6 +95,19 @@ def test_padding_changes_nothing_in_a_stack_and_both_streams_start_from_the_laye
     torch.testing.assert_close(back[1], alone[0], atol=1e-6, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_a_stream_looks_at_itself_then_at_its_guides_and_is_worked_on_each_time_behind_a_norm_of_its_own() -> None:
+    torch.manual_seed(0)
+    layer = FusionLayer(16, 4, "proposed", dropout=0.1).eval()
+    for norm in (part for part in layer.modules() if isinstance(part, nn.LayerNorm)):
+        norm.weight.normal_(), norm.bias.normal_()  # or one could stand for another
+    own, guides, seen, guiding = torch.randn(2, 5, 16), torch.randn(2, 3, 16), shown_rows(5, 5), shown_rows(3, 3)
+    x = own + layer.attention(layer.norm_self(own))
+    x = x + layer.cross(layer.norm_own(x), layer.norm_guides(guides), seen, guiding)
+    expected = x + layer.mlp(layer.norm_mlp(x))
+    torch.testing.assert_close(layer(own, guides, seen, guiding), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_the_output_of_each_part_of_a_layer_may_be_dropped() -> None:
     """Where all of it is, the stream passes as it came."""
     torch.manual_seed(0)
