@@ -61,6 +61,15 @@ def test_a_changed_weight_is_w_plus_scale_b_a() -> None:
     assert torch.allclose(layer.weight, start + 2.0 * change.up @ change.down)
 
 
+def test_the_changes_first_matrix_starts_uniform_up_to_one_over_the_root_of_its_inputs() -> None:
+    encoder = vit()
+    adapt(encoder, 16, 2.0)
+    change = encoder.blocks[0].attention.qkv.parametrizations.weight[0]  # type: ignore[union-attr]
+    bound = 48**-0.5  # Kaiming-uniform with a = sqrt(5), as LoRA's authors and every linear layer start
+    assert 0.95 * bound < change.down.abs().max() <= bound and not change.up.any()
+    assert change.down.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
+
+
 def test_frozen_weights_stay_as_they_were_through_an_update_and_merging_keeps_the_output() -> None:
     encoder = vit()
     before = copy.deepcopy(encoder.state_dict())
