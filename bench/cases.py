@@ -11,7 +11,7 @@ from bench.contracts.cards import TaskCard
 from bench.contracts.counts import how_many
 from bench.contracts.errors import DataMissing, DataUnsound, SpecError, nearest
 from bench.contracts.protocols import Protocol
-from bench.contracts.record import Record, Source
+from bench.contracts.record import CHOSEN_BY_SEED, Record, Source
 from bench.data.cache import CachedCases, prepare
 from bench.data.cache_recipe import CacheRecipe
 from bench.data.check_report import CheckReport
@@ -66,7 +66,7 @@ class TaskCases:
     @property
     def told(self) -> tuple[str, ...]:
         """What a record says of the choice of labelled cases, where a seed made it, and of which release the files are."""
-        chosen = f"so few labels that the seed chose them: the training units are in the order of {SALTS[self.order]}"
+        chosen = f"{CHOSEN_BY_SEED}: the training units are in the order of {SALTS[self.order]}"
         releases = {str(record.meta["release"]) for record in self.records.values() if record.meta.get("release")}
         of = (
             [f"the files are of release {' and '.join(sorted(releases))}"] if releases and self.source == "real" else []

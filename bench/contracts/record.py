@@ -15,6 +15,9 @@ Source = Literal["real", "phantom"]
 ImageFormat = Literal["nifti", "h5", "nrrd", "dicom", "slices", "hu_slices", "metaimage", "npz", "png"]
 SCHEMA_MANIFEST = "bench-manifest/1"
 SCHEMA_CELL = "bench-cell/1"
+CHOSEN_BY_SEED = (
+    "so few labels that the seed chose them"  # so begins the note of a run of another order of training units
+)
 
 
 class _Frozen(BaseModel):
@@ -161,6 +164,11 @@ class Cell(_Frozen):
     provenance: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, dict[str, Any]] = Field(default_factory=dict)
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @property
+    def order(self) -> str:
+        """The note on the order of training units that the seed chose; '' for the first, which most runs take."""
+        return next((note for note in self.notes if note.startswith(CHOSEN_BY_SEED)), "")
 
 
 class ErrorReport(_Frozen):

@@ -125,10 +125,10 @@ def _score(cell: Cell, metric: str) -> float:
 
 
 def _mixed(cells: Sequence[Cell]) -> bool:
-    """True when one seed and fold stands twice, or one fold has more than one content of its data."""
+    """True when one seed and fold stands twice, or the labels that one fold and order give have more than one content."""
     draws = Counter((cell.seed, cell.pretrain_seed, cell.fold) for cell in cells)
-    contents = {(cell.fold, cell.content_hash) for cell in cells}
-    return max(draws.values()) > 1 or len(contents) > len({cell.fold for cell in cells})
+    contents = {(cell.fold, cell.order, cell.content_hash) for cell in cells}
+    return max(draws.values()) > 1 or len(contents) > len({(cell.fold, cell.order) for cell in cells})
 
 
 def _lost(cells: Sequence[Cell], metric: str) -> float:

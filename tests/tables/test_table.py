@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bench.contracts.errors import SpecError
-from bench.contracts.record import Cell
+from bench.contracts.record import CHOSEN_BY_SEED, Cell
 from bench.store import Store
 from bench.table import FORMS, Entry, TableModel, render, render_table, table, table_as_json, to_rich
 from tests.cells import make_cell, make_rows
@@ -258,6 +258,17 @@ def test_one_seed_twice_or_changed_data_is_marked_and_wins_nothing(second: dict[
 
 def test_folds_may_have_data_of_their_own() -> None:
     assert "mixed" not in only([make_cell(fold=0, content_hash="a"), make_cell(fold=1, content_hash="b")]).marks
+
+
+def test_seeds_that_chose_other_labels_are_no_mixture_and_are_ranked() -> None:
+    """Of eight labelled patients or fewer each seed takes others, so that the runs' lists of cases, and their hashes, differ."""
+    words: list[dict[str, Any]] = [{"seed": 0, "content_hash": "a"}]
+    words += [{"seed": n, "content_hash": f"{n}", "notes": (f"{CHOSEN_BY_SEED}: the order of {n}",)} for n in (1, 2)]
+    model = table([*(make_cell(**told) for told in words), make_cell(method="ar", dice=0.1)])
+    ar, mim = entries(model)
+    assert mim.marks == () and (ar.rank, mim.rank) == (0, 1)
+    changed = {"seed": 4, "content_hash": "other", "notes": words[1]["notes"]}
+    assert "mixed" in only([make_cell(**told) for told in (*words, changed)]).marks
 
 
 # --- ranks ---
