@@ -14,6 +14,7 @@ from itertools import combinations
 
 from bench.compare_sides import ALL, AREA, Side, check_sides, classes_of, common_cases, metrics_of
 from bench.contracts.errors import SpecError
+from bench.contracts.record import Cell
 from bench.metrics import describe
 from bench.metrics.pooled import is_pooled
 from bench.stats.areas import area_interval, difference_of_areas
@@ -21,6 +22,7 @@ from bench.stats.equivalence import Equivalence, Sample, equivalence
 from bench.stats.intervals import FEW, LEVEL, Interval, bootstrap_interval
 from bench.stats.letters import tie_letters
 from bench.stats.paired import Paired, holm, paired
+from bench.tables.entries import of_other_data
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,14 @@ def board(sides: Sequence[Side], metric: str = "", *, seed: int = 0) -> Board:
     ranked = sorted(defined, key=lambda word: (intervals[word].mean * (-1 if upward else 1), word)) + speechless
     letters = tie_letters(ranked, [frozenset((a, b)) for a, b, line in lines if line.better])
     return Board(name, tuple(Place(word, intervals[word], letters[word]) for word in ranked), tuple(lines))
+
+
+def of_other_files(sides: Sequence[Side]) -> bool:
+    """True where results of one share of the labels hold other files or lists of cases: what has one name may be two volumes."""
+    shares: dict[float, dict[str, Sequence[Cell]]] = {}
+    for side in sides:
+        shares.setdefault(side.cells[0].ratio, {})[side.name] = side.cells
+    return any(of_other_data(column) for column in shares.values())
 
 
 def beside_published(side: Side, metric: str, published: Sample, tolerance: float) -> Equivalence:

@@ -32,7 +32,13 @@ from bench.tables.leaderboard_printed import PrintedResult, in_table_unit, print
 from bench.tables.words import LONGEST_SETTING, clean
 
 INLINE_BYTES = 3_000_000
-_CHIPS = {"single": "one run", "partial": "partial", "mixed": "mixed", "undefined": "some undefined"}
+_CHIPS = {
+    "single": "one run",
+    "partial": "partial",
+    "mixed": "mixed",
+    "apart": "other data",
+    "undefined": "some undefined",
+}
 
 
 @dataclass(frozen=True)

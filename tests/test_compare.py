@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.case_rows import CaseRow
+from bench.cli.compare import OTHER_FILES
 from bench.compare import beside_published, board, compare
 from bench.compare_sides import ALL, find_side
 from bench.contracts.errors import SpecError, StoreError
@@ -313,3 +314,14 @@ def test_a_result_without_a_defined_value_comes_last_and_leaves_the_order_of_the
     names = {method: distances(store, method, values) for method, values in held.items()}
     made = board([find_side(store, name) for name in names.values()], "hd95")
     assert [place.name for place in made.places] == [names[method] for method in ("spad", "ar", "mim")]
+
+
+def test_a_comparison_says_where_results_hold_other_files_under_the_same_names(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for method, content in (("mim", "old"), ("mae3d", "new"), ("dino", "new")):
+        fill(store, 0.8, method=method, content_hash=content)
+    names = {method: name_of(store, method) for method in ("mim", "mae3d", "dino")}
+    for asked, other in ((("mim", "mae3d"), True), (("dino", "mae3d"), False), (("mim", "mae3d", "dino"), True)):
+        words = ["compare", *(names[method] for method in asked), "--metric", "dice", "--results", str(tmp_path)]
+        assert (OTHER_FILES in " ".join(bench(*words).out.split())) == other
+        assert bench(*words, "--json").value["other_files"] == other

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from bench.stats.equivalence import Equivalence
 
 FEW = "fewer than 50 cases: the interval may hold the truth less often than it says"
+OTHER_FILES = (
+    "The results hold other files or lists of cases (content_hash in bench show): cases of one name may be two volumes."
+)
 
 
 def attach(app: typer.Typer) -> None:
@@ -82,7 +85,7 @@ def compare(
         if by_class:
             raise SpecError("--by-class goes with two results.", case=cells[2], remedy="Name two cells.")
         ranking = board(sides, metric, seed=seed)
-        print_json(_board_values(sides, ranking)) if json else _show_board(ranking)
+        print_json(_board_values(sides, ranking)) if json else _show_board(sides, ranking)
     else:
         lines = compared(sides, metric, by_class=by_class, seed=seed)
         print_json(_pair_values(sides, lines)) if json else _show_pair(sides, lines)
@@ -120,11 +123,13 @@ def _line_words(line: Line, first: str) -> tuple[str, ...]:
 
 
 def _notes(sides: Sequence[Side], lines: Sequence[Line]) -> list[str]:
+    from bench.compare import of_other_files
     from bench.compare_sides import common_cases
 
     metric = lines[0].metric
     common, every = len(common_cases(sides, metric)), len({case for side in sides for case in side.cases(metric)})
     notes = [f"* {FEW}."] if any(line.few for line in lines) else []
+    notes += [OTHER_FILES] if of_other_files(sides) else []
     if common < every:
         notes.append(f"In both results: {common} of {how_many(every, 'case')}; nothing else is compared.")
     undefined = sum(line.paired.undefined for line in lines)
@@ -147,8 +152,9 @@ def _spread_words(word: str, side: Side, metric: str) -> list[str]:
     return [f"Standard deviations of {word}'s {metric} by source: {told}."] if told else []
 
 
-def _show_board(ranking: Board) -> None:
+def _show_board(sides: Sequence[Side], ranking: Board) -> None:
     from bench.cli.console import print_table
+    from bench.compare import of_other_files
 
     rows = [
         (str(i + 1), p.name, f"{p.interval.n}*" if p.interval.few else str(p.interval.n), _number(p.interval.mean),
@@ -163,6 +169,8 @@ def _show_board(ranking: Board) -> None:
     print(f"Results that share a letter are not told apart (Holm over {how_many(len(ranking.lines), 'pair')}).")
     if any(place.interval.few for place in ranking.places):
         print(f"* {FEW}.")
+    if of_other_files(sides):
+        print(OTHER_FILES)
 
 
 def _show_equivalence(side: Side, metric: str, found: Equivalence, scale: float, json: bool) -> None:
@@ -189,11 +197,14 @@ def _show_equivalence(side: Side, metric: str, found: Equivalence, scale: float,
 def _pair_values(sides: Sequence[Side], lines: Sequence[Line]) -> dict[str, Any]:
     from dataclasses import asdict
 
+    from bench.compare import of_other_files
+
     metric = lines[0].metric
     return {
         "first": [cell.name for cell in sides[0].cells],
         "second": [cell.name for cell in sides[1].cells],
         "lines": [_line_values(line) for line in lines],
+        "other_files": of_other_files(sides),
         "spread": {side.name: asdict(side.spread(metric)) for side in sides if len(side.cells) > 1},
     }
 
@@ -211,9 +222,12 @@ def _line_values(line: Line) -> dict[str, Any]:
 
 
 def _board_values(sides: Sequence[Side], ranking: Board) -> dict[str, Any]:
+    from bench.compare import of_other_files
+
     return {
         "metric": ranking.metric,
         "results": {side.name: [cell.name for cell in side.cells] for side in sides},
+        "other_files": of_other_files(sides),
         "places": [
             {"name": p.name, "n": p.interval.n, "few": p.interval.few, "mean": p.interval.mean, "low": p.interval.low,
              "high": p.interval.high, "letters": p.letters}

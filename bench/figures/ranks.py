@@ -33,7 +33,8 @@ _STEP = 0.28
 def measured_scores(boards: Sequence[Board], *, phantom: bool = False) -> Scores:
     """The score of every method on every board of real data (or of phantoms) in the board's first metric.
 
-    Partial and mixed results take no part. A method with two corpora or settings takes part once for each.
+    Partial and mixed results, and those of other data than one beside them, take no part. A method with two
+    corpora or settings takes part once for each.
     """
     found: dict[str, dict[str, float]] = {}
     for board in boards:
@@ -43,7 +44,7 @@ def measured_scores(boards: Sequence[Board], *, phantom: bool = False) -> Scores
         place = f"{words.task} {words.protocol} {words.preset} r{words.ratio:g} {words.average}"
         for result in board.results:
             entry = result.entries.get(board.metric)
-            if entry is None or math.isnan(entry.mean) or {"partial", "mixed"} & set(entry.marks):
+            if entry is None or math.isnan(entry.mean) or {"partial", "mixed", "apart"} & set(entry.marks):
                 continue
             inside = [w for w in ("" if result.corpus == "none" else result.corpus, result.setting) if w]
             name = clean(f"{result.method} ({', '.join(inside)})" if inside else result.method, LONGEST_SETTING)

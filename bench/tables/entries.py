@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections import Counter
@@ -17,6 +18,7 @@ MARKS = {
     "single": ("†", "one run only, so no spread is known"),
     "partial": ("‡", "not all cases of the split were there (test cases scored of listed); not ranked"),
     "mixed": ("§", "averages runs whose data or versions differ; not ranked"),
+    "apart": ("‖", "of other files or lists of cases than a result beside it; not ranked"),
     "undefined": ("¶", "some values are undefined and stand in no mean; counted in the notes"),
 }
 Key = TypeVar("Key", bound=Hashable)
@@ -83,6 +85,28 @@ def entry(cells: Sequence[Cell], metric: str) -> Entry:
     )
 
 
+def entries_of(column: Mapping[Key, Sequence[Cell]], metric: str) -> dict[Key, Entry]:
+    """The entries of one column with their ranks; those of other data than one beside them are marked."""
+    places, other = ranks(column, metric), of_other_data(column)
+    found: dict[Key, Entry] = {}
+    for key, cells in column.items():
+        made = entry(cells, metric)
+        marks = (*made.marks, *(["apart"] if key in other else []))
+        found[key] = dataclasses.replace(made, rank=places.get(key, 0), marks=tuple(m for m in MARKS if m in marks))
+    return found
+
+
+def of_other_data(column: Mapping[Key, Sequence[Cell]]) -> set[Key]:
+    """The rows of one column of whose fold and order of labels another row has other contents. Rows that lack cases, whose
+    contents differ for that, and those that are mixed in themselves are told by their own marks and set no other apart."""
+    held: dict[tuple[int, str], dict[str, set[Key]]] = {}
+    for key, cells in column.items():
+        if not _mixed(cells) and not any(cell.partial or cell.n < cell.n_listed for cell in cells):
+            for cell in cells:
+                held.setdefault((cell.fold, cell.order), {}).setdefault(cell.content_hash, set()).add(key)
+    return set().union(*(keys for contents in held.values() if len(contents) > 1 for keys in contents.values()))
+
+
 def ranks(column: Mapping[Key, Sequence[Cell]], metric: str, decimals: int = DECIMALS) -> dict[Key, int]:
     """Row -> 1 (best) or 2 (second) among the entries of one column that may be compared; equal as shown shares a rank.
 
@@ -95,10 +119,11 @@ def ranks(column: Mapping[Key, Sequence[Cell]], metric: str, decimals: int = DEC
 def competing(column: Mapping[Key, Sequence[Cell]], metric: str) -> list[Key]:
     """The rows of one column that may be ranked.
 
-    Partial, mixed and undefined entries do not compete. Of distances only the rows with the fewest undefined values do:
-    a missed organ has no distance, and leaving it out would improve the mean.
+    Partial, mixed and undefined entries do not compete, nor those of other data than one beside them. Of distances only the
+    rows with the fewest undefined values do: a missed organ has no distance, and leaving it out would improve the mean.
     """
-    fair = [key for key, cells in column.items() if _competes(entry(cells, metric), cells, metric)]
+    other = of_other_data(column)
+    fair = [k for k, cells in column.items() if k not in other and _competes(entry(cells, metric), cells, metric)]
     if is_distance(metric) and fair:
         least = min(_lost(column[key], metric) for key in fair)
         fair = [key for key in fair if _lost(column[key], metric) == least]

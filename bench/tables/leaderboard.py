@@ -22,7 +22,7 @@ from bench.metrics import METRICS
 from bench.metrics.pooled import is_pooled
 from bench.stats.all_pairs import board_letters
 from bench.stats.intervals import FEW
-from bench.tables.entries import Entry, competing, entry, is_error, ranks
+from bench.tables.entries import Entry, competing, entries_of, is_error, of_other_data
 
 TIES = (
     "Results of one board that share a letter are not told apart: paired t tests over the cases common to all of them, corrected "
@@ -125,15 +125,11 @@ def _board(words: BoardWords, cells: Sequence[Cell], columns: CaseColumns) -> Bo
     ranked = {}
     for metric in metrics:
         held = {key: runs for key, runs in placed.items() if all(metric in cell.scores for cell in runs)}
-        ranked[metric] = ({key: entry(runs, metric) for key, runs in held.items()}, ranks(held, metric))
+        ranked[metric] = entries_of(held, metric)
     results = []
     for key, runs in placed.items():
         method, corpus, setting = key
-        entries = {
-            metric: dataclasses.replace(made[key], rank=places.get(key, 0))
-            for metric, (made, places) in ranked.items()
-            if key in made
-        }
+        entries = {metric: made[key] for metric, made in ranked.items() if key in made}
         results.append(Result(method, families.get(runs[0].method, ""), corpus, setting, tuple(runs), entries))
     first = metrics[0] if metrics else ""
     fair = competing({key: runs for key, runs in placed.items() if all(first in cell.scores for cell in runs)}, first)
@@ -150,6 +146,8 @@ def _letters(results: Sequence[Result], metric: str, columns: CaseColumns) -> tu
         return none, 0, "one result only"
     if is_pooled(metric):
         return none, 0, f"{metric} belongs to the whole test set: bench compare tests two results"
+    if of_other_data({result.place: result.cells for result in results}):
+        return none, 0, "the cases of some have other files or lists than those of others, and cannot be paired"
     values = [case_values(result, metric, columns) for result in results]
     common = sorted(set.intersection(*(set(found) for found in values)))
     if len(common) < 2:

@@ -7,7 +7,6 @@ What still needs a caution carries a mark. `bench.tables.forms` renders a model 
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from bench.contracts.cards import PRESETS
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.record import Cell
 from bench.spec import at
-from bench.tables.entries import MARKS, Entry, entry, is_error, ranks, undefined, unit_of
+from bench.tables.entries import MARKS, Entry, entries_of, is_error, undefined, unit_of
 from bench.tables.words import LONGEST_SETTING, clean
 
 __all__ = ["MARKS", "Column", "Entry", "Row", "Section", "TableModel", "select", "table"]
@@ -154,15 +153,11 @@ def _section(cells: Sequence[Cell], metric: str) -> Section:
     placed = grouped(with_settings(cells), lambda pair: pair[0])
     held = {key: grouped((cell for _, cell in placed[key]), _column) for key in sorted(placed)}
     columns = sorted({_column(cell) for cell in cells})
-    ranked = {c: ranks({key: row[c] for key, row in held.items() if c in row}, metric) for c in columns}
-
-    def made(key: RowKey, column: Column) -> Entry | None:
-        runs = held[key].get(column)
-        return dataclasses.replace(entry(runs, metric), rank=ranked[column].get(key, 0)) if runs else None
+    made = {c: entries_of({key: row[c] for key, row in held.items() if c in row}, metric) for c in columns}
 
     def row(key: RowKey) -> Row:
         method, corpus, setting = key
-        entries = tuple(made(key, column) for column in columns)
+        entries = tuple(made[column].get(key) for column in columns)
         return Row(clean(method), clean(corpus), clean(setting, LONGEST_SETTING), entries)
 
     source, protocol, preset, unit, average = (clean(word) for word in _section_key(cells[0], metric))

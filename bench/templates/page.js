@@ -168,6 +168,7 @@
     if (line.few) found.push(chip("n < 50", "fewer than 50 test cases"));
     if (marks.includes("partial")) found.push(chip(cases ? `partial, ${cases}` : "partial", "not all cases of the split were there; not ranked", true));
     if (marks.includes("mixed")) found.push(chip("mixed", "averages runs whose data or versions differ; not ranked", true));
+    if (marks.includes("apart")) found.push(chip("other data", "of other files or lists of cases than a result beside it; not ranked", true));
     if (marks.includes("single")) found.push(chip("one run", "no spread is known"));
     if (marks.includes("undefined") && mean !== null) found.push(chip("some undefined", "undefined values stand in no mean"));
     return found;

@@ -76,6 +76,16 @@ def test_what_may_not_be_compared_never_shares_a_board(word: dict[str, str], tmp
     assert [len(board.results) for board in found] == [1, 1] and len({board.words for board in found}) == 2
 
 
+def test_results_of_other_data_share_no_letters_and_the_board_says_why(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    add(store, 0.8, content_hash="old")
+    add(store, 0.9, method="ar", content_hash="new")
+    cells = store.cells()
+    (found,) = boards(cells, read_columns(store, [cell.name for cell in cells]))
+    assert found.tested == 0 and "other files or lists" in found.untested
+    assert all(not result.letters and "apart" in result.entries["dice"].marks for result in found.results)
+
+
 def test_a_result_of_several_runs_has_the_fewest_cases_and_the_most_exposed_of_any(tmp_path: Path) -> None:
     store = Store(tmp_path)
     add(store, 0.8, cases=60, seed=0)

@@ -264,11 +264,28 @@ def test_seeds_that_chose_other_labels_are_no_mixture_and_are_ranked() -> None:
     """Of eight labelled patients or fewer each seed takes others, so that the runs' lists of cases, and their hashes, differ."""
     words: list[dict[str, Any]] = [{"seed": 0, "content_hash": "a"}]
     words += [{"seed": n, "content_hash": f"{n}", "notes": (f"{CHOSEN_BY_SEED}: the order of {n}",)} for n in (1, 2)]
-    model = table([*(make_cell(**told) for told in words), make_cell(method="ar", dice=0.1)])
+    model = table([*(make_cell(**told) for told in words), make_cell(method="ar", dice=0.1, content_hash="a")])
     ar, mim = entries(model)
     assert mim.marks == () and (ar.rank, mim.rank) == (0, 1)
     changed = {"seed": 4, "content_hash": "other", "notes": words[1]["notes"]}
     assert "mixed" in only([make_cell(**told) for told in (*words, changed)]).marks
+
+
+def test_rows_of_other_data_are_marked_and_not_ranked_with_each_other() -> None:
+    """Cases of one name may be other volumes: of another generator of phantoms, or of a release that the owners mended."""
+    words: list[dict[str, Any]] = [
+        {"method": "ar", "content_hash": "old"},
+        {"method": "mae3d", "content_hash": "new", "dice": 0.7},
+        {"method": "mim", "content_hash": "fewer", "n": 4, "dice": 0.99},
+        {"method": "spad", "content_hash": "new", "fold": 1, "dice": 0.6},
+    ]
+    model = table([make_cell(**told) for told in words])
+    assert ["apart" in made.marks for made in entries(model)] == [True, True, False, False]
+    assert not any(made.rank for made in entries(model))
+    for form in FORMS:
+        assert "of other files or lists of cases" in " ".join(render(model, form, width=200).split()) or form == "csv"
+    alike = entries(table([make_cell(**{**told, "content_hash": "new"}) for told in words[:2]]))
+    assert [(made.marks, made.rank) for made in alike] == [(("single",), 1), (("single",), 0)]
 
 
 # --- ranks ---
