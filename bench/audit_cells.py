@@ -38,8 +38,8 @@ def audit_cells(store: Store) -> list[Finding]:
 def printed_cells(cells: Sequence[Cell]) -> tuple[Printed, ...]:
     """Runs as rows of the columns of published numbers: one table per task, protocol and source, one row per run.
 
-    Fractions and distances to six decimals; an undefined score has no row. The score over all classes counts as their
-    average only where it is one: over classes last, and no metric of the whole set.
+    Fractions and distances to six decimals; a score that is undefined, or no number (which a hand has written), has no row.
+    The score over all classes counts as their average only where it is one: over classes last, and no metric of the whole set.
     """
     return tuple(row for cell in cells for row in _rows(cell))
 
@@ -47,12 +47,12 @@ def printed_cells(cells: Sequence[Cell]) -> tuple[Printed, ...]:
 def _rows(cell: Cell) -> Iterator[Printed]:
     for metric in cell.metrics:
         by_class = {name: found.get(metric) for name, found in cell.class_scores.items()}
-        defined = {name: value for name, value in by_class.items() if value is not None}
+        defined = {name: value for name, value in by_class.items() if value is not None and math.isfinite(value)}
         averages = cell.average == "class_then_case" and len(defined) > 1 and not is_pooled(metric)
         for name, value in defined.items():
             yield _row(cell, metric, name, value, average=False)
         whole = cell.scores.get(metric)
-        if whole is not None:
+        if whole is not None and math.isfinite(whole):
             yield _row(cell, metric, "average" if defined else "", whole, average=averages)
 
 

@@ -166,6 +166,21 @@ def test_a_score_that_is_not_the_mean_of_its_cases_is_found(tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_a_score_that_a_hand_made_no_number_is_found_and_stops_nothing(word: str, tmp_path: Path) -> None:
+    store = stored(tmp_path)
+    (path,) = store.cells_folder.iterdir()
+    told = json.loads(path.read_text(encoding="utf-8"))
+    told["scores"]["dice"] = told["class_scores"]["liver"]["dice"] = float(word)
+    path.write_text(json.dumps(told), encoding="utf-8")
+    found = bench("audit", "--results", tmp_path, "--json").value
+    assert [(f["kind"], f["column"], f["recomputed"]) for f in found] == [
+        ("mean", "dice", "0.810000"),
+        ("mean", "liver dice", "0.810000"),
+    ]
+    assert "2 findings" in bench("audit", "--results", tmp_path).out
+
+
 def test_a_distance_beyond_its_maximum_is_found(tmp_path: Path) -> None:
     scores = {"scores": {"dice": 0.81, "hd": 3.0, "hd95": 4.0}, "metrics": ("dice", "hd", "hd95")}
     stored(tmp_path, **scores)
