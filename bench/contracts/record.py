@@ -15,9 +15,8 @@ Source = Literal["real", "phantom"]
 ImageFormat = Literal["nifti", "h5", "nrrd", "dicom", "slices", "hu_slices", "metaimage", "npz", "png"]
 SCHEMA_MANIFEST = "bench-manifest/1"
 SCHEMA_CELL = "bench-cell/1"
-CHOSEN_BY_SEED = (
-    "so few labels that the seed chose them"  # so begins the note of a run of another order of training units
-)
+CHOSEN_BY_SEED = "so few labels that the seed chose them"
+"""So begins the note of a run whose training units are in another order than the first."""
 
 
 class _Frozen(BaseModel):
