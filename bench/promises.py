@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from bench.contracts.configs import Sight
-from bench.contracts.errors import BenchError, PluginBroken
+from bench.contracts.errors import BenchError, EncoderMismatch, PluginBroken
 from bench.contracts.method import Encoder, Features
 
 
@@ -40,6 +40,21 @@ def demand_promises(encoder: Encoder, name: str, sight: Sight) -> None:
             name,
             f"By `channels`, `strides` and `pooled_width` the encoder's maps and pooled vector have shapes {said}, found {found}.",
         )
+
+
+def demand_taken_over(encoder: Encoder, brought: Encoder, corpus: str, task: str) -> None:
+    """Raises EncoderMismatch where an encoder of the task takes no weights of one that sees the corpus. Both lie on the meta
+    device; what a load would need the values of (words of a text encoder) comes after all shapes, and is not judged."""
+    try:
+        encoder.adopt(brought.state_dict())
+    except NotImplementedError:
+        return
+    except EncoderMismatch as error:
+        raise EncoderMismatch(
+            f"An encoder pre-trained on '{corpus}' fits no network of this task: {error.message}",
+            case=task,
+            remedy="Take a corpus of the task's own channels: --corpus own.",
+        ) from error
 
 
 def _broken(name: str, message: str) -> PluginBroken:

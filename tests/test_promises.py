@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bench import registry
 from bench.chain import Chain, blueprint
 from bench.contracts.configs import Intensity, MethodConfig, Sight, phases
-from bench.contracts.errors import PluginBroken
+from bench.contracts.errors import EncoderMismatch, PluginBroken
 from bench.contracts.method import Encoder, Features
 from bench.promises import demand_promises
 from bench.run import demand_network
@@ -79,6 +79,27 @@ def test_a_run_asks_it_of_the_encoder_that_its_task_sees() -> None:
     wrong = replace(plan, method=replace(METHOD, encoder=lying))
     with pytest.raises(PluginBroken, match="mae3d: By `channels`, `strides` and `pooled_width`"):
         demand_network(Chain(words=words, blueprint=wrong, keys={}, sight=None))
+
+
+def test_a_corpus_whose_encoder_no_network_of_the_task_can_take_over_is_refused_before_it_is_trained_on() -> None:
+    """Of two contrasts, where the task has one."""
+    spec = make_spec(method="mae3d", task="msd04", preset="tiny", corpus="own", phantom=True)
+    plan = blueprint(spec)
+    words: Any = SimpleNamespace(spec=spec, task=registry.task("msd04"), corpus_word="pairs")
+    chain = Chain(words=words, blueprint=plan, keys={}, sight=plan.setup.sight)
+    demand_network(chain)
+    with pytest.raises(EncoderMismatch, match=r"on 'pairs' fits no network of this task: .*found shape") as caught:
+        demand_network(replace(chain, sight=replace(plan.setup.sight, channels=2)))
+    assert "--corpus own" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", [name for name in registry.names(registry.METHODS) if registry.method(name).build])
+@pytest.mark.parametrize("task", ["msd04", "msd01"])  # of one contrast and of four
+def test_every_method_of_ours_pre_trained_on_volumes_of_one_contrast_is_taken_over(name: str, task: str) -> None:
+    spec = make_spec(method=name, task=task, preset="tiny", phantom=True)
+    plan = blueprint(spec)
+    words: Any = SimpleNamespace(spec=spec, task=registry.task(task), corpus_word="ours")
+    demand_network(Chain(words=words, blueprint=plan, keys={}, sight=replace(plan.setup.sight, channels=1)))
 
 
 def test_what_cannot_be_computed_without_values_is_not_judged() -> None:
