@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.contracts.errors import StoreError
 from bench.train import ranks
 from bench.train.checkpoint import whole_or_nothing
 
@@ -27,11 +28,19 @@ Sums = Mapping[str, tuple[Tensor | float, int]]
 
 
 def append(path: Path, record: Mapping[str, Any]) -> None:
-    """Add one line and bring it to the disk, so that no checkpoint is ever ahead of the log."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(defined(record), allow_nan=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """Add one line and bring it to the disk, so that no checkpoint is ever ahead of the log. StoreError where the disk refuses."""
+    line = json.dumps(defined(record), allow_nan=False) + "\n"
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreError(
+            f"cannot be written: {error.strerror or error}.",
+            case=str(path),
+            remedy="Free space or choose another folder, and repeat the command: it goes on from the last checkpoint.",
+        ) from error
 
 
 def cut(path: Path, step: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.contracts.errors import SpecError, TrainingStopped
+from bench.contracts.errors import SpecError, StoreError, TrainingStopped
 from bench.contracts.method import Arrays, Sample, Turn
 from bench.train import log, seeds
 from bench.train.loop import train
@@ -318,6 +318,14 @@ def test_numbers_that_are_none_become_null_and_a_torn_line_is_cut(tmp_path: Path
     log.cut(path, 0)
     assert path.read_text() == ""
     log.cut(tmp_path / "absent", 3)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_is_full_at_a_line_of_the_log_is_told_in_words(tmp_path: Path) -> None:
+    """Of a training's files the log is written most often: there a full disk ended in a traceback."""
+    for path, why in ((Path("/dev/full"), "No space left"), (tmp_path / "gone" / "log.jsonl", "No such file")):
+        with pytest.raises(StoreError, match=f"{path}: cannot be written: {why}.*repeat the command"):
+            log.append(path, {"step": 1, "loss": 1.0})
 
 
 def test_a_loss_named_like_a_field_of_the_line_keeps_its_number(tmp_path: Path) -> None:
