@@ -161,6 +161,26 @@ def test_layer_decay_reaches_the_optimiser(tmp_path: Path) -> None:
     assert float((after["body.0.weight"] - before["body.0.weight"]).abs().max()) == pytest.approx(5e-3, rel=1e-3)
 
 
+def test_every_update_takes_the_schedules_share_of_each_groups_own_rate(tmp_path: Path) -> None:
+    """The log tells the schedule's rate, whatever the optimiser took: slopes of 1 without momentum show what it took."""
+    model, toy, after = Pair(), Toy(), list[tuple[float, float]]()
+    config = replace(SETTINGS, steps=4, warmup_steps=2, optimiser="sgd", betas=(0.0, 0.9), grad_clip=0.0)
+    turns = (Turn("all", lambda batch: {"sum": (model.made + model.judge).sum()}),)
+    made = replace(job(tmp_path, toy, config), model=model, phase=phase(config, toy, turns=turns))
+    rates = ((model.made, 0.1), (model.judge, 0.02))
+    train(
+        replace(
+            made,
+            groups=lambda turn: [{"params": [one], "lr": rate, "weight_decay": 0.0} for one, rate in rates],
+            after_step=lambda progress: after.append((model.made.item(), model.judge.item())),
+        ),
+        CPU,
+    )
+    shares = [0.5, 1.5, 2.5, 3.0]  # 0.5, 1, 1, 0.5 summed up
+    assert [made for made, _ in after] == pytest.approx([1 - 0.1 * share for share in shares])
+    assert [judge for _, judge in after] == pytest.approx([2 - 0.02 * share for share in shares])
+
+
 def test_an_optimiser_has_the_momenta_and_the_decay_of_the_settings() -> None:
     weight = nn.Parameter(torch.ones(2, 2))
     config = replace(SETTINGS, betas=(0.8, 0.98), weight_decay=0.3, lr=0.1)
