@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -110,6 +111,42 @@ def test_a_kill_during_the_second_checkpoints_write_falls_back_to_the_first(
     found = train(evaluated(tmp_path), CPU)
     assert found.resumed_from == 4
     agree(tmp_path, found, undisturbed)
+
+
+def test_a_stop_within_an_evaluation_loses_none_where_a_checkpoint_is_due_at_the_same_step(tmp_path: Path) -> None:
+    """Presets validate and keep states at multiples of one number: a state kept first would pass over the evaluation for good."""
+
+    def sitting(folder: Path, *scores: float | None) -> Trained:
+        told = iter(scores)
+
+        def evaluate() -> float:
+            score = next(told)
+            if score is None:
+                raise KeyboardInterrupt
+            return score
+
+        return train(job(folder, Toy(), CONFIG, evaluate=evaluate, evaluate_every=4, keep_best=True), CPU)
+
+    expected = sitting(tmp_path / "whole", 0.1, 0.9, 0.2)
+    with pytest.raises(KeyboardInterrupt):
+        sitting(tmp_path / "parts", 0.1, None)
+    found = sitting(tmp_path / "parts", 0.9, 0.2)
+    assert (found.best_step, found.resumed_from) == (8, 4)
+    assert (found.final_sha256, found.evaluations) == (expected.final_sha256, expected.evaluations)
+
+
+def test_the_seconds_of_a_training_are_those_of_all_its_sittings(tmp_path: Path) -> None:
+    def slow(progress: float) -> None:
+        time.sleep(0.02)
+        if progress > 0.7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path, after_step=slow)
+    found = trained(tmp_path)
+    seconds = [line["seconds"] for line in lines(tmp_path)]
+    assert found.resumed_from == 8 and seconds == sorted(seconds)
+    assert found.seconds >= seconds[-1] > 8 * 0.02
 
 
 def test_a_finished_training_started_again_runs_no_step_and_ends_the_same(
