@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pickle
 import zipfile
@@ -83,7 +84,10 @@ def load(path: Path) -> dict[str, Any]:
 def save_weights(
     path: Path, weights: nn.Module | Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write weights as safetensors, atomically, with a metadata dict; their digest is added to it as `sha256`."""
+    """Write weights as safetensors, atomically, with a metadata dict; their digest is added to it as `sha256`.
+
+    Equal weights and metadata give equal bytes: the hash of a file is in the key of a run that is brought it.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -92,8 +96,19 @@ def save_weights(
     with whole_or_nothing(path) as partial:
         try:
             save_file(state, str(partial), metadata={**(metadata or {}), DIGEST: sha256_of_weights(state)})
+            _order_metadata(partial)
         except SafetensorError as error:
             raise OSError(_first_line(error)) from error
+
+
+def _order_metadata(path: Path) -> None:
+    """Put the metadata's names in order: safetensors writes them in another one from process to process."""
+    with path.open("rb+") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        file.write(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(length))
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -127,6 +127,19 @@ def test_weights_with_tied_and_empty_tensors_come_back_with_their_metadata(tmp_p
     assert metadata == {"method": "toy", "sha256": checkpoint.sha256_of_weights(net)}
 
 
+def test_equal_weights_are_equal_files_for_a_files_hash_is_in_the_key_of_a_run_that_is_brought_it(
+    tmp_path: Path,
+) -> None:
+    """The metadata's names stood in an order drawn anew for each file."""
+    net, metadata, files = Tied(), {"key": "k", "method": 'Müller\'s "toy"\n'}, set[bytes]()
+    for number in range(16):
+        path = tmp_path / f"{number}.safetensors"
+        checkpoint.save_weights(path, net, metadata)
+        files.add(path.read_bytes())
+        assert checkpoint.load_weights(path)[1] == {**metadata, "sha256": checkpoint.sha256_of_weights(net)}
+    assert len(files) == 1
+
+
 def test_changed_weights_are_noticed_and_foreign_files_are_read(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     checkpoint.save_weights(path, {"a": torch.ones(100)})
