@@ -213,6 +213,34 @@ def test_the_same_result_written_again_changes_nothing_and_another_is_refused(tm
     assert results_in(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    ("field", "other"),
+    [
+        ("key", "1a2b3c4d" + "f" * 56),
+        ("class_scores", {"liver": {"dice": 0.1}}),
+        ("n", 99),
+        ("n_listed", 99),
+        ("counts", {"n_undefined_dice": 7}),
+    ],
+)
+def test_a_result_that_differs_in_anything_that_was_computed_is_refused_by_its_name(
+    field: str, other: object, tmp_path: Path
+) -> None:
+    store, cell = Store(tmp_path), make_cell(key="1a2b3c4d" + "0" * 56)
+    first = store.write(cell, make_rows())
+    changed = cell.model_copy(update={field: other})
+    assert changed.name == cell.name and changed != cell
+    with pytest.raises(StoreError, match=f"differs in {field}\\."):
+        store.write(changed, make_rows())
+    assert store.cells() == [first]
+
+
+def test_a_key_finds_its_own_cell_and_none_that_shares_the_digits_of_a_name(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(make_cell(key="1a2b3c4d" + "0" * 56), make_rows())
+    assert store.find("1a2b3c4d" + "f" * 56) is None
+
+
 def test_a_cell_that_lost_its_rows_gets_them_back_from_an_equal_result_only(tmp_path: Path) -> None:
     store = Store(tmp_path)
     cell = store.write(make_cell(), make_rows())
