@@ -107,8 +107,10 @@ def _order_metadata(path: Path) -> None:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
         header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(ordered) <= length, "the same names and numbers, as compact as they were"
         file.seek(8)
-        file.write(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(length))
+        file.write(ordered.ljust(length))
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
