@@ -77,6 +77,8 @@ def test_milestones_take_a_tenth_from_the_half_on_and_a_hundredth_from_three_qua
     config = replace(CONFIG, steps=8, warmup_steps=0, schedule="milestones")
     expected = [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]
     assert [schedule.learning_rate(config, step) for step in range(8)] == pytest.approx(expected)
+    warm = replace(config, warmup_steps=2)  # as preset small has it
+    assert [schedule.learning_rate(warm, step) for step in range(8)] == pytest.approx([0.5, *expected[1:]])
 
 
 def test_a_polynomial_falls_as_nine_tenths_power_of_what_is_left() -> None:
@@ -164,6 +166,10 @@ def test_rates_by_name_scale_the_learning_rate_and_the_longest_beginning_counts(
     assert {found[id(p)] for p in net.layers[1].parameters()} == {0.25}
     assert {found[id(p)] for p in net.head.parameters()} == {1.0}
     assert len(found) == sum(p.requires_grad for p in net.parameters())
+    assert {group["weight_decay"] for group in groups} == {
+        0.0,
+        0.5,
+    }  # the decay is not scaled, its product with the rate is
     with pytest.raises(PluginBroken, match="encoder"):
         schedule.even_groups(net.parameters(), net, CONFIG, {"encoder.": 0.5})
 
