@@ -287,11 +287,18 @@ def test_a_study_says_first_that_phantoms_are_drawn_and_what_is_left_out(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study, "possible", lambda asked, _: ([], ["mae3d on real hippocampus: no data."]))
+    Store(tmp_path).write(make_cell(), [])  # of another run
     told = bench("study", "--method", "mae3d", way, "--results", tmp_path)
     assert told.out.startswith(
         "Finding the data of 12 runs; phantoms that are not there yet are drawn first.\n"
         "left out: mae3d on real hippocampus: no data.\n"
     )
+
+
+def test_a_folder_without_cells_has_no_report_for_which_phantoms_would_be_drawn(tmp_path: Path) -> None:
+    told = bench("study", "--method", "mae3d", "--report", "--results", tmp_path)
+    assert told.code == 2 and told.out == "" and "None of the 12 runs of the study 'short' is there." in told.err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import typer
 
 from bench.cli import options as o
 from bench.contracts.counts import how_many
+from bench.contracts.errors import DataMissing
 
 if TYPE_CHECKING:
     from bench.run import Place
@@ -50,13 +51,14 @@ def study(
     from bench import study_report as r
     from bench.cli.console import print_table
     from bench.cli.place import place_of
-    from bench.contracts.errors import DataMissing
     from bench.figures.courses import draw_courses
     from bench.provenance import provenance
     from bench.store import Store
 
     place = place_of(results, device, True)
     asked = s.arms(size, s.chosen_methods(method), root=root)
+    if report and not Store(results).cells():  # before phantoms are drawn, without which no run's key is known
+        raise _nothing(len(asked), size, results)
     print(
         f"Finding the data of {how_many(len(asked), 'run')}; phantoms that are not there yet are drawn first.",
         flush=True,
@@ -69,17 +71,21 @@ def study(
         s.run_arms(kept, place, lambda text: print(text, flush=True))
     found = r.recorded(kept, place)
     if not found:
-        raise DataMissing(
-            f"None of the {len(kept)} runs of the study '{size}' is there.",
-            case=str(results),
-            remedy=f"Run them with `bench study --size {size}`, or name their folder with --results.",
-        )
+        raise _nothing(len(kept), size, results)
     lines = r.report(found, Store(results))
     path = r.write_report(out, size, lines, len(kept), refused, provenance())
     print_table("Against the same network from scratch, on the same cases", r.COLUMNS, r.rows_of(lines))
     courses = r.courses(found)
     picture = draw_courses(courses, path.with_suffix(".svg")) if courses else None
     print(f"Written to {path}" + (f"; how fine-tuning went: {picture}" if picture else ""))
+
+
+def _nothing(runs: int, size: str, results: Path) -> DataMissing:
+    return DataMissing(
+        f"None of the {runs} runs of the study '{size}' is there.",
+        case=str(results),
+        remedy=f"Run them with `bench study --size {size}`, or name their folder with --results.",
+    )
 
 
 def _agreed(kept: Sequence[Arm], place: Place, forecast: bool, yes: bool) -> bool:
