@@ -142,8 +142,9 @@ def test_a_record_of_other_settings_differs(done: tuple[Path, str], tmp_path: Pa
     assert answer.code == 2 and found["verdict"] == "differs" and "another result" in found["detail"]
 
 
-def test_no_step_is_no_replay(done: tuple[Path, str]) -> None:
-    assert "from 1 on" in bench("verify", done[1], "--results", done[0], "--replay", "-1", "--json").error["message"]
+@pytest.mark.parametrize("steps", ["-1", "0"])
+def test_no_step_is_no_replay(steps: str, done: tuple[Path, str]) -> None:
+    assert "from 1 on" in bench("verify", done[1], "--results", done[0], "--replay", steps, "--json").error["message"]
 
 
 @pytest.mark.slow

@@ -63,8 +63,9 @@ def score(
 def verify(
     cell: Annotated[str, typer.Argument(help="A cell's name or the path of its JSON.")],
     replay: Annotated[
-        int, typer.Option(help="Fine-tune so many steps again on the CPU and compare weights and loss log bit for bit.")
-    ] = 0,
+        int | None,
+        typer.Option(help="Fine-tune so many steps again on the CPU and compare weights and loss log bit for bit."),
+    ] = None,
     root: Root = "",
     results: Results = RESULTS,
     json: Json = False,
@@ -76,7 +77,7 @@ def verify(
     from bench.rooms import verify_cell
 
     report = verify_cell(cell, results, root, os.environ)
-    if replay:
+    if replay is not None:
         from bench.cli.console import progress_for
         from bench.replay import replay_cell
 
