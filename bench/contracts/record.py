@@ -62,6 +62,9 @@ class Record(_Frozen):
     """One unit of evaluation. `group` is what must never straddle two parts of a split (a patient where known).
 
     Where several cases lie in one scan (candidates), `scan_id` names it and `centre_mm` says where the case is, in RAS mm.
+    `meta` holds whatever else a layout tells of a case. Of it these names are read: `release` (of the owners' files), `depth_axis`
+    (across the slices), `scan` and `reconstruction` (several volumes of one examination), `finding` and `findings` (of a
+    candidate), and in pools `weight` (how often an image is drawn), `category` and `lesion_centre`.
     """
 
     dataset: str
