@@ -121,7 +121,7 @@ class PhaseConfig:
     compile: bool = recorded(False)  # torch.compile
     lr_floor: float = later(0.0)  # ours; the rate to which a cosine falls
     lr_every: int = later(1)  # ours, updates between two settings of the rate
-    summed_passes: int = later(1)  # ours, passes whose gradients are summed where the mean is meant (MiM released code)
+    summed_passes: int = later(1)  # ours, accumulated passes whose gradients a code sums where it means their mean
     decay_all: bool = later(False)  # ours; True decays biases, norms and other 1-D tensors too
 
     def __post_init__(self) -> None:
