@@ -45,9 +45,8 @@ class _Terminated(BaseException):
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    if (
-        "RANK" not in os.environ
-    ):  # of several processes the launcher ends all that stand when one fails, which has told why
+    # of several processes the launcher ends all that stand when one fails, which has told why
+    if "RANK" not in os.environ:
         signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run_words(sys.argv[1:]))
 

@@ -49,7 +49,7 @@ def write_text(path: Path, text: str) -> None:
 def demand_place(path: Path) -> None:
     """Raise StoreError where no file can be put at `path`: asked before the work whose outcome belongs there."""
     if path.is_dir():
-        raise _told(IsADirectoryError(errno.EISDIR, ""), path, "write it")
+        raise refused(IsADirectoryError(errno.EISDIR, ""), path, "write it")
     discard(stage_bytes(path, b""))
 
 
@@ -83,7 +83,7 @@ def stage_bytes(path: Path, data: bytes) -> Path:
     except BaseException as error:
         discard(temporary)
         if isinstance(error, OSError):
-            raise _told(error, path, f"write {len(data)} bytes") from error
+            raise refused(error, path, f"write {len(data)} bytes") from error
         raise
     return temporary
 
@@ -96,7 +96,7 @@ def publish(temporary: Path, path: Path) -> None:
     except BaseException as error:
         discard(temporary)
         if isinstance(error, OSError):
-            raise _told(error, path, "put the finished file in place") from error
+            raise refused(error, path, "put the finished file in place") from error
         raise
 
 
@@ -108,7 +108,8 @@ def discard(temporary: Path) -> None:
         return
 
 
-def _told(error: OSError, path: Path, tried: str) -> StoreError:
+def refused(error: OSError, path: Path, tried: str) -> StoreError:
+    """What to tell of a disk that would not do at `path` what was `tried`, with what helps against its reason."""
     number = error.errno or 0
     reason = os.strerror(number) if number else str(error)
     remedy = _REMEDIES.get(number, "Check the disk and the folder, or name another one; earlier results are intact.")

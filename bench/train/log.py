@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.contracts.errors import StoreError
+from bench.data.atomic import refused
 from bench.train import ranks
 from bench.train.checkpoint import whole_or_nothing
 
@@ -36,11 +36,7 @@ def append(path: Path, record: Mapping[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise StoreError(
-            f"cannot be written: {error.strerror or error}.",
-            case=str(path),
-            remedy="Free space or choose another folder, and repeat the command: it goes on from the last checkpoint.",
-        ) from error
+        raise refused(error, path, "add a line") from error
 
 
 def cut(path: Path, step: int) -> None:
