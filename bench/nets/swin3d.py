@@ -22,6 +22,7 @@ from bench.contracts.errors import SpecError
 from bench.contracts.method import Encoder, Features
 from bench.nets.channel_norm import norm_channels
 from bench.nets.input_channels import repeat_conv_channels
+from bench.nets.window_attention import fuse
 
 Merging = Literal["legacy", "fixed", "v2"]
 Offsets = tuple[Shape3, ...]
@@ -66,7 +67,7 @@ class Stage(nn.Module):
         self.window = window
         self.shift = tuple(side // 2 for side in window)
         self.blocks = nn.ModuleList(
-            SwinTransformerBlock(width, heads, window, self.shift if number % 2 else (0, 0, 0), qkv_bias=True)
+            fuse(SwinTransformerBlock(width, heads, window, self.shift if number % 2 else (0, 0, 0), qkv_bias=True))
             for number in range(depth)
         )
         self.downsample = PatchMerging(width, merging)
