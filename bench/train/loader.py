@@ -28,7 +28,7 @@ AHEAD = 2  # steps asked of a worker at a time
 
 
 class Drawn(NamedTuple):
-    """One step's share of one rank: CPU tensors (n, ...), the ids of their cases, and the seconds waited for them."""
+    """One step's share of one rank: tensors (n, ...), the ids of their cases, and the seconds waited for them."""
 
     step: int
     batch: Batch
@@ -46,14 +46,15 @@ def batches(
     workers: int,
     rank: int = 0,
     world: int = 1,
-    pin: bool = False,
+    device: torch.device | None = None,
 ) -> Iterator[Drawn]:
     """The steps `start` to `stop` - 1, in order. Any number of workers gives the same bits.
 
     `phase.draw` is called with the step and with one seed for the whole phase, so that it can permute epochs. Sample i
     of a step is cut with a generator of its own, from (key, step, i); rank r of `world` takes samples r, r + world, ...
-    Tensors may be kept and changed. `pin` copies them into page-locked memory, for CUDA only. At most 2 steps a worker
-    are made ahead. Errors of a worker arrive as they were raised; one that dies raises TrainingStopped. Closing or
+    Tensors may be kept and changed. They lie on the CPU, or on `device`, a CUDA device, to which the next step is copied
+    while this one is computed; where it has no room left they lie in page-locked memory. At most 2 steps a worker are
+    made ahead. Errors of a worker arrive as they were raised; one that dies raises TrainingStopped. Closing or
     dropping the iterator ends the workers at once. Raises SpecError for workers where processes cannot share files.
     """
     steps = Steps(phase, corpus, key, rank, world)
@@ -61,27 +62,52 @@ def batches(
         return
     with ExitStack() as held:
         # workers end before the thread is waited for, so that it never waits for them; they are forked before it starts
-        hand = held.enter_context(ThreadPoolExecutor(1)) if pin and workers else None
+        hand = held.enter_context(ThreadPoolExecutor(1)) if device and workers else None
         team = held.enter_context(_team(steps, min(workers, stop - start)))
         source = _by_workers(team, start, stop) if workers else _alone(steps, start, stop)
-        take = partial(_pinned, source, torch.cuda.current_device()) if pin else partial(next, source)
+        take = partial(_brought, source, torch.cuda.Stream(device)) if device else partial(_made, source)  # type: ignore[no-untyped-call]
         coming = deque([hand.submit(take)] if hand else [])
         for step in range(start, stop):
             asked_s = time.perf_counter()
-            batch, cases = coming.popleft().result() if hand else take()  # popped: an error must not hold itself by it
+            batch, cases, copied = (
+                coming.popleft().result() if hand else take()
+            )  # popped: an error must not hold itself by it
             if hand and step + 1 < stop:
                 coming.append(hand.submit(take))
+            if copied:
+                _awaited(batch, copied)
             yield Drawn(step, batch, cases, time.perf_counter() - asked_s)
 
 
-def _pinned(source: _Source, device: int) -> tuple[Batch, list[str]]:
-    """The next step in page-locked memory; the copy is also what makes it safe to fill a worker's block anew.
+def _made(source: _Source) -> tuple[Batch, list[str], None]:
+    return *next(source), None
 
-    With workers a thread makes it while the device computes, for a step may be hundreds of MB.
+
+def _brought(source: _Source, beside: torch.cuda.Stream) -> tuple[Batch, list[str], torch.cuda.Event | None]:
+    """The next step on the stream's device, and when it will have arrived; page-locked where the device has no room for it.
+
+    With workers a thread brings it while the device computes, for a step may be hundreds of MB. The copy into page-locked
+    memory is also what makes it safe to fill a worker's block anew.
     """
     batch, cases = next(source)
-    with torch.cuda.device(device):  # a thread's own would be the first
-        return {name: tensor.pin_memory() for name, tensor in batch.items()}, cases
+    with torch.cuda.stream(beside):  # a thread's own device would be the first
+        pinned = {name: tensor.pin_memory() for name, tensor in batch.items()}
+        try:
+            return (
+                {name: tensor.to(beside.device, non_blocking=True) for name, tensor in pinned.items()},
+                cases,
+                beside.record_event(),
+            )
+        except torch.OutOfMemoryError:
+            return pinned, cases, None
+
+
+def _awaited(batch: Batch, copied: torch.cuda.Event) -> None:
+    """Let the device, not the host, wait for the copy, and keep the memory until what is queued here has used it."""
+    here = torch.cuda.current_stream()
+    here.wait_event(copied)
+    for tensor in batch.values():
+        tensor.record_stream(here)
 
 
 def _alone(steps: Steps, start: int, stop: int) -> _Source:

@@ -99,7 +99,7 @@ class _Sitting:
             workers=self.config.workers,
             rank=self.machine.rank,
             world=self.machine.world,
-            pin=self.machine.device.type == "cuda",
+            device=self.machine.device if self.machine.device.type == "cuda" else None,
         )
 
     def _begun(self) -> Standing:

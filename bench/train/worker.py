@@ -29,6 +29,9 @@ from bench.contracts.method import Batch
 from bench.train.lent_memory import LentMemory, cut, received_block, send_file
 from bench.train.steps import Column, Steps, cases_of, columns_of, fill
 
+NICE = (
+    10  # a training process that shares its cores with many workers must get one at once: its device waits for orders
+)
 LENT = 3  # blocks of a worker whose tensors may be in use at a time; of further ones the training process gets copies
 
 
@@ -125,6 +128,7 @@ def _serve(channel: Connection, steps: Steps) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the training process then ends this one
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
+    os.nice(NICE)
     trainer = multiprocessing.parent_process()
     assert trainer is not None
     memory = LentMemory()

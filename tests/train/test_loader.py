@@ -35,12 +35,13 @@ PHASE: Phase = phase(SETTINGS, Toy())
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
 
-@pytest.fixture(params=[False, True], ids=["by hand", "by a thread"])
-def pin(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether steps are fetched ahead by a thread, as for CUDA; what it does there to the memory needs CUDA and is left out."""
-    monkeypatch.setattr(loader, "_pinned", lambda source, device: next(source))
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    return bool(request.param)
+@pytest.fixture(params=[None, torch.device("cuda")], ids=["by hand", "by a thread"])
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device | None:
+    """Where steps are brought, for CUDA ahead and by a thread; what it does there to the memory needs CUDA and is left out."""
+    monkeypatch.setattr(loader, "_brought", lambda source, beside: (*next(source), None))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: None)
+    found: torch.device | None = request.param
+    return found
 
 
 def loaded(of: Phase = PHASE, start: int = 0, stop: int = 4, workers: int = 0, **ranks: Any) -> list[Drawn]:
@@ -76,8 +77,8 @@ def shared_blocks() -> int:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_workers_give_the_same_bits_as_the_process_itself(workers: int, pin: bool) -> None:
-    alone, helped = loaded(stop=23), loaded(stop=23, workers=workers, pin=pin)
+def test_workers_give_the_same_bits_as_the_process_itself(workers: int, device: torch.device | None) -> None:
+    alone, helped = loaded(stop=23), loaded(stop=23, workers=workers, device=device)
     assert len(helped) == 23
     assert all(alike(*pair) for pair in zip(alone, helped, strict=True))
 
@@ -215,7 +216,7 @@ def test_loading_draws_nothing_from_the_default_generator_of_the_training_proces
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_workers_error_arrives_as_it_was_raised(workers: int, pin: bool) -> None:
+def test_a_workers_error_arrives_as_it_was_raised(workers: int, device: torch.device | None) -> None:
     def unsound(corpus: Any, sample: Sample, generator: np.random.Generator) -> Arrays:
         raise DataUnsound("the file is truncated.", case=sample[0], remedy="Fetch it again.")
 
@@ -261,13 +262,13 @@ def test_any_other_error_keeps_its_words_and_names_case_and_place(error: Excepti
     assert workers == 0 or re.search(r"In a loader worker:\n.* in broken\n", notes, re.DOTALL)
 
 
-def test_steps_before_an_error_are_given(pin: bool) -> None:
+def test_steps_before_an_error_are_given(device: torch.device | None) -> None:
     def late(corpus: Any, size: int, step: int, seed: int) -> list[Sample]:
         if step == 3:
             raise DataUnsound("the list ends here.")
         return draw(corpus, size, step, seed)
 
-    source = batches(replace(PHASE, draw=late), ToyCorpus(), key="key", start=0, stop=9, workers=2, pin=pin)
+    source = batches(replace(PHASE, draw=late), ToyCorpus(), key="key", start=0, stop=9, workers=2, device=device)
     assert [next(source).step for _ in range(3)] == [0, 1, 2]
     with pytest.raises(DataUnsound, match="the list ends here"):
         next(source)
@@ -281,20 +282,22 @@ def test_steps_before_an_error_are_given(pin: bool) -> None:
     ],
     ids=["killed", "ended"],
 )
-def test_a_worker_that_dies_stops_the_training_and_names_the_step(death: Any, told: str, pin: bool) -> None:
+def test_a_worker_that_dies_stops_the_training_and_names_the_step(
+    death: Any, told: str, device: torch.device | None
+) -> None:
     def deadly(corpus: Any, size: int, step: int, seed: int) -> list[Sample]:
         if step == 4 and multiprocessing.parent_process() is not None:
             death()
         return draw(corpus, size, step, seed)
 
-    source = batches(replace(PHASE, draw=deadly), ToyCorpus(), key="key", start=0, stop=9, workers=2, pin=pin)
+    source = batches(replace(PHASE, draw=deadly), ToyCorpus(), key="key", start=0, stop=9, workers=2, device=device)
     assert [next(source).step for _ in range(4)] == [0, 1, 2, 3]
     with pytest.raises(TrainingStopped, match=rf"{told} while it made step 4 from the cases case_.*workers=0"):
         next(source)
 
 
-def test_a_worker_killed_from_outside_while_it_waits_stops_the_training(pin: bool) -> None:
-    source = batches(PHASE, ToyCorpus(), key="key", start=0, stop=1000, workers=2, pin=pin)
+def test_a_worker_killed_from_outside_while_it_waits_stops_the_training(device: torch.device | None) -> None:
+    source = batches(PHASE, ToyCorpus(), key="key", start=0, stop=1000, workers=2, device=device)
     next(source)
     for child in multiprocessing.active_children():
         os.kill(child.pid or 0, signal.SIGKILL)
@@ -303,14 +306,16 @@ def test_a_worker_killed_from_outside_while_it_waits_stops_the_training(pin: boo
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_iterator_given_up_early_ends_its_workers_at_once(workers: int, pin: bool) -> None:
+def test_an_iterator_given_up_early_ends_its_workers_at_once(workers: int, device: torch.device | None) -> None:
     def endless(corpus: Any, sample: Sample, generator: np.random.Generator) -> Arrays:
         while sample[0] not in first.cases:
             time.sleep(1)
         return views(corpus, sample, generator)
 
     first, threads = loaded(stop=1)[0], threading.active_count()
-    source = batches(replace(PHASE, views=endless), ToyCorpus(), key="key", start=0, stop=9, workers=workers, pin=pin)
+    source = batches(
+        replace(PHASE, views=endless), ToyCorpus(), key="key", start=0, stop=9, workers=workers, device=device
+    )
     assert alike(next(source), first)
     del source
     assert multiprocessing.active_children() == []

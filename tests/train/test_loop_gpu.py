@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.train.loader import batches
 from bench.train.loop import Hardware, train
-from tests.train.toys import SETTINGS, Toy, job, lines
+from tests.train.toys import SETTINGS, Toy, ToyCorpus, job, lines, phase
 
 pytestmark = [
     pytest.mark.gpu,
@@ -57,3 +58,24 @@ def test_the_host_waits_once_per_update(tmp_path: Path, precision: str) -> None:
             torch.cuda.set_sync_debug_mode("default")
     waits = [later - earlier for earlier, later in pairwise(counts[3:])]
     assert max(waits) <= 1, [str(warning.message) for warning in caught[counts[3] : counts[4]]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_arrive_on_the_device_with_the_bits_they_have_on_the_host(workers: int) -> None:
+    own, there = phase(SETTINGS, Toy()), torch.device("cuda", 0)
+    asked = {"key": "key", "start": 0, "stop": 20, "workers": workers}
+    kept = [drawn.batch for drawn in batches(own, ToyCorpus(), device=there, **asked)]
+    for brought, drawn in zip(kept, batches(own, ToyCorpus(), **asked), strict=True):
+        assert all(tensor.device == there for tensor in brought.values())
+        assert all(torch.equal(brought[name].cpu(), tensor) for name, tensor in drawn.batch.items())
+
+
+def test_a_batch_that_finds_no_room_on_the_device_waits_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(torch.Tensor, "to", full)
+    drawn = next(
+        batches(phase(SETTINGS, Toy()), ToyCorpus(), key="key", start=0, stop=1, device=torch.device("cuda", 0))
+    )
+    assert all(tensor.is_pinned() for tensor in drawn.batch.values())
