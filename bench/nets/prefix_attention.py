@@ -51,7 +51,7 @@ def prefix_attention(query: Tensor, key: Tensor, value: Tensor, prefix: Prefix |
     if prefix is None:
         return functional.scaled_dot_product_attention(query, key, value)
     if prefix.lengths is None:
-        found: Tensor = _compiled_flex()(query, key, value, block_mask=prefix.blocks)
+        found: Tensor = _flex()(query, key, value, block_mask=prefix.blocks)
         return found
     if len(set(prefix.lengths)) == 1:  # one call serves the whole batch
         return _by_rows(query, key, value, prefix.lengths[0])
@@ -111,8 +111,16 @@ def _seen(lengths: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     return seen
 
 
+def _flex() -> Callable[..., Any]:
+    """flex_attention, compiled by itself or with the loss it is part of, whose graph a compiled part breaks in torch 2.11."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    way: Callable[..., Any] = flex_attention
+    return way if torch.compiler.is_compiling() else _compiled()
+
+
 @functools.cache
-def _compiled_flex() -> Callable[..., Any]:
+def _compiled() -> Callable[..., Any]:
     """Uncompiled, flex_attention writes the whole softmax out."""
     from torch.nn.attention.flex_attention import flex_attention
 
