@@ -1,4 +1,4 @@
-"""When a batch does not fit into memory or its losses are no numbers: go on as long as that is honest."""
+"""When a batch does not fit into memory, its losses are no numbers or cannot be compiled: go on as long as that is honest."""
 
 from __future__ import annotations
 
@@ -37,6 +37,17 @@ def halved(now: Standing, phase: Phase, device: torch.device, step: int) -> Stan
         )
     note = f"out of memory at step {step}: micro-batch halved from {size} to {size // 2}"
     return replace(now, micro_batch=size // 2, notes=(*now.notes, note))
+
+
+def demand_compiled(error: RuntimeError, turn: str) -> None:
+    """Raises TrainingStopped for an error of torch's compiler, such as a machine without gcc; any other passes."""
+    if any(
+        kind.__name__ == "TorchDynamoException" for kind in type(error).__mro__
+    ):  # its module takes seconds to import
+        raise TrainingStopped(
+            f"the loss of turn '{turn}' could not be compiled ({str(error).strip().splitlines()[0]}).",
+            remedy="Install a C++ compiler such as gcc, or train uncompiled with `--set compile=false`, which takes longer.",
+        ) from error
 
 
 def skipped(now: Standing, loss: float, *, scaled: bool) -> tuple[Standing, dict[str, object]]:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from bench.contracts.configs import PhaseConfig
 from bench.contracts.errors import PluginBroken, SpecError, nearest
 from bench.contracts.method import Batch, Losses, Turn
-from bench.train import ranks, schedule, seeds
+from bench.train import mishaps, ranks, schedule, seeds
 from bench.train.hardware import Machine
 from bench.train.thin_convolutions import sound_convolutions
 
@@ -61,9 +61,10 @@ class Update:
         self.parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         _owned(turn, self.parameters, model)
         self._others = _others(turn, model, self.parameters)
+        self._all = list(model.parameters())  # walking through all modules twice a step keeps a device waiting
         self._rates = [float(group["lr"]) for group in self.optimiser.param_groups]
         self._loss = torch.compile(turn.loss) if config.compile else turn.loss
-        self._model, self._config, self._key = model, config, key
+        self._config, self._key = config, key
         self._machine, self._prepare, self._begin = machine, prepare, begin
         self._norm: Tensor | None = None
 
@@ -143,6 +144,9 @@ class Update:
                 return self._accumulated(batch, step, micro)
         except torch.OutOfMemoryError:
             return None
+        except RuntimeError as error:
+            mishaps.demand_compiled(error, self.turn.name)
+            raise
 
     def _accumulated(self, batch: Batch, step: int, micro: int) -> Losses:
         """Backward through every micro-batch; each named loss as its share of the mean over all ranks' samples."""
@@ -178,7 +182,7 @@ class Update:
 
     def _clear(self) -> None:
         self._norm = None
-        for parameter in self._model.parameters():
+        for parameter in self._all:
             parameter.grad = None
 
     @contextmanager

@@ -272,6 +272,13 @@ def test_compile_is_a_switch_around_the_loss(tmp_path: Path, monkeypatch: pytest
     assert compiled == [model.loss]
 
 
+def test_a_machine_without_a_compiler_is_told_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "nothing compiled"))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, str(tmp_path / "no-g++")))
+    with pytest.raises(TrainingStopped, match=r"could not be compiled \(.*no-g\+\+.*--set compile=false"):
+        trained(tmp_path, config=replace(SETTINGS, steps=1, compile=True))
+
+
 class Memory:
     """A loss that runs out of memory above `room` samples, after it has drawn random numbers and moved a buffer."""
 
