@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts.cards import MethodCard
-from bench.contracts.configs import MethodConfig, Shape3, Sight
+from bench.contracts.configs import MethodConfig, Shape3, Sight, recorded
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Losses, Method, one_phase
 from bench.nets.intensity import to_network_range
@@ -51,6 +51,7 @@ class MAE3DConfig(MethodConfig):
     distance: Literal["mse", "l1"] = "mse"  # He et al. Sec. 3
     normalise_target: bool = True  # He et al. Tab. 1d, each patch to mean 0 and variance 1
     precision: str = "bf16"  # ours; the released versions use fp16
+    compile: bool = recorded(True)  # ours, a third less of an H200's time
 
     def multiple(self) -> Shape3:
         return self.patch
@@ -136,6 +137,7 @@ SMALL = MAE3DConfig(
     decoder_depth=2,  # ours
     decoder_heads=3,  # ours
     workers=0,  # ours
+    compile=False,  # ours
     checkpoint_every=100,  # ours
 )
 TINY = MAE3DConfig(
@@ -154,6 +156,7 @@ TINY = MAE3DConfig(
     decoder_heads=2,  # ours
     precision="fp32",  # ours
     workers=0,  # ours
+    compile=False,  # ours
     checkpoint_every=6,  # ours
     log_every=2,  # ours
 )
