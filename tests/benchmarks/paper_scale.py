@@ -10,8 +10,9 @@ steps' time spent waiting for data, and what the device would do without that wa
 of a sample, and which share of this GPU's measured bf16 rate the device's own time amounts to; peak memory. The bf16 rate is
 that of a product of two 8192 x 8192 matrices, measured first. Goals are ours. Nothing fails here; the JSON
 says which goal was met. `--ways` trains every row again
-with cuDNN trying its kernels (`searched`), with the weights of its 3-D convolutions laid out channels last (`channels-last`)
-or compiled (`compiled`), and tells the rates beside those of the row as it ships; a way that helps belongs into the loop.
+with cuDNN trying its kernels (`searched`), with the weights of its 3-D convolutions laid out channels last (`channels-last`),
+with its loss compiled or not (`compiled`, `eager`), or with several of these joined by `+`, and tells the rates beside those
+of the row as it ships; a way that helps belongs into the loop.
 `--rehearse` walks the rows at preset `tiny` on whatever device there is, and judges no goal.
 """
 
@@ -66,7 +67,7 @@ REPORT = (
 )
 PEAK_SIDE = 8192
 SHIPPED = "shipped"
-WAYS = (SHIPPED, "searched", "channels-last", "compiled")
+WAYS = (SHIPPED, "searched", "channels-last", "compiled", "eager")
 
 
 @dataclass(frozen=True)
@@ -259,14 +260,24 @@ class Watch:
         pass
 
 
+def a_way(text: str) -> str:
+    """One of WAYS, or several joined by `+`."""
+    if strange := set(text.split("+")) - set(WAYS):
+        raise argparse.ArgumentTypeError(f"no way {', '.join(sorted(strange))}; possible: {', '.join(WAYS)}")
+    return text
+
+
 def another_way(row: Row, way: str) -> Row:
     """The row with what its config says of a way."""
-    return replace(row, changes={**(row.changes or {}), "compile": True}) if way == "compiled" else row
+    compiled = (
+        {"compile": True} if "compiled" in way.split("+") else {"compile": False} if "eager" in way.split("+") else {}
+    )
+    return replace(row, changes={**(row.changes or {}), **compiled})
 
 
 def lay_out(model: torch.nn.Module, way: str) -> None:
     """Turn the weights of 3-D convolutions to channels last for the way of that name; what they give follows them."""
-    if way == "channels-last":
+    if "channels-last" in way.split("+"):
         for weight in model.parameters():
             if weight.dim() == 5:
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last_3d)
@@ -326,7 +337,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=12.0, help="watched per row")
     parser.add_argument("--workers", type=int, default=12, help="loader processes")
     parser.add_argument("--rows", nargs="*", default=NAMES, choices=NAMES, metavar="ROW", help=", ".join(NAMES))
-    parser.add_argument("--ways", nargs="+", default=[SHIPPED], choices=WAYS, metavar="WAY", help=", ".join(WAYS))
+    parser.add_argument("--ways", nargs="+", type=a_way, default=[SHIPPED], metavar="WAY", help=", ".join(WAYS))
     parser.add_argument("--rehearse", action="store_true", help="preset tiny on any device")
     asked = parser.parse_args()
     if not (torch.cuda.is_available() or asked.rehearse):
@@ -348,7 +359,7 @@ def main() -> None:
         for row, way in itertools.product(chosen, asked.ways):
             made = finetuning if row.phase == "finetune" else pretraining
             named = {"row": row.name, "way": way}
-            torch.backends.cudnn.benchmark = way == "searched"
+            torch.backends.cudnn.benchmark = "searched" in way.split("+")
             try:
                 ready = made(another_way(row, way), folder, paths, "tiny" if asked.rehearse else "full", asked.workers)
                 lay_out(ready.job.model, way)
