@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import platform
 import resource
 import sys
@@ -64,7 +65,8 @@ def opened(hardware: Hardware, precision: str) -> Machine:
         raise SpecError(
             f"precision fp16 needs CUDA, found device '{kind}'.", remedy="Choose bfloat16 with `--set precision=bf16`."
         )
-    from lightning_fabric import Fabric  # five seconds to import: only where something is trained
+    _import_fabric()
+    from lightning_fabric import Fabric
     from lightning_fabric.plugins import MixedPrecision, Precision
 
     scaler = torch.amp.GradScaler("cuda") if precision == "fp16" else None
@@ -77,6 +79,19 @@ def opened(hardware: Hardware, precision: str) -> Machine:
         _keep_freed_memory()
         torch.set_num_threads(torch.get_num_threads())  # until it is told, MKL takes as many as it likes at the moment
     return Machine(fabric, scaler)
+
+
+def _import_fabric() -> None:
+    """Import Fabric, only where something is trained, for it takes two seconds: without torchmetrics, whose version it compares
+    for a tool that is not used here, and which would bring transformers and SciPy's signals with it: three seconds more."""
+    hidden = "torchmetrics" not in sys.modules
+    if hidden:
+        sys.modules["torchmetrics"] = None  # type: ignore[assignment]  # importing it fails, for which Fabric is prepared
+    try:
+        importlib.import_module("lightning_fabric")
+    finally:
+        if hidden:
+            del sys.modules["torchmetrics"]
 
 
 def demand_precision(name: str) -> None:

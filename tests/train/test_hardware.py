@@ -42,3 +42,13 @@ def test_how_many_threads_compute_is_told_on_a_cpu_for_else_mkl_chooses_anew(mon
     monkeypatch.setattr(torch, "set_num_threads", told.append)
     opened(Hardware("cpu"), "fp32")
     assert told == [torch.get_num_threads()]
+
+
+def test_opening_imports_neither_transformers_nor_the_metrics_that_bring_them_and_hides_none_of_them_after() -> None:
+    words = (
+        "import sys; from bench.train.hardware import Hardware, opened; opened(Hardware('cpu'), 'bf16'); "
+        "print('transformers' in sys.modules, 'torchmetrics' in sys.modules); "
+        "from torchmetrics.functional.text import bleu_score; print(bleu_score.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False", "bleu_score"]
