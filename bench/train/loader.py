@@ -65,13 +65,13 @@ def batches(
         hand = held.enter_context(ThreadPoolExecutor(1)) if device and workers else None
         team = held.enter_context(_team(steps, min(workers, stop - start)))
         source = _by_workers(team, start, stop) if workers else _alone(steps, start, stop)
-        take = partial(_brought, source, torch.cuda.Stream(device)) if device else partial(_made, source)  # type: ignore[no-untyped-call]
+        beside = torch.cuda.Stream(device) if device else None  # type: ignore[no-untyped-call]
+        take = partial(_brought, source, beside) if beside else partial(_made, source)
         coming = deque([hand.submit(take)] if hand else [])
         for step in range(start, stop):
             asked_s = time.perf_counter()
-            batch, cases, copied = (
-                coming.popleft().result() if hand else take()
-            )  # popped: an error must not hold itself by it
+            # popped: an error must not hold itself by it
+            batch, cases, copied = coming.popleft().result() if hand else take()
             if hand and step + 1 < stop:
                 coming.append(hand.submit(take))
             if copied:
@@ -104,7 +104,7 @@ def _brought(source: _Source, beside: torch.cuda.Stream) -> tuple[Batch, list[st
 
 def _awaited(batch: Batch, copied: torch.cuda.Event) -> None:
     """Let the device, not the host, wait for the copy, and keep the memory until what is queued here has used it."""
-    here = torch.cuda.current_stream()
+    here = torch.cuda.current_stream(copied.device)
     here.wait_event(copied)
     for tensor in batch.values():
         tensor.record_stream(here)

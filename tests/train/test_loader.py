@@ -38,7 +38,6 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 @pytest.fixture(params=[None, torch.device("cuda")], ids=["by hand", "by a thread"])
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> torch.device | None:
     """Where steps are brought, for CUDA ahead and by a thread; what it does there to the memory needs CUDA and is left out."""
-    monkeypatch.setattr(loader, "_brought", lambda source, beside: (*next(source), None))
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: None)
     found: torch.device | None = request.param
     return found
