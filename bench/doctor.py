@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -34,7 +35,16 @@ class Check:
 
 def examine(environ: Mapping[str, str], results: Path) -> list[Check]:
     """All checks, in the order a user would mend them."""
-    return [_python(), *_packages(), _device(), _disk(results), _writable(results), *_data(environ), *_extras()]
+    return [
+        _python(),
+        *_packages(),
+        _device(),
+        *_compiler(environ),
+        _disk(results),
+        _writable(results),
+        *_data(environ),
+        *_extras(),
+    ]
 
 
 def _python() -> Check:
@@ -83,6 +93,26 @@ def _device() -> Check:
     names = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
     free = torch.cuda.mem_get_info()[0] / 2**30
     return Check("ok", "device", f"{', '.join(names)}; {free:.0f} GiB free on the first")
+
+
+def _compiler(environ: Mapping[str, str]) -> list[Check]:
+    """On a CUDA device losses and attention are compiled, for which torch calls a C compiler and reads Python's headers."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    found = next(filter(None, map(shutil.which, (environ.get("CC", ""), "gcc", "clang", "cc"))), None)
+    if found is None:
+        return [
+            Check(
+                "note", "compiler", "no C compiler", "AR and MAE3D compile at full: install gcc, or --set compile=false"
+            )
+        ]
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        return [
+            Check("note", "compiler", f"{found}, without Python.h", "Install Python's headers, or --set compile=false")
+        ]
+    return [Check("ok", "compiler", found)]
 
 
 def _disk(results: Path) -> Check:

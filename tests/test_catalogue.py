@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from bench import registry
+from bench import doctor, registry
 from bench.catalogue import show_method
 from bench.contracts.cards import PRESETS
 from bench.contracts.errors import SpecError
@@ -173,6 +174,26 @@ def test_the_doctor_finds_data_and_a_package_that_is_too_old(tmp_path: Path, mon
     monkeypatch.setattr(doctor, "version", lambda name: have[name])
     bad = [check for check in examine({}, tmp_path) if check.mark == "bad"]
     assert [(check.what, check.remedy) for check in bad] == [("torch", "pip install 'torch>=2.11'")]
+
+
+@pytest.mark.parametrize(
+    ("path", "include", "told"),
+    [("", "", "no C compiler"), ("gcc", "", "without Python.h"), ("gcc", "Python.h", "gcc")],
+    ids=["no compiler", "no headers", "both"],
+)
+def test_the_doctor_looks_for_a_compiler_where_a_gpu_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, include: str, told: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 0))
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/bin/{name}" if name and name == path else None)
+    monkeypatch.setattr(doctor.sysconfig, "get_path", lambda _: str(tmp_path))
+    if include:
+        (tmp_path / include).touch()
+    (found,) = [check for check in examine({}, tmp_path) if check.what == "compiler"]
+    assert found.found.endswith(told)
+    assert (found.mark == "ok") == bool(include) == (not found.remedy)
 
 
 def test_the_doctor_calls_no_place_of_data_well_that_is_no_folder(tmp_path: Path) -> None:
