@@ -1,7 +1,8 @@
 """Swin3D: the shifted-window encoder of Swin-UNETR, with each of the three patch mergings in use.
 
 Source   Hatamizadeh et al., 2022 (arXiv 2201.01266), Sec. 3.1; Liu et al., ICCV 2021; blocks from MONAI
-Changes  none; the stages are wired here because MONAI's own wiring needs a package that it does not require
+Changes  none; the stages are wired here because MONAI's own wiring needs a package that it does not require, and attention
+         within windows is made by one call on CUDA (`window_attention.py`)
 Shapes   volume (B, C, D, H, W) -> maps of f, 2f, 4f, 8f, 16f channels at strides 2, 4, 8, 16, 32
 """
 
