@@ -13,6 +13,7 @@ says which goal was met. `--ways` trains every row again
 with cuDNN trying its kernels (`searched`), with the weights of its 3-D convolutions laid out channels last (`channels-last`),
 with its loss compiled or not (`compiled`, `eager`), or with several of these joined by `+`, and tells the rates beside those
 of the row as it ships; a way that helps belongs into the loop.
+`--rows` without a name leaves AR's attention alone, which is measured last (`attention.py`).
 `--rehearse` walks the rows at preset `tiny` on whatever device there is, and judges no goal.
 """
 
@@ -351,6 +352,8 @@ def main() -> None:
         "bf16_tflop_per_s": round(peak / 1e12, 1) if peak else None,
         "workers": asked.workers,
         "rows": [],
+        "beside_shipped": {},
+        "goals": {},
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -368,12 +371,12 @@ def main() -> None:
                 told["rows"].append(named | {"failed": (str(error) or type(error).__name__).splitlines()[0]})
                 traceback.print_exc()
             print(json.dumps(told["rows"][-1]), flush=True)
-            if asked.out:
+            told |= {"beside_shipped": beside_shipped(told["rows"]), "goals": goals(told["rows"])}
+            if asked.out:  # after every row: a lent device may be gone before the last
                 write_json(asked.out, told)
     if measured:
         told["prefix_attention"] = [at(n, 5, torch.device("cuda"), torch.bfloat16) for n in TOKENS]
         print(json.dumps([row["ratios"] for row in told["prefix_attention"]]))
-    told |= {"beside_shipped": beside_shipped(told["rows"]), "goals": goals(told["rows"])}
     print(json.dumps([told["beside_shipped"], told["goals"]], indent=1))
     if asked.out:
         write_json(asked.out, told)
