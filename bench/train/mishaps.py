@@ -41,9 +41,8 @@ def halved(now: Standing, phase: Phase, device: torch.device, step: int) -> Stan
 
 def demand_compiled(error: RuntimeError, turn: str) -> None:
     """Raises TrainingStopped for an error of torch's compiler, such as a machine without gcc; any other passes."""
-    if any(
-        kind.__name__ == "TorchDynamoException" for kind in type(error).__mro__
-    ):  # its module takes seconds to import
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "TorchDynamoException" in kinds:  # by name, for its module takes seconds to import
         raise TrainingStopped(
             f"the loss of turn '{turn}' could not be compiled ({str(error).strip().splitlines()[0]}).",
             remedy="Install a C++ compiler such as gcc, or train uncompiled with `--set compile=false`, which takes longer.",
