@@ -104,7 +104,7 @@ def _brought(source: _Source, beside: torch.cuda.Stream) -> tuple[Batch, list[st
 
 def _awaited(batch: Batch, copied: torch.cuda.Event) -> None:
     """Let the device, not the host, wait for the copy, and keep the memory until what is queued here has used it."""
-    here = torch.cuda.current_stream(copied.device)
+    here = torch.cuda.current_stream(next(iter(batch.values())).device)
     here.wait_event(copied)
     for tensor in batch.values():
         tensor.record_stream(here)
