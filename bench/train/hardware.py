@@ -82,8 +82,8 @@ def opened(hardware: Hardware, precision: str) -> Machine:
 
 
 def _import_fabric() -> None:
-    """Import Fabric, only where something is trained, for it takes two seconds: without torchmetrics, whose version it compares
-    for a tool that is not used here, and which would bring transformers and SciPy's signals with it: three seconds more."""
+    """Import Fabric, only where something is trained, for it takes more than a second: without torchmetrics, whose version it
+    compares for a tool that is not used here, and which would bring transformers and SciPy's signals with it: two more."""
     hidden = "torchmetrics" not in sys.modules
     if hidden:
         sys.modules["torchmetrics"] = None  # type: ignore[assignment]  # importing it fails, for which Fabric is prepared

@@ -29,9 +29,8 @@ from bench.contracts.method import Batch
 from bench.train.lent_memory import LentMemory, cut, received_block, send_file
 from bench.train.steps import Column, Steps, cases_of, columns_of, fill
 
-NICE = (
-    10  # a training process that shares its cores with many workers must get one at once: its device waits for orders
-)
+# a training process that shares its cores with many workers must get one at once: its device waits for orders
+NICE = 10
 LENT = 3  # blocks of a worker whose tensors may be in use at a time; of further ones the training process gets copies
 
 

@@ -270,10 +270,9 @@ def a_way(text: str) -> str:
 
 def another_way(row: Row, way: str) -> Row:
     """The row with what its config says of a way."""
-    compiled = (
-        {"compile": True} if "compiled" in way.split("+") else {"compile": False} if "eager" in way.split("+") else {}
-    )
-    return replace(row, changes={**(row.changes or {}), **compiled})
+    parts = way.split("+")
+    told = {"compile": "compiled" in parts} if {"compiled", "eager"} & {*parts} else {}
+    return replace(row, changes={**(row.changes or {}), **told})
 
 
 def lay_out(model: torch.nn.Module, way: str) -> None:

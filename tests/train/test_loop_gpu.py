@@ -75,7 +75,6 @@ def test_a_batch_that_finds_no_room_on_the_device_waits_on_the_host(monkeypatch:
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(torch.Tensor, "to", full)
-    drawn = next(
-        batches(phase(SETTINGS, Toy()), ToyCorpus(), key="key", start=0, stop=1, device=torch.device("cuda", 0))
-    )
+    asked = {"key": "key", "start": 0, "stop": 1, "workers": 0, "device": torch.device("cuda", 0)}
+    drawn = next(batches(phase(SETTINGS, Toy()), ToyCorpus(), **asked))
     assert all(tensor.is_pinned() for tensor in drawn.batch.values())
