@@ -69,12 +69,14 @@ class Kind(Interface):
     small that a network takes many at once. What it groups must depend on `wanted` alone, not on what is there. `told(net)` gives
     words for the record, of what the network is made of and the config does not say.
 
-    A module may name, besides, what a checkpoint can be chosen by (`SELECTING`, metric ids), and the fields of a recipe and of
-    inference that it never asks (`UNUSED`; `UNUSED_WHOLE` where a protocol shows whole volumes, too): `--set` refuses those, or a
-    record would tell of what never happened.
+    `suffix` ends the name of a prediction's file; `MEASURES` are the kinds of metrics (`bench.metrics`) that its cases leave
+    evidence for. A module may name, besides, what a checkpoint can be chosen by (`SELECTING`, metric ids), that a linear head can
+    answer (`PROBED`), and the fields of a recipe and of inference that it never asks (`UNUSED`; `UNUSED_WHOLE` where a protocol
+    shows whole volumes, too): `--set` refuses those, or a record would tell of what never happened.
     """
 
     suffix: str
+    MEASURES: tuple[str, ...]
 
     def build_net(self, setup: Setup, encoder: Encoder, decoder: str, seed: int) -> nn.Module: ...
     def layers(self, net: nn.Module) -> list[nn.Module]: ...

@@ -34,6 +34,8 @@ from tasks.kinds.disturb import disturbed
 from tasks.kinds.vary import turn
 
 suffix = ".json"
+MEASURES = ("classification",)
+PROBED = True
 HALF = 0.5  # MedMNIST's factor for shapes that are not trained on
 SELECTING = ("auc", "auc@micro", "acc", "ap")  # what a checkpoint may be chosen by
 # a case is shown whole, or as one cube about its place, and judged once

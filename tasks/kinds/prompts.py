@@ -38,6 +38,7 @@ from tasks.kinds.whole_view import UNUSED
 __all__ = ["UNUSED"]
 
 suffix = ".json"
+MEASURES = ("classification",)
 ZERO_SHOT = "zero_shot"
 LOSSES = ("pair_ce", "pair_mse")
 layers, prepare = pairing.layers, pairing.prepare

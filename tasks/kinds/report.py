@@ -40,6 +40,7 @@ from tasks.kinds.word_search import beam, greedy
 __all__ = ["UNUSED"]
 
 suffix = ".json"
+MEASURES = ("text",)
 EVALUATED_AT_ONCE = 8
 
 

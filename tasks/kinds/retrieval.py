@@ -35,6 +35,7 @@ from tasks.kinds.whole_view import UNUSED
 __all__ = ["UNUSED"]
 
 suffix = ".npz"
+MEASURES = ("retrieval",)
 TUNED = "finetune_1000"
 PAIRS_AT_ONCE = 64  # volumes that one report meets in one pass
 layers, prepare, told = pairing.layers, pairing.prepare, pairing.told

@@ -42,6 +42,8 @@ from tasks.kinds.regions import codes, flattened, mask, region_dice_ce
 from tasks.kinds.vary import turn
 
 suffix = ".nii.gz"
+MEASURES = ("overlap", "surface")
+PROBED = True
 UNUSED = frozenset({"random_factor"})  # MedMNIST's shapes alone are made brighter or darker by it
 UNUSED_WHOLE = frozenset({"balanced_classes", "crops_per_volume", "positive_share", "overlap", "blending"})
 # cross-entropy and soft Dice in equal parts, with plain sums in the Dice, with Dice over foreground alone, or soft Dice alone
