@@ -76,7 +76,7 @@ def show_method(name: str, variant: str = "", preset: str = "full") -> dict[str,
     method without pre-training: of the segmentation network with 14 outputs); fixed tables stand under `frozen`. Where
     several optimisers share the work, `phase.turn` counts what each of them moves. `flops` is `bench.flops.count_flops`.
     """
-    from bench.chain import chosen_preset
+    from bench.blueprint import chosen_preset
     from bench.spec import RunSpec
 
     card = registry.method(name)

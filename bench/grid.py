@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench import registry
-from bench.chain import blueprint
+from bench.blueprint import blueprint
 from bench.check_words import check_words
 from bench.contracts.errors import BenchError, SpecError, StoreError
 from bench.data.atomic import write_json

@@ -9,7 +9,7 @@ from bench import registry
 from bench.contracts.errors import DataMissing, SpecError, nearest
 from bench.figures.cases import CaseImages
 from bench.find_cell import find_cell
-from bench.rooms import spec_of
+from bench.restore import spec_of
 from bench.run import Place, case_images, predictions_folder, resolve_at, task_volumes
 
 

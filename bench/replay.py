@@ -27,7 +27,7 @@ from bench.find_cell import find_cell
 from bench.finetune import adopt_weights, build_model, training_job
 from bench.nets import lora
 from bench.provenance import provenance
-from bench.rooms import make_again, spec_of
+from bench.restore import make_again, spec_of
 from bench.run import Place, resolve_at
 from bench.train.checkpoint import sha256_of_weights
 from bench.train.hardware import Hardware

@@ -13,9 +13,10 @@ from typing import Any
 from bench import finetune as finetune_room
 from bench import pretrain as pretrain_room
 from bench import registry
+from bench.blueprint import blueprint
 from bench.cases import cached
 from bench.cell_of_run import make_cell
-from bench.chain import Chain, blueprint, find, resolve
+from bench.chain import Chain, find, resolve
 from bench.check_words import check_words
 from bench.checked import checked
 from bench.contracts.errors import DataMissing, SpecError

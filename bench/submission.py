@@ -23,7 +23,7 @@ from bench.find_cell import find_cell
 from bench.keys import key_of, short
 from bench.phantom_data import phantoms_for
 from bench.predict import predict
-from bench.rooms import model_of, spec_of
+from bench.restore import model_of, spec_of
 from bench.run import Place
 
 ANY = {value: value for value in range(256)}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench import registry
-from bench.chain import blueprint
+from bench.blueprint import blueprint
 from bench.forecast import _cost
 from bench.spec import make_spec
 

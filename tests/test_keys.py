@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bench import chain
-from bench.chain import Blueprint, Words, blueprint, find, resolve
+from bench.blueprint import Blueprint, blueprint
+from bench.chain import Words, find, resolve
 from bench.contracts.configs import Intensity
 from bench.contracts.record import LabelFile
 from bench.phantom_data import write_task

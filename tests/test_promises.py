@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from bench import registry
-from bench.chain import Chain, blueprint
+from bench.blueprint import blueprint
+from bench.chain import Chain
 from bench.contracts.configs import Intensity, MethodConfig, Sight, phases
 from bench.contracts.errors import EncoderMismatch, PluginBroken
 from bench.contracts.method import Encoder, Features

@@ -16,7 +16,7 @@ import pytest
 from bench.corpora import corpus_word
 from bench.data.atomic import write_json
 from bench.replay import FINAL, INITIAL, LOG
-from bench.rooms import spec_of
+from bench.restore import spec_of
 from bench.spec import RunSpec
 from tests.cells import make_cell
 from tests.command_line import OWN_MAE, bench

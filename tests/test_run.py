@@ -23,13 +23,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bench import rooms
 from bench.cli import STOPPED
 from bench.contracts.errors import DataMissing, SpecError
 from bench.data.volumes import write_nifti
 from bench.look import look
 from bench.metrics.overlap import dice
 from bench.plan import read_plan, write_plan
+from bench.predict_folder import predict_folder
 from bench.run import Place, outcome
 from bench.spec import RunSpec
 from bench.store import Store
@@ -395,10 +395,14 @@ def test_a_folder_of_volumes_is_predicted_on_its_own_grid_though_a_protocol_scor
     truth, setup = volume_of(), setup_of(spacing_mm=(0.99138, 0.99138, 1.5), score_grid="resampled")
     image = np.select([truth == 1, truth == 2], [100, -100], 0)
     write_nifti(tmp_path / "images" / "mine.nii.gz", image, affine=OBLIQUE_LPS, dtype=np.int16)
-    monkeypatch.setattr(rooms, "find_cell", lambda *_: (make_cell(keys={"predict": "any"}), tmp_path / "results"))
-    monkeypatch.setattr(rooms, "model_of", lambda *_: (SimpleNamespace(setup=setup), segmentation, KnowsTheTruth()))
+    monkeypatch.setattr(
+        "bench.predict_folder.find_cell", lambda *_: (make_cell(keys={"predict": "any"}), tmp_path / "results")
+    )
+    monkeypatch.setattr(
+        "bench.predict_folder.model_of", lambda *_: (SimpleNamespace(setup=setup), segmentation, KnowsTheTruth())
+    )
     place = Place.at(tmp_path / "results", hardware=Hardware(device="cpu"))
-    (written,) = rooms.predict_folder("any", tmp_path / "images", tmp_path / "out", place)
+    (written,) = predict_folder("any", tmp_path / "images", tmp_path / "out", place)
     guess = nib.load(written)
     np.testing.assert_allclose(guess.affine, OBLIQUE_LPS, atol=1e-5)
     assert np.array_equal(np.asarray(guess.dataobj), truth)

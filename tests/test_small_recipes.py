@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench import registry
-from bench.chain import blueprint
+from bench.blueprint import blueprint
 from bench.keys import plain
 from bench.spec import make_spec
 

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from bench import study, study_report
+from bench.blueprint import blueprint
 from bench.case_rows import CaseRow
-from bench.chain import blueprint
 from bench.contracts.errors import DataMissing, SpecError
 from bench.contracts.record import Cell
 from bench.figures.courses import draw_courses, mean_course

@@ -16,9 +16,9 @@ from bench.contracts.errors import DataMissing, StoreError
 from bench.contracts.record import Cell
 from bench.data.atomic import write_bytes, write_text
 from bench.data.digest import sha256_of_file, sha256_of_folder
-from bench.rooms import verify_cell
 from bench.store import Store
 from bench.verify import VerifyReport, compare, verify
+from bench.verify_cell import verify_cell
 from tests.cells import make_cell, make_rows
 
 ROWS = (

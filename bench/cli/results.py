@@ -74,7 +74,7 @@ def verify(
     import os
 
     from bench.cli.console import print_json, print_table
-    from bench.rooms import verify_cell
+    from bench.verify_cell import verify_cell
 
     report = verify_cell(cell, results, root, os.environ)
     if replay is not None:

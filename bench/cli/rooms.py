@@ -154,7 +154,7 @@ def predict(
         )
     place = place_of(results, device, json)
     if images is not None:
-        from bench.rooms import predict_folder
+        from bench.predict_folder import predict_folder
 
         found = predict_folder(cell, images, out, place)
     else:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import registry
-from bench.chain import blueprint
+from bench.blueprint import blueprint
 from bench.contracts.record import Cell
 from bench.run import Place, run
 from bench.spec import RunSpec, make_spec

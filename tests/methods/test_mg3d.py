@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bench import registry
-from bench.chain import blueprint
+from bench.blueprint import blueprint
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Encoder
 from bench.data.listings import listed

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.chain import blueprint
+from bench.blueprint import blueprint
 from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import SpecError
 from bench.keys import key_of

@@ -12,7 +12,7 @@ from typing import Any
 import methods.mg3d
 import methods.mim
 import methods.spad
-from bench.chain import chosen_preset
+from bench.blueprint import chosen_preset
 from bench.contracts.configs import PhaseConfig
 from bench.spec import make_spec
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bench import registry
-from bench.chain import blueprint
+from bench.blueprint import blueprint
 from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.method import Encoder
 from bench.finetune import build_model

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from bench import registry
+from bench.blueprint import blueprint
 from bench.cases import cached, find_cases
-from bench.chain import blueprint, find, resolve
+from bench.chain import find, resolve
 from bench.data.splits import lists
 from bench.data.volumes import read_image
 from bench.nets.spad import degree_of_anisotropy

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.chain import blueprint
+from bench.blueprint import blueprint
 from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import DataUnsound
 from bench.nets.conv3d import HybridEncoder
