@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import registry
-from bench.cases import protocol_of, target_of
 from bench.check_words import no_variant
 from bench.contracts.cards import PRESETS, MethodCard, TaskCard
 from bench.contracts.configs import FineTuneConfig, Inference, MethodConfig, phases
 from bench.contracts.errors import SpecError, nearest
-from bench.corpora import corpus_word
+from bench.corpus_words import corpus_word
 from bench.metrics import METRICS, describe
 from bench.recipe import configs_of, inference_word
 from bench.spec import RunSpec, of_phase
+from bench.task_words import protocol_of, target_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,16 +11,18 @@ from typing import Any
 from bench import registry
 from bench.blueprint import Blueprint, blueprint
 from bench.case_content import content_hash, told_answers
-from bench.cases import TaskCases, find_cases, protocol_of
+from bench.cases import TaskCases, find_cases
 from bench.check_words import check_words
 from bench.contracts.cards import TaskCard
 from bench.contracts.configs import FineTuneConfig, MethodConfig, Sight
 from bench.contracts.recipes import PairRecipe
 from bench.contracts.record import Record
-from bench.corpora import CorpusCases, corpus_word, find_corpus
+from bench.corpora import CorpusCases, find_corpus
+from bench.corpus_words import corpus_word
 from bench.data.cache_recipe import CacheRecipe
 from bench.keys import key_of
 from bench.spec import RunSpec
+from bench.task_words import protocol_of
 from bench.text_words import demand_tower
 from bench.told_slices import slice_mm_of, with_slices
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench import registry
-from bench.cases import demand_fold, protocol_of, target_of
 from bench.contracts.cards import TaskCard
 from bench.contracts.errors import DataMissing, SpecError, nearest
-from bench.corpora import corpus_word, demand_offered
+from bench.corpus_words import corpus_word, demand_offered
 from bench.spec import RunSpec
+from bench.task_words import demand_fold, protocol_of, target_of
 from bench.text_words import demand_reader
 from bench.told_slices import slice_mm_of
 

@@ -12,7 +12,7 @@ from bench import registry
 from bench.contracts.cards import TaskCard
 from bench.contracts.errors import SpecError, StoreError, nearest
 from bench.contracts.protocols import Layout
-from bench.corpora import corpus_word
+from bench.corpus_words import corpus_word
 from bench.data.atomic import write_json
 from bench.data.lock import only_one
 from bench.data.roster import roster_of

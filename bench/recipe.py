@@ -11,7 +11,7 @@ from bench.contracts.cards import MethodCard
 from bench.contracts.configs import FineTuneConfig, MethodConfig, PhaseConfig
 from bench.contracts.errors import SpecError
 from bench.contracts.protocols import Protocol
-from bench.corpora import corpus_word
+from bench.corpus_words import corpus_word
 from bench.spec import RunSpec, apply_settings
 
 

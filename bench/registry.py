@@ -7,7 +7,6 @@ torch. Others' cards come by entry point: group `bench.methods` (a module holdin
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from bench import DISTRIBUTION
+from bench.card_text import card_key, literals
 from bench.contracts.cards import CorpusCard, MethodCard, TaskCard
 from bench.contracts.errors import BenchError, PluginBroken, SpecError, nearest
 
@@ -63,7 +63,7 @@ def _files(shelf: Shelf) -> Mapping[str, Path]:
     """Key -> file of every card of ours: a file counts when its text closes with the card."""
     folder = package_folder(shelf.package)
     files = (path for path in sorted(folder.glob("*.py")) if path.is_file() and not path.name.startswith(("_", ".")))
-    return {_key(path, tail): path for path in files if (tail := _closing_card(path, shelf.attribute)) is not None}
+    return {key: path for path in files if (key := card_key(path, shelf.attribute)) is not None}
 
 
 @cache
@@ -111,7 +111,7 @@ def names(shelf: Shelf) -> tuple[str, ...]:
 
 def describe(shelf: Shelf) -> list[dict[str, Any]]:
     """What each card says of itself in literals, as objects with `name`; no card is imported."""
-    ours = [{"name": key, **_literals(path, shelf.attribute)} for key, path in sorted(_files(shelf).items())]
+    ours = [{"name": key, **literals(path, shelf.attribute)} for key, path in sorted(_files(shelf).items())]
     theirs = [{"name": key, "origin": point.value} for key, point in sorted(_foreign(shelf).items())]
     return [*ours, *theirs]
 
@@ -124,13 +124,13 @@ def families() -> dict[str, str]:
 def variants(name: str) -> tuple[str, ...]:
     """The variants that a method of ours names in its card; read as text. Empty for a method from elsewhere."""
     path = _files(METHODS).get(name)
-    return tuple(_literals(path, METHODS.attribute).get("variants", ())) if path else ()
+    return tuple(literals(path, METHODS.attribute).get("variants", ())) if path else ()
 
 
 def offers(name: str) -> frozenset[str]:
     """What a method's encoder offers beside its maps, such as `text`; read as text from the card of a method of ours."""
     if name in _files(METHODS):
-        return frozenset(_literals(_files(METHODS)[name], METHODS.attribute).get("offers", ()))
+        return frozenset(literals(_files(METHODS)[name], METHODS.attribute).get("offers", ()))
     return frozenset(method(name).offers)
 
 
@@ -230,52 +230,3 @@ def _said(error: Exception) -> str:
     where = "" if isinstance(error, (ImportError, SyntaxError)) else f" ({Path(at.filename).name}, line {at.lineno})"
     told = " ".join(str(error).split())
     return told if isinstance(error, ImportError) else f"{type(error).__name__}: {told}{where}"
-
-
-def _closing_card(path: Path, attribute: str) -> str | None:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PluginBroken(
-            f"{path} cannot be read: {error}.", case=path.stem, remedy="Save it as UTF-8, or move it elsewhere."
-        ) from error
-    start = text.rfind(f"\n{attribute} = ")
-    return None if start < 0 else text[start + 1 :]
-
-
-def _key(path: Path, tail: str) -> str:
-    """A file's key: its own name, unless the card says `key=` (corpora: a file's name has no '-' or '.')."""
-    return _read(tail, path).get("key") or path.stem
-
-
-def _literals(path: Path, attribute: str) -> dict[str, Any]:
-    return _read(_closing_card(path, attribute) or "", path)
-
-
-@cache
-def _read(tail: str, path: Path) -> dict[str, Any]:
-    try:
-        statement = ast.parse(tail).body[0]
-    except (SyntaxError, IndexError) as error:
-        raise PluginBroken(
-            f"The card that closes {path.name} cannot be read: {error}.",
-            case=path.stem,
-            remedy=f"Mend {path}, or move it elsewhere: no card is read while one is torn.",
-        ) from error
-    call = statement.value if isinstance(statement, ast.Assign) else None
-    if not isinstance(call, ast.Call):
-        return {}
-    return {k.arg: value for k in call.keywords if k.arg and (value := _literal(k.value)) is not None}
-
-
-def _literal(node: ast.expr) -> Any:
-    """A keyword's value where it is a literal; a dict of non-literals gives its keys; sets become sorted lists."""
-    if isinstance(node, ast.Dict):
-        return [key.value for key in node.keys if isinstance(key, ast.Constant)]
-    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "frozenset" and node.args:
-        node = node.args[0]
-    try:
-        value = ast.literal_eval(node)
-    except ValueError:
-        return None
-    return sorted(value) if isinstance(value, set) else value

@@ -11,7 +11,8 @@ from bench.blueprint import chosen_preset
 from bench.chain import pretrain_keys, sight_of
 from bench.contracts.configs import phases
 from bench.contracts.errors import SpecError
-from bench.corpora import CorpusCases, cached_corpus, demand_offered, folder_corpus, named_corpus
+from bench.corpora import CorpusCases, cached_corpus, folder_corpus, named_corpus
+from bench.corpus_words import demand_offered
 from bench.data.exposure import write_seen
 from bench.figure import draw_curves
 from bench.figures.pictures import draw_pictures

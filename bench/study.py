@@ -16,7 +16,7 @@ from typing import Literal
 from bench import registry
 from bench.contracts.configs import phases
 from bench.contracts.errors import BenchError, DataMissing, SpecError, nearest
-from bench.corpora import own_corpus
+from bench.corpus_words import own_corpus
 from bench.grid import chosen
 from bench.plan import JobLine, make_plan
 from bench.run import Place, resolve_at, run

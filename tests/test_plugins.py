@@ -14,7 +14,8 @@ from bench import registry
 from bench.contracts.cards import CorpusCard, CorpusMember
 from bench.contracts.configs import Intensity
 from bench.contracts.errors import PluginBroken
-from bench.corpora import cached_corpus, corpus_word, named_corpus
+from bench.corpora import cached_corpus, named_corpus
+from bench.corpus_words import corpus_word
 from bench.data.volumes import write_nifti
 from bench.spec import make_spec
 from tests.command_line import bench

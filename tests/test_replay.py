@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench.corpora import corpus_word
+from bench.corpus_words import corpus_word
 from bench.data.atomic import write_json
 from bench.replay import FINAL, INITIAL, LOG
 from bench.restore import spec_of

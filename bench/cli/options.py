@@ -109,7 +109,7 @@ def _without_corpus(method: str, methods: list[str], words: dict[str, object]) -
     """The words without a corpus for a network from scratch that stands beside methods which pre-train on it."""
     if not (words.get("corpus") or words.get("corpus_root")):
         return words
-    from bench.corpora import own_corpus
+    from bench.corpus_words import own_corpus
 
     trained = [m for m in methods if own_corpus(m.partition("@")[0]) != "none"]
     return words if not trained or method in trained else {**words, "corpus": "", "corpus_root": ""}

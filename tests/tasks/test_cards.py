@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from bench import registry
-from bench.cases import protocol_of
 from bench.contracts.errors import SpecError
 from bench.contracts.kind import make_setup
 from bench.contracts.protocols import Protocol
 from bench.data.splits import beside_published_test, every_fold, lists, nested, read_list
 from bench.data.volumes import label_map
 from bench.phantoms import VIEWS
+from bench.task_words import protocol_of
 from bench.train.schedule import learning_rate
 
 SPLITS = Path(__file__).parents[2] / "tasks" / "splits"
