@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.contracts.cards import PRESETS, CorpusCard, MethodCard, TaskCard
-from bench.contracts.configs import Intensity, Sight, phases
+from bench.contracts.cards import PRESETS, CorpusCard, TaskCard
+from bench.contracts.configs import phases
 from bench.contracts.errors import SpecError, nearest
 from bench.contracts.protocols import Protocol, SplitRule
 from bench.data.splits import lists
 from bench.find_cell import seek_cell
 from bench.keys import plain
+from bench.parameters import count_parameters
 from bench.store import Store
 
 SORTS = {"methods": registry.METHODS, "tasks": registry.TASKS, "corpora": registry.CORPORA}
@@ -167,52 +168,12 @@ def show_corpus(name: str, card: CorpusCard) -> dict[str, Any]:
     }
 
 
-def count_parameters(card: MethodCard) -> dict[str, int]:
-    """Trainable and frozen parameters at preset full, counted on the meta device (no memory is taken)."""
-    import torch
-
-    config = list(phases(card.full).values())[-1]
-    sight = Sight(1, config.crop, (1.5, 1.5, 2.0), Intensity("hu"))
-    with torch.device("meta"):
-        encoder = card.encoder(config, sight)
-        if card.build is not None:
-            whole = card.build(card.full if isinstance(card.full, dict) else config, sight)
-            encoder = whole.encoder
-        else:
-            from bench.nets.decoders import build_decoder
-
-            whole = torch.nn.ModuleList(
-                [encoder, build_decoder(card.decoder, encoder=encoder, in_channels=1, classes=14)]
-            )
-    fixed = [p for p in whole.parameters() if not p.requires_grad]
-    tables = [
-        b
-        for key, b in whole.named_buffers()
-        if b.is_floating_point() and b.dim() and not key.endswith(("running_mean", "running_var"))
-    ]
-    return {
-        "encoder": sum(p.numel() for p in encoder.parameters() if p.requires_grad),
-        "total": sum(p.numel() for p in whole.parameters() if p.requires_grad),
-        "frozen": sum(t.numel() for t in (*fixed, *tables)),
-        **_moved_by_turns(whole),
-    }
-
-
 @cache
 def _flops(name: str) -> dict[str, Any]:
     """Counted once a process: a person may look at several presets, the count is that of `full`."""
     from bench.flops import count_flops
 
     return count_flops(registry.method(name))
-
-
-def _moved_by_turns(method: Any) -> dict[str, int]:
-    """Parameters that each turn of each phase moves, as `phase.turn`, where a method has more than one."""
-    turns = [(phase.name, turn) for phase in getattr(method, "phases", ()) for turn in phase.turns]
-    if len(turns) < 2:
-        return {}
-    moved = {f"{phase}.{turn.name}": turn.parameters or method.parameters for phase, turn in turns}
-    return {name: sum(p.numel() for p in parameters() if p.requires_grad) for name, parameters in moved.items()}
 
 
 def sourced(config: Any, preset: str) -> dict[str, dict[str, Any]]:

@@ -104,8 +104,7 @@ def find_corpus(
     if word in ("none", "file"):
         return None
     if word in ("own", "folder"):
-        root = Path(spec.corpus_root)
-        found = _own(task, protocol, cases) if word == "own" else folder_corpus(root, task.modality)
+        found = _own(task, protocol, cases) if word == "own" else folder_corpus(Path(spec.corpus_root), task.modality)
         demand_offered(spec.method, word, found.offers)
         return found
     return named_corpus(

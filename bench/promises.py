@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
+from bench import registry
+from bench.chain import Chain
 from bench.contracts.configs import Sight
 from bench.contracts.errors import BenchError, EncoderMismatch, PluginBroken
 from bench.contracts.method import Encoder, Features
+
+
+def demand_network(chain: Chain) -> None:
+    """Raises SpecError or PluginBroken where the task's network cannot be built of this encoder, or it is not what it says it is,
+    and EncoderMismatch where it takes no weights of one that sees the corpus' channels: told before it is trained in vain."""
+    plan, kind = chain.blueprint, registry.kind(chain.words.task.kind)
+    with torch.device("meta"):  # shapes alone, no weights
+        encoder = plan.method.encoder(plan.architecture, plan.setup.sight)
+        kind.build_net(plan.setup, encoder, plan.method.decoder, 0)
+        demand_promises(encoder, chain.words.spec.method, plan.setup.sight)
+        if chain.sight is not None:
+            seen = dataclasses.replace(plan.setup.sight, channels=chain.sight.channels)
+            brought = plan.method.encoder(plan.architecture, seen)
+            demand_taken_over(encoder, brought, chain.words.corpus_word, chain.words.spec.task)
 
 
 def demand_promises(encoder: Encoder, name: str, sight: Sight) -> None:

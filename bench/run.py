@@ -1,4 +1,7 @@
-"""One run from a spec to a cell: the rooms in order, top to bottom. Each reads only what the one before left on disk."""
+"""One run from a spec to a cell: the rooms in order, top to bottom. Each reads only what the one before left on disk.
+
+Longer than 250 lines because the rooms, and what each hands to the next, are to be read in one place.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,7 @@ from bench.figures.pictures import draw_pictures
 from bench.keys import short
 from bench.phantom_data import phantoms_for
 from bench.predict import predict
+from bench.promises import demand_network
 from bench.score import Scores, score
 from bench.spec import RunSpec
 from bench.store import Store
@@ -171,24 +175,6 @@ def pretrain(chain: Chain, place: Place) -> Path | None:
             draw_pictures(folder)
             draw_curves(folder, title=f"{spec.method} {name}")
     return last / "encoder.safetensors"
-
-
-def demand_network(chain: Chain) -> None:
-    """Raises SpecError or PluginBroken where the task's network cannot be built of this encoder, or it is not what it says it is,
-    and EncoderMismatch where it takes no weights of one that sees the corpus' channels: told before it is trained in vain."""
-    import torch
-
-    from bench.promises import demand_promises, demand_taken_over
-
-    plan, kind = chain.blueprint, registry.kind(chain.words.task.kind)
-    with torch.device("meta"):  # shapes alone, no weights
-        encoder = plan.method.encoder(plan.architecture, plan.setup.sight)
-        kind.build_net(plan.setup, encoder, plan.method.decoder, 0)
-        demand_promises(encoder, chain.words.spec.method, plan.setup.sight)
-        if chain.sight is not None:
-            seen = dataclasses.replace(plan.setup.sight, channels=chain.sight.channels)
-            brought = plan.method.encoder(plan.architecture, seen)
-            demand_taken_over(encoder, brought, chain.words.corpus_word, chain.words.spec.task)
 
 
 def finetune(chain: Chain, place: Place, cases: CachedCases, encoder: Path | None) -> Path:

@@ -14,8 +14,9 @@ from bench.data.atomic import json_text
 from bench.store import Store
 from bench.tables.forms import FORMS, render, to_rich
 from bench.tables.leaderboard import boards
-from bench.tables.leaderboard_forms import Sheet, render_sheets, sheets
+from bench.tables.leaderboard_forms import render_sheets
 from bench.tables.leaderboard_printed import printed_results
+from bench.tables.leaderboard_sheets import Sheet, sheets
 from bench.tables.model import MARKS, Column, Entry, Row, Section, TableModel, select, table
 from bench.tables.paper_forms import render_paper
 from bench.tables.paper_model import VIEWS, PaperTableModel, paper_model

@@ -16,8 +16,7 @@ from bench.chain import Chain
 from bench.contracts.configs import Intensity, MethodConfig, Sight, phases
 from bench.contracts.errors import EncoderMismatch, PluginBroken
 from bench.contracts.method import Encoder, Features
-from bench.promises import demand_promises
-from bench.run import demand_network
+from bench.promises import demand_network, demand_promises
 from bench.spec import make_spec
 from methods.mae3d import METHOD
 

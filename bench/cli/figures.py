@@ -61,7 +61,8 @@ def ratios(
     form: Form = "png,svg",
     json: Json = False,
 ) -> None:
-    from bench.figures.ratios import draw_ratios, ratio_curves
+    from bench.figures.ratio_curves import ratio_curves
+    from bench.figures.ratios import draw_ratios
     from bench.tables.leaderboard_printed import printed_results
 
     boards, columns = _boards(results)

@@ -18,8 +18,8 @@ from bench.contracts.method import Batch, Corpus, Phase, Turn
 from bench.train import log, schedule
 from bench.train.checkpoint import sha256_of_weights
 from bench.train.hardware import Hardware, demand_precision, described
+from bench.train.optimisers import demand_optimiser
 from bench.train.standing import Standing
-from bench.train.update import demand_optimiser
 
 
 def nothing(_word: object) -> None:

@@ -18,7 +18,8 @@ from bench.case_columns import CaseColumns, read_columns
 from bench.contracts.errors import SpecError
 from bench.figures.radar import radar_of
 from bench.figures.ranks import measured_scores, printed_scores, rank_methods
-from bench.figures.ratios import LONGEST_LABEL, draw_ratios, ratio_curves
+from bench.figures.ratio_curves import LONGEST_LABEL, ratio_curves
+from bench.figures.ratios import draw_ratios
 from bench.figures.scaling import scaling_rows
 from bench.stats.intervals import bootstrap_interval, t_interval
 from bench.store import Store

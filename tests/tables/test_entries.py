@@ -13,8 +13,8 @@ from bench.case_rows import CaseRow
 from bench.store import Store
 from bench.tables.entries import entry, ranks, unit_of
 from bench.tables.leaderboard import boards, case_values
-from bench.tables.leaderboard_forms import sheets
 from bench.tables.leaderboard_printed import in_table_unit, printed_results
+from bench.tables.leaderboard_sheets import sheets
 from bench.tables.model import table
 from tests.cells import make_cell
 from tests.pages import add

@@ -18,7 +18,7 @@ from bench.train import checkpoint, schedule
 from bench.train.hardware import Machine
 from bench.train.job import demand_possible
 from bench.train.loop import Hardware, train
-from bench.train.update import built
+from bench.train.optimisers import built
 from tests.train.toys import CPU, SETTINGS, Toy, job, lines, phase, trained, weights
 
 
