@@ -4,6 +4,8 @@ Layout of a results folder: `cells/<name>.json`, `cases/<name>.parquet`, `tables
 predictions, logs; not in git). Two folders merge by the union of their files. The JSON is the commit mark: rows without
 it belong to a run that was killed and count for nothing. Both files are flushed under temporary names before either
 gets its own, and a lock orders the renames of two writers.
+
+Longer than 250 lines because writing, merging and checking must agree on when a cell counts.
 """
 
 from __future__ import annotations

@@ -44,6 +44,16 @@ def test_packages_declare_their_types_and_their_distribution() -> None:
         assert 'DISTRIBUTION = "ssl3d-bench"' in (ROOT / package / "__init__.py").read_text()
 
 
+def test_a_file_that_makes_one_scroll_says_why() -> None:
+    files = [path for package in ("bench", "methods", "tasks") for path in (ROOT / package).rglob("*.py")]
+    told = {path: path.read_text(encoding="utf-8") for path in files}
+    long = [path for path, text in told.items() if len(text.splitlines()) > 250]
+    assert len(files) > 300 and long
+    assert not [
+        str(path) for path in long if "onger than 250 lines because" not in told[path].partition("from __future")[0]
+    ]
+
+
 @pytest.mark.slow
 def test_a_wheel_holds_all_a_run_needs_and_nothing_else(tmp_path: Path) -> None:
     """Builds in isolation, so the build backend must be installable from a package index."""

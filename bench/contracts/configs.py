@@ -3,6 +3,8 @@
 Every field of a config stands on one line whose trailing comment names its home (section, table or the word *ours*);
 `bench show` prints that comment as the value's source. A field made by `recorded` is kept in the record and does not decide
 the result, so it is no part of a key (a micro-batch, a log interval).
+
+Longer than 250 lines because the settings of every training are one vocabulary: what `--set` takes and a record tells.
 """
 
 from __future__ import annotations

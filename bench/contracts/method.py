@@ -2,6 +2,8 @@
 
 Shapes: B volumes of C channels and D x H x W voxels. A batch is a dict of tensors; a loss is a dict of named scalars that are
 already weighted; the loop adds them.
+
+Longer than 250 lines because it is all that whoever writes a method must know, and is read whole.
 """
 
 from __future__ import annotations

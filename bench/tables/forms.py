@@ -1,6 +1,8 @@
 """A table model -> text for a terminal, Markdown, LaTeX (booktabs), HTML or CSV. The same model gives the same bytes.
 
 Every word of a record is escaped for its form: a method called `<script>` or `=cmd()` is shown, never obeyed.
+
+A little longer than 250 lines because five forms must tell one model alike.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Predictions are one JSON per case: a probability for each class. A case is scored by the evidence it leaves (`score` and
 `truth` rows), from which AUC and accuracy of the whole set are counted.
+
+A little longer than 250 lines because training, predicting and scoring must agree on what is shown of a case.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 The vocabulary is fitted on the training reports before the first step and lies in the weight file. Predictions are JSON: the
 text, and where the true report has words that the vocabulary lacks (their places, never the words), so that scoring can set
 the full reference and the one that went through the vocabulary side by side.
+
+A little longer than 250 lines because training, writing and scoring must agree on what a word is.
 """
 
 from __future__ import annotations

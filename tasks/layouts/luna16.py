@@ -5,6 +5,8 @@ Quirks   the organisers advise `candidates_V2.csv` (754,975 rows), MG-3D reads t
          of the table, `<series uid>#<row>` with rows from 1; world coordinates stand in LPS, and some scans run from right to left;
          no table says to which of the 1,186 nodules of `annotations.csv` a candidate belongs: here each of class 1 to that of its
          scan whose centre is nearest. Some nodules have several candidates, some none
+
+A little longer than 250 lines because scans, tables and the phantom of both must agree on where a candidate lies.
 """
 
 from __future__ import annotations
