@@ -2,7 +2,8 @@
 
 Source   Tang et al., CTRG-Chest-548K (github.com/tangyuhao2016/CTRG); form and split of Xuefeng-Ni/MG-3D
 Quirks   grey values 0 to 255 of an unknown window, no HU and no true voxel size; `val` and `test` of the JSON are the same 360
-         ids; paths in the JSON are of the authors' machine, so a volume is found by its number
+         ids, written as numbers or as names of volumes; paths in the JSON are of the authors' machine, so a volume is found by
+         its number
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ def _items(folder: Path) -> dict[str, dict[str, Any]]:
     for part in PARTS:
         for item in _content(path).get(part, ()):
             try:
-                case, told = str(int(item["id"])), {key: str(item.get(key) or "") for key in SECTION.values()}
+                case, told = _number(item["id"]), {key: str(item.get(key) or "") for key in SECTION.values()}
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise DataUnsound(
                     f"an item of '{part}' in '{path.name}' has no number as its id.",
@@ -181,6 +182,11 @@ def _items(folder: Path) -> dict[str, dict[str, Any]]:
                     remedy="Keep the one that belongs to the volume.",
                 )
     return found
+
+
+def _number(told: Any) -> str:
+    """An item's id as plain decimals; the released list writes it as the file of the volume, 910.nii.gz."""
+    return str(int((stem_of(told) or told) if isinstance(told, str) else told))
 
 
 def _answers(folder: Path) -> dict[str, tuple[int, ...]]:

@@ -99,6 +99,18 @@ def test_a_ctrg_volume_without_a_report_is_unlabelled(copy: Callable[[str], Path
     assert kinds == {"0": "report", "1": "report", "2": "none", "10": "report"}
 
 
+def test_a_ctrg_report_belongs_to_the_volume_that_its_id_names_as_a_file(copy: Callable[[str], Path]) -> None:
+    """As the released list has it: "910.nii.gz" is volume 910."""
+    folder = copy("ctrg")
+    as_numbers, content = CTRG.records(folder), json.loads((folder / PHANTOM_JSON).read_text())
+    for item in (item for part in content.values() for item in part):
+        item["id"] = f"{item['id']}.nii.gz"
+    (folder / PHANTOM_JSON).write_text(json.dumps(content))
+    found = CTRG.records(folder)
+    assert [(r.case_id, r.text) for r in found] == [(r.case_id, r.text) for r in as_numbers]
+    assert [r.case_id for r in found] == ["0", "1", "2", "10"] and all(r.label.kind == "report" for r in found)
+
+
 def cut_json(folder: Path) -> str:
     path = folder / PHANTOM_JSON
     path.write_text(path.read_text()[:200])
