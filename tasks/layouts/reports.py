@@ -19,8 +19,10 @@ def section(text: str | None) -> str:
 
 
 def joined(*sections: str | None) -> str:
-    """Sections as one text, those that were not given left out."""
-    return " ".join(told for text in sections if (told := section(text)))
+    """Sections as one text, those that were not given left out. One that stops without a mark is closed by a full stop, or its
+    last sentence would go on in the next section."""
+    told = [own for text in sections if (own := section(text))]
+    return " ".join([*(own if own[-1] in ".,;" else f"{own}." for own in told[:-1]), *told[-1:]])
 
 
 def table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:

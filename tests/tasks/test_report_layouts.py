@@ -14,6 +14,7 @@ import pytest
 from bench.contracts.errors import DataMissing, DataUnsound
 from bench.data.axes import as_affine
 from bench.data.volumes import read_image, write_nifti
+from bench.nets.reports import fragments
 from bench.phantoms.chest import make_chest
 from tasks.layouts import ct_rate_tables as tables
 from tasks.layouts.ct_rate import CtRate
@@ -65,6 +66,15 @@ def test_a_section_that_is_not_given_is_empty_and_joins_to_nothing() -> None:
     assert section("Not given.") == section(" not  given ") == section(None) == ""
     assert joined("No  nodule.", "Not given.") == "No nodule." and joined("Not given.", None) == ""
     assert section("Not given contrast, no embolus.") == "Not given contrast, no embolus."
+
+
+def test_no_sentence_goes_on_from_a_section_into_the_next() -> None:
+    """MG-3D's code cuts each section into fragments by itself; some of CTRG's findings end without a full stop."""
+    findings, impression = "Heart normal, a nodule can be seen", "Inflammation, chronic bronchitis"
+    apart = [*fragments(findings)[:-1], "a nodule can be seen.", *fragments(impression)]
+    assert fragments(joined(findings, impression)) == apart
+    assert joined("Heart normal, ", "Cyst.") == "Heart normal, Cyst."
+    assert joined("No nodule.", "Cyst") == "No nodule. Cyst" and joined(findings, "Not given.") == findings
 
 
 # CTRG -------------------------------------------------------------------------------------------------
