@@ -13,7 +13,7 @@ from bench.nets.decoders import build_decoder
 from bench.nets.shared_batch_norm import SharedBatchNorm
 from methods.mg3d import METHOD, MG3D, MG3DConfig, build_encoder
 from methods.parts.fusion import FusionStack
-from methods.parts.heads import VolumeDecoder
+from methods.parts.heads import AttentionPool, MeanPool, TokenPool, VolumeDecoder
 from methods.parts.sentence_views import Form, SentenceViews, _cosines
 
 FULL: MG3DConfig = METHOD.full
@@ -97,6 +97,35 @@ def test_the_released_code_builds_at_full_size() -> None:
     assert count(method.volume_stack) == 4 * 3 * (768 * 768 + 768)  # six Linears in each of two layers
     assert method.encoder.image_pool.weights is not None and method.encoder.image_pool.weights.in_features == 48
     assert {name.split(".")[0] for name, _ in method.named_parameters()} >= {"sfr_target", "ssm_project", "cml_heads"}
+
+
+def layers(head: nn.Module) -> list[object]:
+    """What a head is made of, in order: a Linear by its widths, else the kind."""
+    parts = [part for part in head.modules() if not isinstance(part, nn.Sequential)]
+    return [(x.in_features, x.out_features) if isinstance(x, nn.Linear) else type(x) for x in parts]
+
+
+def test_heads_and_pools_are_those_of_the_paper_and_of_the_released_code() -> None:
+    """Sec. 2.4 and rows 11, 12, 17, 19 and 20; a pool that learns weighs 48 tokens."""
+    with torch.device("meta"):
+        methods = {"paper": on_meta(), "code": MG3D(METHOD.ref_code, SIGHT)}
+    for name, method in methods.items():
+        assert layers(method.mlm_transform) == [(768, 768), nn.GELU, nn.LayerNorm]
+        assert layers(method.mlm_decoder) == [(768, FULL.text_vocabulary)] and method.mlm_decoder.bias is not None
+        learned = [(48, 1)] if name == "code" else []
+        for pool in (method.encoder.image_pool, method.informed_image_pool):
+            assert layers(pool) == [TokenPool, *learned, (768, 768)]
+        assert isinstance(method.encoder.text_pool, AttentionPool)
+        assert isinstance(method.informed_text_pool, AttentionPool)
+        assert isinstance(method.views_pool, MeanPool if name == "code" else AttentionPool)
+        joined = 2 if name == "code" else 1
+        assert [layers(head)[2] for head in method.cml_heads] == 2 * [(joined * 768, 768)]
+        assert [layers(head)[2] for head in method.dfa_heads] == 2 * [(768, 768)]
+    paper, code = methods.values()
+    assert isinstance(paper.ssm_project, nn.Identity) and not hasattr(paper, "sfr_project")
+    assert layers(code.sfr_project) == [(768, 128), nn.LayerNorm, nn.GELU, (128, 8)]
+    assert layers(code.sfr_target) == [(768, 384), nn.ReLU, (384, 8)]
+    assert layers(code.ssm_project) == [(768, 384), nn.LayerNorm, nn.GELU, (384, 128), nn.Tanh]
 
 
 def features(generator: torch.Generator, *, common: bool) -> tuple[Tensor, Tensor]:
