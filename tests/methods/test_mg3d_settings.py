@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.nets.swin3d import OFFSETS, Merging, PatchMerging
 from methods.mg3d import MG3D
 from methods.parts.alignment import batch_contrast
 from methods.parts.fusion import FusionLayer, MixingAttention, SigmoidGate, ValueAttention
@@ -204,3 +205,53 @@ def test_each_stack_has_the_attention_of_its_own_setting_and_views_are_centred_a
 def crosses(method: MG3D, stack: str) -> set[type]:
     layers = getattr(method, stack).first
     return {type(layer.cross) for layer in layers}
+
+
+@pytest.mark.parametrize("merging", ["legacy", "fixed", "v2"])
+def test_every_stage_of_the_encoder_merges_as_the_settings_say(merging: Merging) -> None:
+    """Check 1: shapes and counts can't tell mergings apart."""
+    vision = made(merging=merging).encoder.vision
+    found = [part.offsets for part in vision.modules() if isinstance(part, PatchMerging)]
+    assert found == 4 * [OFFSETS[merging]]
+
+
+def test_the_numbers_of_the_fusion_reach_both_stacks() -> None:
+    method = made(fusion_depth=3, fusion_heads=6, fusion_dropout=0.3)
+    for stack in (method.volume_stack, method.word_stack):
+        assert len(stack.first) == 3
+        for layer in stack.first:
+            assert isinstance(layer, FusionLayer)
+            assert (layer.attention.heads, layer.dropout.p) == (6, 0.3)
+
+
+@torch.no_grad()
+def test_the_temperature_is_that_of_every_contrast() -> None:
+    method = made(temperature=0.5)
+    torch.manual_seed(1)
+    left, right = torch.randn(4, 48), torch.randn(4, 48)
+    pairs = [
+        (method.encoder.image_head(left), method.cml_heads[0](right)),
+        (method.encoder.text_head(left), method.cml_heads[1](right)),
+    ]
+    expected = sum(float(batch_contrast(a, b, temperature=0.5)) for a, b in pairs)
+    assert float(method.contrast_modalities((left, left), (right, right))) == pytest.approx(expected, rel=1e-5)
+    views, side = method.dfa_heads[0](left), method.dfa_heads[1](right)
+    ways = [float(batch_contrast(a, b, temperature=0.5)) for a, b in ((views, side), (side, views))]
+    assert float(method.agree(left, right)) == pytest.approx(sum(ways) / 2, rel=1e-5)
+
+
+def test_as_many_blocks_are_hidden_and_as_much_of_a_volume_is_kept_as_the_settings_say() -> None:
+    method = made(block_ratio=0.25, middle_share=(0.5, 0.25, 1.0))
+    assert method.hide(2, torch.device("cpu")).float().mean((1, 2, 3, 4)).tolist() == [0.25, 0.25]
+    assert method.phases[0].views.volume.share == (0.5, 0.25, 1.0)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("form", ["gate", "eq11_gate"])
+@torch.no_grad()
+def test_what_stands_for_the_image_in_a_gate_is_its_pooled_feature(form: str) -> None:
+    """F_I, behind its Linear and tanh (row 17)."""
+    method, pooled = made(terms=("ssm",), sentence_views=form), list[Tensor]()
+    batch = batch_of(method)
+    method.sentence_views.register_forward_pre_hook(lambda _m, given: pooled.append(given[3]))
+    method.loss(batch)
+    assert torch.equal(pooled[0], method.encoder.image_pool(method.encoder.look(batch["volume"])))
