@@ -414,6 +414,14 @@ def test_vectors_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
         retrieval.score_cases(setup(RETRIEVAL), tmp_path, [record("a"), record("b")], None, paths)
 
 
+@pytest.mark.parametrize(("task", "kind"), [(PROMPTS, prompts), (RETRIEVAL, retrieval)])
+def test_a_recipe_names_the_middle_that_is_shown_and_the_scale_at_which_cosines_start(task: Any, kind: Any) -> None:
+    made = setup(task, log_scale=2.0)
+    assert float(kind.build_net(made, Both(), "unetr", 0).log_scale.detach()) == 2.0
+    view = pairing.view_of(replace(made, recipe=replace(made.recipe, kept_share=(0.5, 0.25, 1.0))))  # type: ignore[call-arg]
+    assert (view.shape, view.kept_share) == (SHAPE, (0.5, 0.25, 1.0))
+
+
 # Cards ------------------------------------------------------------------------------------------------
 
 

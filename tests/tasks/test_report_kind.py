@@ -287,6 +287,22 @@ def test_the_view_keeps_the_middle_and_resizes_it() -> None:
     assert half[0, 0, 0, 0] == 230 and half[0, 5, 0, 0] == 20 and half[0, 1, 0, 0] == 125
 
 
+def test_training_shows_the_middle_that_the_recipe_keeps() -> None:
+    made, cases = setup(kept_share=(0.5, 1.0, 1.0)), Cases()
+    views, middle = report.training_phase(made, net_of(made, cases)).views, WholeView((12, 12, 12), (0.5, 1.0, 1.0))
+    shown = views(cases, ("a",), np.random.default_rng(0))["volume"]  # type: ignore[arg-type]
+    assert np.array_equal(shown, middle.of(cases, "a"))  # type: ignore[arg-type]
+    assert (shown == 20).all()  # "a" is bright in the first quarter alone
+
+
+def test_a_generator_has_the_layers_the_memory_and_the_cells_that_its_recipe_names() -> None:
+    made = setup(decoder_depth=3, decoder_heads=4, decoder_hidden=24, memory_slots=5, pooled_side=2, dropout=0.25)
+    net = net_of(made)
+    layers = [(x.self_attn.num_heads, x.linear1.out_features, x.dropout.p) for x in net.decoder.layers]  # type: ignore[union-attr]
+    assert layers == 3 * [(4, 24, 0.25)]
+    assert net.memory(torch.zeros(1, 1, 12, 12, 12)).shape == (1, 2**3 + 5, 32)
+
+
 def test_the_card_states_the_tokenisation_that_is_in_force() -> None:
     for protocol in TASK.protocols.values():
         assert any(f"`report` (sha256 of its answers {digest_of('report')})" in note for note in protocol.notes)
