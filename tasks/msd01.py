@@ -68,7 +68,7 @@ MIM = Protocol(
         warmup_steps=1_250,
         grad_clip=5.0,
         precision="fp16",
-        loss="dice",
+        loss="dice_squared",
         positive_share=0.0,
         evaluate_every=125,
     ),

@@ -226,7 +226,7 @@ def test_what_crops_and_windows_ask_is_refused_where_volumes_are_shown_whole_and
         ("ctrate_prompts", "bce", "pair_ce, pair_mse"),
         ("nodulemnist3d", "bce", "ce, ce_by_class"),
         ("msd04", "dice_cee", "dice_ce, dice_ce_plain, .*"),
-        ("brats21", "dice_ce_plain", "dice_ce, dice"),
+        ("brats21", "dice_ce_plain", "dice_ce, dice, dice_squared"),
     ],
 )
 def test_a_loss_that_a_kind_of_task_has_not_is_refused_before_anything_is_trained(

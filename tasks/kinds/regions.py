@@ -11,15 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tasks.kinds.dice_ce import SMOOTH as SQUARED_SMOOTH
+
 THRESHOLD = 0.5  # of the sigmoid; MONAI's and MiM's BraTS code
-SMOOTH = 1e-5  # MONAI's default, which that code takes
+SMOOTH = 1e-5  # MONAI's default
 
 
-def region_dice_ce(logits: Tensor, code: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+def region_dice_ce(logits: Tensor, code: Tensor, inside: Tensor, *, squared: bool = False) -> tuple[Tensor, Tensor]:
     """Mean binary cross-entropy and mean soft Dice loss over samples and classes, padding left out.
 
     Source: MONAI's DiceLoss(sigmoid=True) (plain denominators, smooth 1e-5 above and below), equal to it where nothing is
-    padding. Shapes: logits (B, K, D, H, W), code and inside (B, D, H, W).
+    padding. `squared` is that of MiM's released code on brain tumours: squares below the fraction, 1e-6 there and nothing above,
+    so that a region which is not there costs 1. Shapes: logits (B, K, D, H, W), code and inside (B, D, H, W).
     """
     logits, weight = logits.float(), inside.float()[:, None]
     truth = bits(code, logits.shape[1]).to(logits.dtype) * weight
@@ -28,6 +31,8 @@ def region_dice_ce(logits: Tensor, code: Tensor, inside: Tensor) -> tuple[Tensor
     entropy = (per_voxel.sum(space) / weight.sum(space)).mean()  # by sample, so that a micro-batch has the same mean
     guess = torch.sigmoid(logits) * weight
     both = 2 * (guess * truth).sum(space)
+    if squared:
+        return entropy, (1 - both / ((guess**2).sum(space) + truth.sum(space) + SQUARED_SMOOTH)).mean()
     either = guess.sum(space) + truth.sum(space)
     return entropy, (1 - (both + SMOOTH) / (either + SMOOTH)).mean()
 

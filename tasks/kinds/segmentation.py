@@ -48,6 +48,7 @@ UNUSED = frozenset({"random_factor"})  # MedMNIST's shapes alone are made bright
 UNUSED_WHOLE = frozenset({"balanced_classes", "crops_per_volume", "positive_share", "overlap", "blending"})
 # cross-entropy and soft Dice in equal parts, with plain sums in the Dice, with Dice over foreground alone, or soft Dice alone
 LOSSES = ("dice_ce", "dice_ce_plain", "dice_ce_foreground", "dice_ce_plain_foreground", "dice", "dice_plain")
+OVERLAPPING_LOSSES = ("dice_ce", "dice", "dice_squared")  # with plain sums in the Dice unless told otherwise
 
 
 class SegmentationNet(nn.Module):
@@ -88,8 +89,8 @@ def layers(net: nn.Module) -> list[nn.Module]:
 
 
 def demand(setup: Setup) -> None:
-    """Raises SpecError for a loss that is none of LOSSES, or, where classes overlap, none of those that `regions.py` counts."""
-    possible = ("dice_ce", "dice") if setup.overlapping else LOSSES
+    """Raises SpecError for a loss that is none of LOSSES, or, where classes overlap, none of OVERLAPPING_LOSSES."""
+    possible = OVERLAPPING_LOSSES if setup.overlapping else LOSSES
     demand_loss(setup.recipe.loss, possible, "classes that overlap" if setup.overlapping else "label maps")
 
 
@@ -107,7 +108,7 @@ def training_phase(setup: Setup, net: nn.Module) -> Phase:
 
     def judged(logits: Tensor, label: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
         if setup.overlapping:
-            return region_dice_ce(logits, label, inside)
+            return region_dice_ce(logits, label, inside, squared="squared" in recipe.loss)
         measure = plain_dice_ce if "plain" in recipe.loss else dice_ce
         return measure(logits, label, inside, background="foreground" not in recipe.loss)
 

@@ -477,7 +477,14 @@ def test_mim_on_brain_tumors_is_as_its_assets_and_loader_do_it() -> None:
     varied = {**ENGINE, "intensity_scale": 0.1, "intensity_shift": 0.1}
     has(chosen.recipe, **varied, intensity_scale_probability=1.0, intensity_shift_probability=1.0, flip_probability=0.5)
     has(chosen.recipe, batch_size=16, crops_per_volume=1, lr=2e-4, weight_decay=1e-5, grad_clip=5.0, precision="fp16")
-    has(chosen.recipe, loss="dice", positive_share=0.0, steps=1000 * 25, warmup_steps=50 * 25, evaluate_every=5 * 25)
+    has(
+        chosen.recipe,
+        loss="dice_squared",
+        positive_share=0.0,
+        steps=1000 * 25,
+        warmup_steps=50 * 25,
+        evaluate_every=5 * 25,
+    )
     has(chosen, patch_voxels=(224, 224, 120), spacing_mm=(1.0, 1.0, 1.0), metrics=("dice",))
     has(chosen, average="case_then_class", score_grid="resampled")
     has(chosen.inference, **WINDOWS)

@@ -141,6 +141,26 @@ def test_without_padding_the_dice_part_is_monais() -> None:
     assert torch.allclose(region_dice_ce(logits, code, torch.ones_like(code))[1], expected, atol=1e-6)
 
 
+def test_the_squared_form_is_mims_engines_on_brain_tumors_where_a_region_that_is_not_there_costs_one() -> None:
+    """Its Dice of regions has what its Dice of labels has: squares below the fraction, 0 above it and 1e-6 below."""
+    from monai.losses import DiceLoss
+
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn((2, 3, 5, 4, 3), generator=generator)
+    code = torch.randint(0, 4, (2, 5, 4, 3), generator=generator).to(torch.uint8)  # none has the third region
+    inside = torch.ones_like(code)
+    released = DiceLoss(sigmoid=True, squared_pred=True, smooth_nr=0.0, smooth_dr=1e-6)
+    entropy, found = region_dice_ce(logits, code, inside, squared=True)
+    assert torch.allclose(found, released(logits, bits(code, 3).float()), atol=1e-6)
+    assert torch.equal(entropy, region_dice_ce(logits, code, inside)[0])
+    assert region_dice_ce(logits[:, 2:], code >> 2, inside, squared=True)[1].item() == 1.0
+    inside[0, :2] = 0
+    changed = logits.clone()
+    changed[0, :, :2] += 7
+    kept = region_dice_ce(logits, code, inside, squared=True)
+    assert torch.allclose(torch.stack(region_dice_ce(changed, code, inside, squared=True)), torch.stack(kept))
+
+
 def test_a_region_that_is_neither_there_nor_called_costs_nothing_and_one_that_is_called_all_over_costs_one() -> None:
     nothing, everything = torch.full((1, 1, 4, 3, 2), -100.0), torch.full((1, 1, 4, 3, 2), 100.0)
     code, inside = torch.zeros(1, 4, 3, 2, dtype=torch.uint8), torch.ones(1, 4, 3, 2, dtype=torch.uint8)
@@ -198,7 +218,7 @@ def test_an_empty_region_is_left_out_by_dice_and_counted_by_the_challenges_rule(
     assert [score["dice@brats"] for score in scores] == [1.0, 0.0]
 
 
-@pytest.mark.parametrize("loss", ["dice_ce", "dice"])
+@pytest.mark.parametrize("loss", ["dice_ce", "dice", "dice_squared"])
 def test_training_turns_labels_into_codes_and_its_loss_reads_them(loss: str) -> None:
     recipe = dataclasses.replace(tiny.PROTOCOL.recipe, loss=loss)
     setup = dataclasses.replace(setup_of(), recipe=recipe)
@@ -209,3 +229,8 @@ def test_training_turns_labels_into_codes_and_its_loss_reads_them(loss: str) -> 
     losses = phase.turns[0].loss({"volume": volume, "label": truth, "inside": torch.ones_like(truth)})
     assert set(losses) == ({"cross_entropy", "dice"} if loss == "dice_ce" else {"dice"})
     assert all(float(part.detach()) < 0.01 for part in losses.values())
+    unsure = 0.6 * volume  # sigmoids of 0.88 on members, of which squares make another Dice than plain sums
+    found = phase.turns[0].loss({"volume": unsure, "label": truth, "inside": torch.ones_like(truth)})["dice"]
+    logits, squared = SeesBoth()(unsure), loss == "dice_squared"
+    assert torch.equal(found, region_dice_ce(logits, truth, torch.ones_like(truth), squared=squared)[1])
+    assert not torch.equal(found, region_dice_ce(logits, truth, torch.ones_like(truth), squared=not squared)[1])
