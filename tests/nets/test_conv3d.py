@@ -14,9 +14,10 @@ from bench.contracts.errors import EncoderMismatch, SpecError
 from bench.nets import conv3d
 from bench.nets.conv3d import HybridEncoder, MaskedConvEncoder, ScaledBlock, relative_offsets
 from bench.nets.decoders import build_decoder
-from bench.nets.masked_conv import MaskedConvBlock, Surroundings, visible_cubes
+from bench.nets.masked_conv import Embed, MaskedConvBlock, Surroundings, visible_cubes
 from bench.nets.patches import as_tokens
 from bench.nets.visible import rows_at, visible_places
+from bench.nets.vit3d import sincos_positions
 from tests.nets.masked_maps import block_over_all, lit, tokens_over_all
 
 FULL = {"widths": (48, 96, 192, 384), "depths": (2, 2, 2, 11), "heads": 12}
@@ -198,11 +199,26 @@ def test_a_masked_block_is_its_equation() -> None:
         return (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, unbiased=False) + 1e-5).sqrt()
 
     middle = volume + block.conv2(block.mix(visible * block.conv1(norm(volume))))
-    first, act, second = block.mlp
-    expected = middle + second(act(first(norm(middle))))
+    first, _, second = block.mlp
+    inner = first(norm(middle))
+    expected = middle + second(inner * (1 + torch.erf(inner / 2**0.5)) / 2)  # GELU
     assert torch.allclose(block_over_all(block, volume, visible), expected, atol=1e-5)
     found = block(visible_cubes(volume, places, 2), Surroundings.of(places, (2, 3, 2)))
     assert torch.allclose(found, visible_cubes(expected, places, 2), atol=1e-5)
+
+
+@torch.no_grad()
+def test_an_embedding_convolves_then_norms_each_voxel_and_then_bends() -> None:
+    """LayerNorm with learnt numbers before GELU: the other way round negative channels would be gone before they are normed."""
+    torch.manual_seed(0)
+    embed, volume = Embed(3, 6), torch.randn(2, 3, 4, 6, 4)
+    torch.nn.init.normal_(embed.norm.weight)
+    torch.nn.init.normal_(embed.norm.bias)
+    cubes = volume.unfold(2, 2, 2).unfold(3, 2, 2).unfold(4, 2, 2)  # (B, C, d, h, w, 2, 2, 2)
+    joined = torch.einsum("bcdhwijk,ocijk->bdhwo", cubes, embed.conv.weight) + embed.conv.bias
+    x = normed(joined, 4) * embed.norm.weight + embed.norm.bias
+    expected = x * (1 + torch.erf(x / 2**0.5)) / 2
+    torch.testing.assert_close(embed(volume), expected.movedim(4, 1), atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
@@ -311,11 +327,12 @@ def test_drop_path_rises_evenly_over_all_17_blocks() -> None:
     assert all(b - a == pytest.approx(0.0125) for a, b in pairwise(rates))
 
 
-def test_relative_bias_starts_at_zero_and_layer_scale_at_one() -> None:
+def test_relative_bias_starts_at_zero_layer_scale_at_one_and_positions_at_those_of_pre_training() -> None:
     encoder = HybridEncoder(sight(96, 32, 64), **LITTLE)
     for block in encoder.stage4:
         assert block.table.shape == (11 * 3 * 7, 4) and not block.table.any()
         assert bool((block.gamma1 == 1).all()) and bool((block.gamma2 == 1).all())
+    assert torch.equal(encoder.positions.flatten(1).T, sincos_positions((6, 2, 4), 48))
 
 
 def test_only_the_third_embedding_convolution_starts_xavier(monkeypatch: pytest.MonkeyPatch) -> None:
