@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.blueprint import blueprint
 from bench.contracts.configs import Intensity, Sight
@@ -70,6 +70,18 @@ def test_children_are_cut_from_full_resolution_once_and_then_from_the_resized_le
     wanted = torch.nn.functional.interpolate(box, size=(32, 32, 32), mode="trilinear")
     assert torch.equal(three.volume[4 * 5 + 2], wanted[0])
     assert all(bool(level.hidden.gather(1, level.chosen).all()) for level in (one, two) if level.chosen is not None)
+
+
+@torch.no_grad()
+def test_every_level_hides_its_own_share_and_no_two_volumes_the_same_tokens() -> None:
+    """Of 12 tokens 3, 6 and 9 hide, as the three ratios of the released code differ too."""
+    method = made(TINY, mask_ratios=(0.25, 0.5, 0.75), children=3)
+    levels = method.look(crops(method)["volume"])
+    assert [level.hidden.sum(1).unique().tolist() for level in levels] == [[3], [6], [9]]
+    for level in levels:
+        assert len(level.hidden.unique(dim=0)) > 1
+    chosen = levels[1].chosen
+    assert chosen is not None and len(chosen.sort(1).values.unique(dim=0)) > 1
 
 
 def test_hounsfield_units_are_clipped_and_scaled() -> None:
@@ -168,6 +180,13 @@ def test_orthogonal_features_still_cost_4_383_at_temperature_1() -> None:
     assert float(info_nce(contexts, places, place, temperature=0.1)) < 0.01
 
 
+def two_layers(head: nn.Module, x: Tensor) -> Tensor:
+    """A projection head in plain lines: two linear layers with GELU between them."""
+    (w1, b1), (w2, b2) = ((head[k].weight, head[k].bias) for k in (0, 2))  # type: ignore[index]
+    inner = x @ w1.T + b1
+    return inner * (1 + torch.erf(inner / math.sqrt(2))) / 2 @ w2.T + b2
+
+
 @pytest.mark.parametrize("pair", ["12", "23"])
 @torch.no_grad()
 def test_alignment_is_info_nce_over_the_parents_own_tokens(pair: str) -> None:
@@ -177,8 +196,8 @@ def test_alignment_is_info_nce_over_the_parents_own_tokens(pair: str) -> None:
     terms = []
     for number, features in enumerate(child.features):
         b, g = divmod(number, 4)
-        c = method.project_context[pair](features.mean(0))
-        p = method.project_patches[pair](parent.features[b])
+        c = two_layers(method.project_context[pair], features.mean(0))
+        p = two_layers(method.project_patches[pair], parent.features[b])
         s = torch.stack([c @ row / (c.norm() * row.norm()) for row in p]) / 0.5
         terms.append(s.exp().sum().log() - s[int(parent.chosen[b, g])])  # type: ignore[index]
     expected = torch.stack(terms).mean()
@@ -278,6 +297,16 @@ def test_released_pair_12_compares_siblings_and_never_sees_level_1() -> None:
     assert any(p.grad is not None for p in method.project_context["12"].parameters())
 
 
+def test_released_pair_12_moves_the_first_child_through_its_own_mean_too() -> None:
+    """Nothing is stopped (Sec. 3.2): where all project to one vector, the first child's plain mean alone is still moved."""
+    method = released()
+    levels = method.look(crops(method)["volume"])
+    torch.nn.init.zeros_(method.project_context["12"][2].weight)  # type: ignore[index]
+    torch.nn.init.ones_(method.project_context["12"][2].bias)  # type: ignore[index]
+    (moved,) = torch.autograd.grad(method.alignment(levels)["align_12"], [levels[1].features])
+    assert moved.flatten(1).any(1).tolist() == [True, False, False, False] * 2
+
+
 @torch.no_grad()
 def test_released_pair_23_compares_projected_means() -> None:
     method = released()
@@ -356,6 +385,15 @@ def test_every_trainable_tensor_learns_and_positions_stay() -> None:
     sum(method.loss(crops(method)).values()).backward()  # type: ignore[union-attr]
     assert [n for n, p in method.named_parameters() if p.grad is None or not p.grad.any()] == []
     assert {"encoder.positions", "decoder.positions"} <= {n for n, _ in method.named_buffers()}
+
+
+@pytest.mark.parametrize("config", [CUBE, dataclasses.replace(CUBE, network="vit")], ids=["hybrid", "vit"])
+def test_every_term_of_the_loss_reaches_the_first_layer_of_the_encoder(config: MiMConfig) -> None:
+    method = made(config)
+    embed = method.encoder.embed1.conv if config.network == "hybrid" else method.encoder.embed
+    for name, term in method.loss(crops(method, 1)).items():
+        (found,) = torch.autograd.grad(term, [embed.weight], retain_graph=True)  # type: ignore[list-item]
+        assert bool(found.any()), name
 
 
 def hits_and_risks(method: MiM, pair: str, parent: Level, child: Level) -> tuple[list[bool], bool]:
@@ -498,6 +536,14 @@ def test_drop_path_and_both_projection_heads_take_their_sizes_from_the_settings(
     assert [(head[0].out_features, head[2].out_features) for head in heads] == [(24, 40)] * 4
 
 
+def test_projection_heads_start_xavier_uniform_without_bias_as_every_linear_layer_of_the_released_code() -> None:
+    method = made(projection_hidden=24, projection_out=40)
+    heads = [*method.project_context.values(), *method.project_patches.values()]
+    for layer in (head[place] for head in heads for place in (0, 2)):
+        bound = math.sqrt(6 / sum(layer.weight.shape))
+        assert 0.9 * bound < layer.weight.abs().max() <= bound and not layer.bias.any()
+
+
 def test_tiny_encoder_goes_from_pre_training_to_fine_tuning_by_name() -> None:
     method = made()
     encoder = build_encoder(TINY, dataclasses.replace(SIGHT, shape=(64, 64, 64)))
@@ -537,6 +583,7 @@ def test_at_full_size_the_plain_vit_is_vit_base_and_hands_over_every_tensor() ->
         encoder = build_encoder(config, dataclasses.replace(SIGHT, shape=(96, 96, 96)))
     assert isinstance(encoder, ViT3D)
     assert (encoder.width, len(encoder.blocks), encoder.skips) == (768, 12, (3, 6, 9, 12))
+    assert {block.attention.heads for block in encoder.blocks} == {12}  # type: ignore[union-attr]
     assert encoder.declared() == frozenset(encoder.state_dict())
 
 

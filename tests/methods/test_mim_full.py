@@ -35,6 +35,14 @@ def test_parameter_counts_are_those_of_the_released_model() -> None:
     assert trainable(encoder) == 24_132_060
 
 
+def test_encoder_attends_with_12_heads_before_and_after_the_hand_over_and_decoder_with_16() -> None:
+    """No count of parameters tells them before fine-tuning, and other heads would take the weights without a word."""
+    with torch.device("meta"):
+        before, after = MiM(FULL, SIGHT), build_encoder(FULL, SIGHT)
+    stages = (before.encoder.stage4, before.decoder.blocks, after.stage4)  # type: ignore[union-attr]
+    assert [{block.attention.heads for block in stage} for stage in stages] == [{12}, {16}, {12}]  # type: ignore[union-attr]
+
+
 def test_the_fine_tuning_network_adds_the_decoder_of_swin_unetr_48() -> None:
     with torch.device("meta"):
         encoder = build_encoder(FULL, SIGHT)

@@ -112,6 +112,12 @@ def test_fig_9_hides_130_tokens_and_the_chosen_blocks_wholly() -> None:
         assert sum(0 < share < 1 for share in shares) <= 1  # at most one block is cut to reach the fixed count
 
 
+def test_the_block_that_is_cut_hides_each_of_its_tokens_equally_often() -> None:
+    torch.manual_seed(0)
+    hidden, _ = hide_blocks(4000, torch.zeros(12, dtype=torch.long), 1, 4, 1)
+    torch.testing.assert_close(hidden.float().mean(0), torch.full((12,), 8 / 12), atol=0.04, rtol=0)
+
+
 def test_visible_blocks_become_children_when_asked() -> None:
     torch.manual_seed(0)
     block = block_of_each_token((6, 6, 6), (2, 2, 2))
