@@ -85,8 +85,11 @@ MG3D = Protocol(
     metrics=METRICS,
     notes=(
         *WORDS,
-        "As the released code scores: both texts go through the vocabulary, so rare words become <unk> and what stands beyond 150 "
+        "As the released code scores, both texts go through the vocabulary, so rare words become <unk> and what stands beyond 150 "
         "words never counts; the full reference stands beside it (`full`).",
+        "Words are cut as above. The code's own cleaning leaves no white space for a mark (0.8 becomes 08), keeps hyphens and "
+        "drops a list's numbers: 247 of the 40,201 words of the 360 references differ, and BLEU-4 of one cleaning against the "
+        "other is 0.98.",
         "The checkpoint is chosen by BLEU-4 on the 360 cases that are reported: the released list's val is its test.",
         "The code clips gradient values at 5, takes AMSGrad and cuts the rate by 0.8 each epoch; here the norm is clipped at 5, "
         "the optimiser is AdamW and the rate falls as a cosine.",
