@@ -29,6 +29,7 @@ AR = Protocol(
         batch_size=16,
         lr=1.5e-5,
         weight_decay=0.01,
+        decay_all=True,
         warmup_steps=0,
         grad_clip=0.0,
         loss="ce",
@@ -43,7 +44,8 @@ AR = Protocol(
         "The paper prints this task as LIDC-IDRI: 1,633 nodules, median ratings of 3 left out. The data are this file.",
         "100 epochs of 1,158 by 16 are 7,300 updates, an evaluation each epoch. The code stops after 30 epochs without a better "
         "AUC; all are trained here, and the weights of a later and better one are kept.",
-        "No layer decay here (code); the paper says 0.75 everywhere, which `ar` takes at preset full.",
+        "No layer decay here, and weight decay on every parameter (code); the paper says a layer decay of 0.75 everywhere, which "
+        "`ar` takes at preset full.",
         "28 voxels a side stretched to 128; the code rounds the stretched values down to bytes and reverses the axes.",
         "The cosine falls with each update, the code's with each epoch, as preset ref_code does. The head has a bias; the code's "
         "has none.",

@@ -78,7 +78,7 @@ AR = Protocol(
         evaluate_every=24,
         select_by="acc+auc",
     ),
-    # the code's numbers; that betas are the defaults and decay is on every parameter is inferred from its other tasks
+    # the code's: torch's AdamW over all parameters alike
     scratch={"lr": 1e-5, "betas": (0.9, 0.999), "weight_decay": 1e-4, "decay_all": True, "layer_decay": 1.0},
     ref_code={"schedule": "poly", "lr_every": 24},  # of each epoch
     metrics=("auc", "acc"),
@@ -90,8 +90,8 @@ AR = Protocol(
         "The cosine is the paper's; the code falls with each epoch by a polynomial of power 0.9, as preset ref_code does.",
         "The loss is the mean over both classes of each one's mean in the batch, an absent class counting as 0 (code).",
         "Weights are those of the best sum of validation ACC and AUC (code).",
-        "A start without weights takes rate 1e-5, weight decay 1e-4 and no layer decay (code); that its betas are the defaults and "
-        "every parameter decays is inferred. `--set finetune.matched_optim=true` gives it the recipe of pre-trained encoders.",
+        "A start without weights takes rate 1e-5, weight decay 1e-4 on every parameter, default betas and no layer decay (code); "
+        "`--set finetune.matched_optim=true` gives it the recipe of pre-trained encoders.",
         "How the paper drew its smaller ratios is unpublished; ours are 14, 35, 69 of 137 patients in nested hash order.",
         "Resized with each voxel standing for its share; the code samples slice i L / n and so reads up to half a voxel earlier.",
         "The offset is uniform in +-0.17, which has the sd of the code's N(0, 0.1). The head has a bias; the code's has none.",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from bench import registry
 from bench.blueprint import blueprint
@@ -15,6 +16,7 @@ from bench.contracts.deciding import deciding
 from bench.contracts.errors import SpecError
 from bench.contracts.protocols import Protocol
 from bench.spec import make_spec
+from bench.train.schedule import layer_groups
 
 MATCHED = ("finetune.matched_optim=true",)
 PRETRAINED = {"msd03": (3e-4, 0.05, 0.75), "la": (3e-4, 0.05, 0.9), "ricord": (5e-5, 0.05, 0.75)}
@@ -62,6 +64,16 @@ def test_on_nodules_no_rate_falls_with_depth_in_a_network_without_weights() -> N
     for preset in ("full", "ref_code"):
         assert optimiser(recipe("ar", "nodulemnist3d", preset=preset, corpus="none")) == (1.5e-5, 0.01, 1.0)
     assert optimiser(recipe("ar", "nodulemnist3d", preset="full")) == (1.5e-5, 0.01, 0.75)
+
+
+def test_on_nodules_alone_every_parameter_of_a_pre_trained_network_decays() -> None:
+    """The code hands AdamW all of them alike there; on the other tasks it spares biases, norms and the table of tokens."""
+    tasks = [name for name in registry.names(registry.TASKS) if "ar" in registry.task(name).protocols]
+    for preset in ("full", "ref_code"):
+        assert [task for task in tasks if recipe("ar", task, preset=preset).decay_all] == ["nodulemnist3d"]
+    net = nn.ModuleDict({"norm": nn.LayerNorm(4), "head": nn.Linear(4, 2)})
+    groups = layer_groups([net["norm"], net["head"]], net, recipe("ar", "nodulemnist3d"), 1.0)
+    assert {group["weight_decay"] for group in groups} == {0.01}
 
 
 def test_shorter_presets_keep_their_own_rates_and_the_methods_word_on_them() -> None:
