@@ -259,6 +259,14 @@ def test_the_full_network_has_the_parameters_counted_from_the_code() -> None:
     assert sum(p.numel() for p in net.parameters()) == 91_327_744
 
 
+def test_the_head_starts_as_a_linear_layer_of_torch_does_and_not_as_the_encoders() -> None:
+    """Sec. 2: weights and biases uniform in +-1 / sqrt(width); the encoder's are Xavier-uniform without bias."""
+    head = reduced(width=96, patch=(8, 8, 8), crop=(32, 32, 32)).predict
+    reach = 1 / math.sqrt(96)
+    for values in (head.weight, head.bias):
+        assert values.abs().max() <= reach and values.std().item() == pytest.approx(reach / math.sqrt(3), rel=0.1)
+
+
 def test_a_step_takes_the_operations_counted_by_hand() -> None:
     """Forward of one sequence, multiply and add counted as two: linear layers, attention (QK and AV), embedding, head."""
     width, depth, tokens, voxels = 24, 2, N + 2, 64
@@ -269,19 +277,6 @@ def test_a_step_takes_the_operations_counted_by_hand() -> None:
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
         net.loss(batch((0,)))
     assert counter.get_total_flops() == pytest.approx(linear + attention + ends, rel=0.02)
-
-
-def test_full_is_the_papers_setting_and_ref_code_differs_where_the_code_does() -> None:
-    full, code = METHOD.full, METHOD.ref_code
-    assert (full.steps, full.batch_size, full.optimiser, full.lr) == (100_000, 288, "adamw", 1e-4)
-    assert (full.betas, full.weight_decay, full.warmup_steps, full.grad_clip) == ((0.9, 0.999), 0.01, 0, 0.0)
-    assert (full.crop, full.slabs, full.patch, full.stride) == ((128, 128, 128), 4, (16, 16, 16), 8)
-    assert (full.token_order, full.reduction, full.random_start) == ("patch_major", "per_sequence", True)
-    assert (full.crops_per_volume, full.crops_per_group, full.sequences_per_category) == (50, 100, 20_000)
-    decides = {f.name for f in dataclasses.fields(full) if f.metadata.get("decides", True)}
-    differs = {name for name in decides if getattr(full, name) != getattr(code, name)}
-    assert differs == {"token_order", "reduction", "pooled_sequences", "held_out_every"}
-    assert METHOD.finetune["full"] == {"layer_decay": 0.75} and "ref_code" not in METHOD.finetune
 
 
 def test_no_number_of_pre_training_is_said_to_be_another_papers() -> None:

@@ -1,4 +1,4 @@
-"""The numbers of `full` and `ref_code` of MiM, MG-3D and SPAD: each as its fidelity spec has it, and nothing else differs.
+"""The numbers of `full` and `ref_code` of AR, MiM, MG-3D and SPAD: each as its fidelity spec has it, and nothing else differs.
 
 A comment names the place in the method's specification: a section, or a row of its section 7, paper against code. `full`
 is the paper, and its code where the paper is silent; `ref_code` departs from it in these fields alone.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import methods.ar
 import methods.mg3d
 import methods.mim
 import methods.spad
@@ -16,7 +17,8 @@ from bench.blueprint import chosen_preset
 from bench.contracts.configs import PhaseConfig
 from bench.spec import make_spec
 
-MIM, MG3D, SPAD = methods.mim.METHOD, methods.mg3d.METHOD, methods.spad.METHOD
+AR, MIM = methods.ar.METHOD, methods.mim.METHOD
+MG3D, SPAD = methods.mg3d.METHOD, methods.spad.METHOD
 
 
 def has(config: PhaseConfig, **expected: Any) -> None:
@@ -28,6 +30,32 @@ def departures(full: PhaseConfig, code: PhaseConfig) -> dict[str, Any]:
     """What `ref_code` has where it is not `full`; fields that decide nothing are left out."""
     decides = [f.name for f in dataclasses.fields(full) if f.metadata.get("decides", True)]
     return {name: getattr(code, name) for name in decides if getattr(full, name) != getattr(code, name)}
+
+
+def test_ar_s_full_is_the_paper_and_its_code_where_the_paper_is_silent() -> None:
+    full = AR.full
+    assert isinstance(full, PhaseConfig)
+    has(full, token_order="patch_major", reduction="per_sequence", pooled_sequences=0)  # rows 1 and 2
+    has(full, crop=(128, 128, 128), slabs=4, patch=(16, 16, 16))  # row 4
+    has(full, random_start=True, sequences=True, stride=8)  # rows 5, 8 and 30
+    has(full, steps=100_000, batch_size=288, optimiser="adamw", lr=1e-4)  # row 9, Sec. 4
+    has(full, families=("spatial", "contrast", "semantic"))  # row 10, the order of the list
+    has(full, crops_per_volume=50, crops_per_group=100, sequences_per_category=20_000)  # rows 10 and 12
+    has(full, betas=(0.9, 0.999), weight_decay=0.01, decay_all=True)  # row 13
+    has(full, schedule="cosine", warmup_steps=0, lr_floor=0.0, lr_every=1)  # row 13
+    has(full, precision="bf16", bf16_voxels=True, grad_clip=0.0, ema_decay=0.0, seed=0)  # row 13, Sec. 4
+    has(full, width=768, depth=12, heads=12, skips=(4, 7, 10, 12))  # row 26, Sec. 2
+    has(full, held_out_every=0, exclude_overlap=False)  # row 29, Sec. 1.1
+
+
+def test_ar_s_ref_code_departs_from_full_where_its_code_does() -> None:
+    assert isinstance(AR.full, PhaseConfig) and isinstance(AR.ref_code, PhaseConfig)
+    assert departures(AR.full, AR.ref_code) == {
+        "token_order": "raster",  # row 1
+        "reduction": "pooled",  # row 2
+        "pooled_sequences": 72,  # row 2, those of one of four devices
+        "held_out_every": 500,  # row 29
+    }
 
 
 def test_mim_s_full_is_the_paper_and_its_code_where_the_paper_is_silent() -> None:
