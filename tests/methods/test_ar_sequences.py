@@ -371,6 +371,16 @@ def test_every_500th_entry_is_held_out_where_the_code_holds_it_out() -> None:
     assert kept == [k for k in range(total) if k % 500 != 0]
 
 
+def test_a_step_never_draws_what_is_held_out_and_an_epoch_draws_all_the_rest_once() -> None:
+    """83 entries of two volumes, of which every third is a crop that is never counted: 28 held out, 55 in an epoch."""
+    held, shelf = draw(families=("spatial",), held_out_every=3), three_families()
+    offer = held.offer(shelf)
+    kept = Counter(offer.sample(k) for k in range(83) if k % 3)
+    assert kept == {("deep",): 33, ("shallow",): 22} and sum(kept.values()) == 55
+    drawn = [sample for step in range(10) for sample in held(shelf, 11, step, seed=4)]
+    assert Counter(drawn[:55]) == Counter(drawn[55:]) == kept
+
+
 @pytest.mark.parametrize(
     ("family", "counts"),
     [
