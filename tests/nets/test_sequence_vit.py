@@ -62,6 +62,21 @@ def test_projections_of_query_key_and_value_have_no_bias_and_norms_the_codes_eps
     assert block.norm1.eps == block.norm2.eps == tiny().norm.eps == 1e-5
 
 
+def test_a_block_is_pre_normed_attention_then_a_pre_normed_mlp_with_exact_gelu() -> None:
+    """Sec. 2 of the spec in slow lines: h += O softmax(q k / sqrt(12)) v, h += W2 gelu(W1 LN(h)), gelu by the error function."""
+    block, h = SequenceBlock(24, 2).double(), 3 * torch.randn(1, 7, 24, dtype=torch.double)
+    attention, mlp = block.attention, block.mlp
+    y, heads = functional.layer_norm(h, (24,), eps=1e-5), []
+    for part in (slice(0, 12), slice(12, 24)):
+        q, k, v = (one(y)[0, :, part] for one in (attention.query, attention.key, attention.value))
+        heads.append((q @ k.T / math.sqrt(12)).softmax(-1) @ v)
+    middle = h + attention.proj(torch.cat(heads, -1))[None]
+    wide = mlp.fc1(functional.layer_norm(middle, (24,), eps=1e-5))
+    assert wide.shape[-1] == 4 * 24
+    wanted = middle + mlp.fc2(wide * (1 + torch.erf(wide / math.sqrt(2))) / 2)
+    torch.testing.assert_close(block(h, None), wanted)
+
+
 def test_start_values_are_the_codes() -> None:
     net = tiny(width=48, depth=3, patch=(8, 8, 8), shape=(16, 16, 16), skips=(3,))
     square = math.sqrt(6 / (48 + 48))
@@ -75,6 +90,7 @@ def test_start_values_are_the_codes() -> None:
     assert not net.blocks[0].mlp.fc1.bias.any()
     assert net.entry.special_tokens.shape == (4, 48)
     assert 0.8 < net.entry.special_tokens.std() < 1.2
+    assert net.entry.special_tokens.abs().max() > 2  # normal: 192 uniform ones of that spread end at 1.7
 
 
 def test_the_embedding_is_a_convolution_of_equal_stride_and_tokens_are_z_fastest() -> None:

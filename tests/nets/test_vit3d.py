@@ -56,6 +56,14 @@ def test_attention_equals_softmax_of_scaled_products_plus_bias() -> None:
     torch.testing.assert_close(attention(x, bias), attention.proj(torch.cat(heads, -1)))
 
 
+def test_a_block_is_pre_normed_attention_then_a_pre_normed_mlp_with_exact_gelu() -> None:
+    block, x = Block(24, 2).double(), 3 * torch.randn(2, 5, 24, dtype=torch.double)
+    middle = x + block.attention(nn.functional.layer_norm(x, (24,), eps=1e-6))
+    wide = block.mlp.fc1(nn.functional.layer_norm(middle, (24,), eps=1e-6))
+    wanted = middle + block.mlp.fc2(wide * (1 + torch.erf(wide / math.sqrt(2))) / 2)
+    torch.testing.assert_close(block(x), wanted)
+
+
 def test_start_values_are_xavier_without_bias_and_plain_norms() -> None:
     block = Block(48, 4)
     init_transformer_(block)
