@@ -109,6 +109,17 @@ def test_contrast_lost_resolution_and_gamma_come_one_after_the_other_each_by_its
     torch.testing.assert_close(d.disturbed(x, *still, told), expected)
 
 
+def test_noise_is_blurred_with_the_image_and_gain_and_offset_come_before_contrast() -> None:
+    x, gain, offset = volumes(), torch.tensor([[1.2], [0.8]]), torch.tensor([[0.1], [-0.2]])
+    told = torch.tensor([[0.1, 0.8, 1.25, 1, 1], [0.05, 0, 0.8, 1, 1]])
+    torch.manual_seed(3)
+    found = d.disturbed(x, gain, offset, told)
+    torch.manual_seed(3)
+    noisy = x + each(0.1, 0.05) * torch.randn_like(x)
+    bright = d.blurred(noisy, each(0.8, 0.0)) * each(1.2, 0.8) + each(0.1, -0.2)
+    torch.testing.assert_close(found, d.with_contrast(bright, each(1.25, 0.8)))
+
+
 def test_without_disturbances_gain_and_offset_are_all_there_is() -> None:
     x = volumes()
     gain, offset = torch.tensor([[1.2], [0.9]]), torch.tensor([[0.1], [0.0]])
@@ -162,7 +173,15 @@ def test_numbers_stay_in_their_ranges_and_come_as_often_as_told() -> None:
         touched = numbers[numbers[:, k] != neutral[k], k]
         assert len(touched) / 1500 == pytest.approx(share, abs=0.03)
         assert low[k] <= touched.min() and touched.max() <= high[k]
+        middle, spread = (low[k] + high[k]) / 2, (high[k] - low[k]) / math.sqrt(12)
+        assert touched.mean() == pytest.approx(
+            middle, abs=4 * spread / math.sqrt(len(touched))
+        )  # uniform, if it happens
+        assert touched.std() == pytest.approx(spread, rel=0.15)
     assert np.mean([sample["bent"].any() for sample in drawn]) == pytest.approx(0.2, abs=0.03)
+    happens = [*(numbers != neutral).T, np.array([sample["bent"].any() for sample in drawn])]
+    together = np.corrcoef(np.stack(happens))  # each by its own chance
+    assert np.abs(together - np.eye(6)).max() < 0.1
     assert {sample["bent"].shape for sample in drawn} == {(3, 6, 4, 3)}
 
 
