@@ -116,6 +116,15 @@ def test_overlapping_windows_are_weighed_by_a_normal_about_their_middles_or_alik
     assert (guess[:slices_of_head] == 1).all() and not guess[slices_of_head:].any()
 
 
+def test_where_windows_overlap_their_logits_are_averaged_and_not_their_probabilities() -> None:
+    """Head's logit is 1 in the first window and -2 in the second: -1/2 where both reach, of which the softmax is taken."""
+    setup, volume = setup_of(inference=Inference(overlap=0.5, blending="constant")), torch.zeros(1, 1, 12, 8, 8)
+    volume[:, :, :4] = 1
+    found = kind._windowed(setup, JudgesByWindow(), volume)[0, :, :, 4, 4]
+    for place, head in ((0, 1.0), (5, -0.5), (11, -2.0)):
+        torch.testing.assert_close(found[:, place], torch.tensor([0.0, head, -9.0]).softmax(0))
+
+
 def test_windows_overlap_by_the_share_that_is_asked_for(tmp_path: Path) -> None:
     """Of 20 slices windows of 8 take 3 at a step of 6 and 7 at a step of 2."""
     record = case_of(tmp_path, np.zeros((20, 8, 8), np.uint8), affine=STRAIGHT)
