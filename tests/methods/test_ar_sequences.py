@@ -320,6 +320,12 @@ def test_without_patch_sequences_a_crop_of_any_image_is_shown_as_it_is() -> None
     assert single.told(shelf) == ()
 
 
+def test_without_patch_sequences_each_contrast_of_a_case_of_four_is_shown_as_it_is() -> None:
+    shelf, view = Shelf({"a": noise((16, 16, 32), channels=4)}), views(in_slabs=False)
+    shown = {view(shelf, ("a",), np.random.default_rng(k))["volume"].tobytes() for k in range(40)}
+    assert shown == {to_unit_range_by_table(contrast).tobytes() for contrast in shelf.volumes["a"]} and len(shown) == 4
+
+
 def test_the_prefix_is_uniform_over_all_lengths_and_zero_without_random_startup() -> None:
     shelf = Shelf({"a": noise((4, 4, 4))})
     drawn = [int(views(tokens=8)(shelf, ("a",), np.random.default_rng(k))["prefix"]) for k in range(400)]
