@@ -97,6 +97,7 @@ AR = Protocol(
         "The offset is uniform in +-0.17, which has the sd of the code's N(0, 0.1). The head has a bias; the code's has none.",
         "The code zooms by multiplying sampling positions by 0.85 to 1.25, so that images grow by 0.8 to 1.18; ours is uniform in "
         "the growth. Blur, offset and low resolution (p 0.2, 0.15, 0.25) skip a channel half the time: halved, for there is one.",
+        "Gamma is uniform in 0.7 to 1.5, below 1 in three of eight; the code's is below 1 in one of two, uniform on either side.",
         "Turned and bent images are interpolated linearly (code: cubic); bends are drawn on a grid four times coarser.",
     ),
 )

@@ -243,6 +243,16 @@ def test_ar_disturbs_its_training_images_as_its_code_does(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", ["la", "ricord"])
+def test_that_ars_code_draws_gamma_below_one_half_the_time_is_told(task: str) -> None:
+    """batchgenerators first tosses on which side of 1 it lies; SPAD's code, which shares our draw, is uniform throughout."""
+    chosen = protocol(task, "ar")
+    low, high = chosen.recipe.gamma
+    (told,) = (note for note in chosen.notes if note.startswith("Gamma is uniform"))
+    assert (1 - low) / (high - low) == pytest.approx(3 / 8) and "below 1 in three of eight" in told
+    assert "the code's is below 1 in one of two" in told
+
+
+@pytest.mark.parametrize("task", ["la", "ricord"])
 def test_that_fewer_labels_are_trained_on_as_long_as_all_is_told(task: str) -> None:
     """The code counts epochs, so that a tenth of the cases would be a tenth of the updates; a recipe counts updates."""
     chosen = protocol(task, "ar")
