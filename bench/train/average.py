@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -13,12 +13,12 @@ class Average:
     """An exponential moving average of the trained parameters.
 
     After each update, average = d * average + (1 - d) * weight. It starts as a copy of the first
-    weights. Buffers and frozen parameters are not averaged: the model's own serve.
+    weights. Buffers, frozen parameters and those named in `resting` are not averaged: the model's own serve.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: nn.Module, decay: float, resting: Collection[str] = ()) -> None:
         self.decay = decay
-        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._parameters = [p for name, p in model.named_parameters() if p.requires_grad and name not in resting]
         self.values = [parameter.detach().clone() for parameter in self._parameters]
 
     @torch.no_grad()

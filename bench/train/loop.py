@@ -68,7 +68,7 @@ class _Sitting:
             )
             for turn in job.phase.turns
         ]
-        self.average = Average(job.model, self.config.ema_decay) if self.config.ema_decay > 0 else None
+        self.average = Average(job.model, self.config.ema_decay, job.resting) if self.config.ema_decay > 0 else None
         self.looked = False  # whether what `after_step` changes was looked at
         self.now = self._begun()
         self.earlier_s, self.began_s = self.now.seconds, time.perf_counter()

@@ -201,6 +201,29 @@ def test_a_network_that_has_changed_since_is_told_so(tmp_path: Path) -> None:
         trained(tmp_path, wider, replace(SETTINGS, steps=4))
 
 
+@pytest.mark.parametrize("width", [2, 4])
+def test_what_a_phase_leaves_alone_keeps_the_start_and_size_it_is_resumed_with_under_a_running_average_too(
+    tmp_path: Path, width: int
+) -> None:
+    """The saved average moved it to where another run had begun, and of another size ended in torch's traceback."""
+
+    def made(width: int, start: float) -> Job:
+        model, config = Toy(), replace(SETTINGS, ema_decay=0.5)
+        model.later = torch.nn.Parameter(torch.full((width,), start))
+        turns = (Turn("all", model.loss, lambda: [*model.body.parameters(), *model.head.parameters()]),)
+        return job(tmp_path, model, config, phase=phase(config, model, turns=turns), resting=frozenset({"later"}))
+
+    def stop(progress: float) -> None:
+        if progress > 0.7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(made(2, 1.0), after_step=stop), CPU)
+    again = made(width, 5.0)
+    assert train(again, CPU).resumed_from == 8
+    assert again.model.later.tolist() == [5.0] * width  # type: ignore[operator, union-attr]
+
+
 class Scheduled(Toy):
     """A toy whose teacher follows by a number that grows, in an attribute or in a buffer."""
 
