@@ -100,9 +100,14 @@ def plain_numbers(model: nn.Module) -> dict[str, float]:
 
 def demand_kept(before: dict[str, float], model: nn.Module) -> None:
     """PluginBroken where `after_step` moved such a number: a training that is resumed would go on from its first value."""
-    moved = next((name for name, value in plain_numbers(model).items() if before.get(name, value) != value), None)
+    now = plain_numbers(model)
+    moved = next((name for name in now if not _same(before.get(name, now[name]), now[name])), None)
     if moved is not None:
         raise PluginBroken(
             f"`after_step` changes '{moved}', an attribute that no checkpoint holds: a resumed training would end otherwise.",
             remedy=f"Keep it in a buffer: self.register_buffer('{moved.rpartition('.')[2]}', torch.tensor(...)), and fill_() it.",
         )
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))

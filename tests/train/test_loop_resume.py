@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -245,6 +246,15 @@ def test_a_number_that_a_method_moves_after_a_step_is_in_the_checkpoint_or_refus
     with pytest.raises(PluginBroken, match=r"`after_step` changes 'momentum'.*register_buffer"):
         trained(tmp_path / "lost", Scheduled(kept=False))
     assert trained(tmp_path / "kept", Scheduled(kept=True)).steps == SETTINGS.steps
+
+
+def test_an_attribute_that_is_nan_is_moved_where_it_becomes_a_number_and_not_where_it_stays(tmp_path: Path) -> None:
+    """NaN equals not even itself: a method that held one unmoved was refused after its first step."""
+    still, moving = Toy(), Scheduled(kept=False)
+    still.mark = moving.momentum = math.nan
+    assert trained(tmp_path / "still", still, replace(SETTINGS, steps=2)).steps == 2
+    with pytest.raises(PluginBroken, match="changes 'momentum'"):
+        trained(tmp_path / "moving", moving)
 
 
 def test_whatever_is_drawn_anywhere_in_a_step_is_drawn_anew_in_each_step_of_each_run(tmp_path: Path) -> None:
