@@ -168,6 +168,17 @@ def test_a_frozen_encoder_is_looked_through_and_one_that_lora_changes_drops_its_
         )
 
 
+def test_loras_start_is_drawn_from_the_recipes_seed_alone_and_its_scale_is_the_recipes() -> None:
+    def change(**recipe: Any) -> LowRank:
+        torch.rand(1)  # whatever was drawn before
+        _, net, _ = made(vit(), lora_rank=2, **recipe)
+        return next(part for part in net.encoder.modules() if isinstance(part, LowRank))  # type: ignore[union-attr]
+
+    one, again, other = change(seed=1), change(seed=1, lora_scale=0.5), change(seed=2)
+    assert torch.equal(one.down, again.down) and not torch.equal(one.down, other.down)
+    assert (one.scale, again.scale) == (2.0, 0.5)
+
+
 def test_an_encoders_start_is_drawn_from_the_methods_name_and_the_seed() -> None:
     card: Any = SimpleNamespace(encoder=lambda _config, _sight: vit(), decoder="unetr")
     setup: Any = SimpleNamespace(sight=SIGHT)

@@ -18,7 +18,9 @@ from bench.contracts.method import Method
 from bench.data.atomic import write_json
 from bench.data.lock import only_one
 from bench.pretrain import pretrain, trained
+from bench.train.controls import ShuffledVoxels, WhiteNoise
 from bench.train.hardware import Hardware
+from bench.train.job import Job, Trained, untrained
 from methods.mae3d import METHOD
 from tests.train.toys import ToyCorpus
 
@@ -55,6 +57,22 @@ def test_a_pre_training_announces_each_turn_and_tells_the_method_of_each_step(
     made(tmp_path, steps=2)
     assert [word for word in told if isinstance(word, float)] == [0.5, 1.0] == told[1::2]
     assert len(told) == 4 and told[0] == told[2]
+
+
+@pytest.mark.parametrize(("word", "views"), [("shuffled_voxels", ShuffledVoxels), ("white_noise", WhiteNoise)])
+def test_a_control_is_what_is_trained_and_not_its_key_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, views: type
+) -> None:
+    jobs: list[Job] = []
+
+    def train(job: Job, *_: Any) -> Trained:
+        jobs.append(job)
+        return untrained(job)
+
+    monkeypatch.setattr("bench.pretrain.train", train)
+    made(tmp_path / "plain", steps=1)
+    made(tmp_path / "control", steps=1, **{word: True})
+    assert [isinstance(job.phase.views, views) for job in jobs] == [False, True]
 
 
 @pytest.mark.parametrize("lacking", ["encoder", "phases"])

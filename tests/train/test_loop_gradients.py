@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -179,6 +180,17 @@ def test_every_update_takes_the_schedules_share_of_each_groups_own_rate(tmp_path
     shares = [0.5, 1.5, 2.5, 3.0]  # 0.5, 1, 1, 0.5 summed up
     assert [made for made, _ in after] == pytest.approx([1 - 0.1 * share for share in shares])
     assert [judge for _, judge in after] == pytest.approx([2 - 0.02 * share for share in shares])
+
+
+def test_a_step_left_out_takes_its_share_of_the_schedule_with_it(tmp_path: Path) -> None:
+    """Else a training with steps left out would end above the rate of zero, and the log tell rates that were not taken."""
+    model, toy, calls = Pair(), Toy(), iter(range(4))
+    config = replace(SETTINGS, steps=4, warmup_steps=2, optimiser="sgd", betas=(0.0, 0.9), grad_clip=0.0, lr=0.1)
+    config = replace(config, weight_decay=0.0)
+    turns = (Turn("all", lambda batch: {"sum": model.made.sum() * (math.nan if next(calls) == 1 else 1.0)}),)
+    made = replace(job(tmp_path, toy, config), model=model, phase=phase(config, toy, turns=turns))
+    assert train(replace(made, after_step=lambda progress: None), CPU).skipped_steps == 1
+    assert model.made.item() == pytest.approx(1 - 0.1 * (0.5 + 1.0 + 0.5))  # of 0.5, 1, 1, 0.5 without the second
 
 
 def test_an_optimiser_has_the_momenta_and_the_decay_of_the_settings() -> None:
@@ -392,6 +404,8 @@ def test_impossible_settings_and_jobs_are_refused_in_words(tmp_path: Path) -> No
         trained(tmp_path, config=replace(SETTINGS, precision="fp8"))
     with pytest.raises(SpecError, match="at least one step"):
         trained(tmp_path, config=replace(SETTINGS, steps=0))
+    with pytest.raises(SpecError, match="12 steps of 2 samples on 3 devices"):
+        demand_possible(job(tmp_path, config=replace(SETTINGS, batch_size=2)), Hardware("cpu", devices=3))
     with pytest.raises(SpecError, match="No device 'tpu'"):
         train(job(tmp_path), Hardware("tpu"))
     with pytest.raises(SpecError, match="No strategy 'fsdp'"):
@@ -443,6 +457,17 @@ def test_the_fp16_scale_is_lowered_until_gradients_fit_and_stays_out_of_norm_and
     assert 0.2 < first["grad_norm"] / same_step["grad_norm"] < 5.0
     # clipped to 1, so a step moves the weights by lr at most: the scale is in neither
     assert 0.0 < largest_difference(exact, scaled) < 12 * config.lr
+
+
+def test_gradients_that_no_fp16_scale_brings_into_range_stop_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would go on to its end without an update, and its first weights be judged."""
+    model, config = Toy(), replace(SETTINGS, steps=40, precision="fp16")
+    with_scaler(monkeypatch, 2.0**16)
+    slope = Turn("all", lambda batch: {"root": (model.head.weight - model.head.weight.detach()).abs().sqrt().sum()})
+    with pytest.raises(TrainingStopped, match=r"in 31 steps in a row, up to step 31\. Cases of the last batch: case_"):
+        trained(tmp_path, model, config, phase=phase(config, model, turns=(slope,)))
 
 
 def test_the_fp16_scale_survives_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
