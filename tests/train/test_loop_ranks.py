@@ -100,11 +100,22 @@ def test_only_the_first_rank_writes(both: tuple[Path, list[dict[str, Any]]]) -> 
     assert first["facts"]["resumed_from"] == second["facts"]["resumed_from"] == 8
 
 
+def test_the_first_ranks_score_counts_on_both_and_what_had_no_gradient_on_any_takes_no_decay(
+    both: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    """The second's scores are higher by 1; by a gradient of zeros Adam would move a weight by its decay."""
+    folder, ranks = both
+    told = [line["evaluation"] for line in lines(folder / "plain") if "evaluation" in line]
+    assert [[rank["facts"]["plain"]["best_score"]] for rank in ranks] == [told, told]
+    assert ranks[0]["states"]["plain"]["idle"].tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    assert bool((ranks[0]["states"]["shaken"]["apart"] < 1.0).all())  # of which the second alone had one
+
+
 def test_ranks_draw_numbers_of_their_own_and_count_the_samples_of_all(both: tuple[Path, list[dict[str, Any]]]) -> None:
     """Else the samples of two ranks would be varied and masked alike, as those of one never are."""
     facts = [rank["facts"] for rank in both[1]]
     drawn = [tuple(numbers) for one in facts for numbers in one["drawn"]]
-    assert len(drawn) == len(set(drawn)) == 2 * 2 * 12  # ranks; `prepare` and loss; steps
+    assert len(drawn) == len(set(drawn)) == 2 * 5 * 12  # `prepare` and loss; micro-batches of both ranks; steps
     assert {one["plain"]["samples_seen"] for one in facts} == {5 * 12}
 
 

@@ -22,7 +22,7 @@ TWO = Hardware("cpu", devices=2, strategy="ddp")
 
 
 def on_rank_1(model: Toy, room: int, undefined: tuple[int, ...]) -> Turn:
-    """A loss that, on rank 1 alone, holds at most `room` samples and is NaN in the given calls that fit."""
+    """A loss that, on rank 1 alone, holds at most `room` samples, is NaN in the given calls that fit and moves `apart`."""
     calls = iter(range(1000))
 
     def loss(batch: Batch) -> Losses:
@@ -31,6 +31,7 @@ def on_rank_1(model: Toy, room: int, undefined: tuple[int, ...]) -> Turn:
             return losses
         if len(batch["volume"]) > room:
             raise torch.cuda.OutOfMemoryError
+        losses["follow"] = losses["follow"] + model.apart.sum()
         factor = float("nan") if next(calls) in undefined else 1.0
         return {name: value * factor for name, value in losses.items()}
 
@@ -65,9 +66,18 @@ def resumed(folder: Path) -> tuple[Toy, int]:
 def main(folder: Path) -> None:
     plain, shaken = Toy(noisy=False), Toy(noisy=False)
     drawn: list[list[float]] = []
-    turn = Turn("all", lambda batch: plain.loss(noted(batch, drawn)))
-    asked = job(folder / "plain", plain, CONFIG, evaluate=plain.score, phase=phase(CONFIG, plain, turns=(turn,)))
-    found = train(replace(asked, prepare=lambda batch: plain.prepare(noted(batch, drawn))), TWO)
+    plain.idle = torch.nn.Parameter(torch.ones(2, 2))  # that no rank has a gradient of
+    turn, config = Turn("all", lambda batch: plain.loss(noted(batch, drawn))), replace(CONFIG, micro_batch=1)
+    asked = job(folder / "plain", plain, config, phase=phase(config, plain, turns=(turn,)))
+    found = train(
+        replace(
+            asked,
+            prepare=lambda batch: plain.prepare(noted(batch, drawn)),
+            evaluate=lambda: plain.score() + torch.distributed.get_rank(),
+        ),
+        TWO,
+    )
+    shaken.apart = torch.nn.Parameter(torch.ones(2))
     turns = (on_rank_1(shaken, 1, (4,)),)
     trouble = train(job(folder / "shaken", shaken, CONFIG, phase=phase(CONFIG, shaken, turns=turns)), TWO)
     again, resumed_from = resumed(folder / "resumed")
