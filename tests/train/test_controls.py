@@ -106,6 +106,16 @@ def test_levels_are_the_mean_brightness_and_the_mean_spread_of_the_first_views()
     assert not np.array_equal(found, even.views(None, 9, np.random.default_rng(1))["volume"])  # type: ignore[arg-type]
 
 
+def test_levels_are_told_by_the_first_eight_views_each_with_numbers_of_its_own_by_the_runs_seed() -> None:
+    def drawing(corpus: Any, sample: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        return {"volume": np.full((1, 2, 2, 2), rng.random())}
+
+    config = MethodConfig(batch_size=20)
+    phase = one_phase(config, draw=lambda _, size, *__: [*range(size)], views=drawing, loss=None)[0]  # type: ignore[arg-type, misc, return-value]
+    expected = np.mean([np.random.default_rng((3, number)).random() for number in range(8)])
+    assert levels_of(phase, None, 3) == {"volume": (pytest.approx(expected), 0.0)}  # type: ignore[arg-type]
+
+
 def test_a_phase_is_destroyed_in_the_one_way_its_config_asks_for() -> None:
     config = MethodConfig()
     phase = one_phase(config, draw=None, views=views, loss=None)[0]  # type: ignore[arg-type]

@@ -193,6 +193,21 @@ def test_a_step_left_out_takes_its_share_of_the_schedule_with_it(tmp_path: Path)
     assert model.made.item() == pytest.approx(1 - 0.1 * (0.5 + 1.0 + 0.5))  # of 0.5, 1, 1, 0.5 without the second
 
 
+def test_adam_takes_the_clipped_gradients_into_its_momenta(tmp_path: Path) -> None:
+    """Its first step is the same at any length of the gradient; what a step of a long one leaves behind is not."""
+    model, toy, slopes = Pair(), Toy(), iter([10.0, 0.5, 0.5])
+    config = replace(SETTINGS, steps=3, warmup_steps=0, schedule="constant", grad_clip=1.0)
+    turns = (Turn("all", lambda batch: {"slope": next(slopes) * model.made.sum()}),)
+    made = replace(job(tmp_path, toy, config), model=model, phase=phase(config, toy, turns=turns))
+    train(replace(made, after_step=lambda progress: None), CPU)
+    by_hand = nn.Parameter(torch.tensor([1.0]))
+    adam = torch.optim.AdamW([by_hand], config.lr, config.betas, weight_decay=0.0)
+    for slope in (1.0, 0.5, 0.5):
+        by_hand.grad = torch.tensor([slope])
+        adam.step()
+    assert model.made.item() == pytest.approx(by_hand.item(), abs=1e-6)
+
+
 def test_an_optimiser_has_the_momenta_and_the_decay_of_the_settings() -> None:
     weight = nn.Parameter(torch.ones(2, 2))
     config = replace(SETTINGS, betas=(0.8, 0.98), weight_decay=0.3, lr=0.1)
@@ -229,11 +244,12 @@ def test_a_batch_that_is_prepared_in_place_comes_to_the_next_turn_as_it_was(tmp_
     assert sums[:2] == sums[2:] and len(sums) == 4
 
 
-def test_the_running_average_follows_its_equation(tmp_path: Path) -> None:
+def test_the_running_average_follows_its_equation_over_what_the_updates_left(tmp_path: Path) -> None:
     model, history = Toy(), []
 
     def after_step(progress: float) -> None:
         history.append(weights(model))
+        model.head.weight.mul_(0.9)
 
     start = weights(model)
     config = replace(SETTINGS, steps=3, ema_decay=0.7)

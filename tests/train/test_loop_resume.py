@@ -136,7 +136,12 @@ def test_a_stop_within_an_evaluation_loses_none_where_a_checkpoint_is_due_at_the
     assert (found.final_sha256, found.evaluations) == (expected.final_sha256, expected.evaluations)
 
 
-def test_the_seconds_of_a_training_are_those_of_all_its_sittings(tmp_path: Path) -> None:
+def test_the_seconds_and_the_most_memory_of_a_training_are_those_of_all_its_sittings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peaks = iter([7, 9, 5])  # at steps 4, 8 and, in the second sitting, 12
+    monkeypatch.setattr("bench.train.loop.peak_bytes", lambda device: next(peaks))
+
     def slow(progress: float) -> None:
         time.sleep(0.02)
         if progress > 0.7:
@@ -148,6 +153,7 @@ def test_the_seconds_of_a_training_are_those_of_all_its_sittings(tmp_path: Path)
     seconds = [line["seconds"] for line in lines(tmp_path)]
     assert found.resumed_from == 8 and seconds == sorted(seconds)
     assert found.seconds >= seconds[-1] > 8 * 0.02
+    assert found.peak_bytes == 9
 
 
 def test_a_finished_training_started_again_runs_no_step_and_ends_the_same(

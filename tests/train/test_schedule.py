@@ -37,6 +37,9 @@ def test_an_overlong_cosine_starts_at_zero_and_is_stopped_before_its_end() -> No
 def test_cosines_fall_to_the_floor_and_rates_stay_between_two_settings() -> None:
     config = replace(CONFIG, steps=6, lr=2.0, lr_floor=0.5)
     assert schedule.learning_rate(config, 6) == pytest.approx(0.25) and schedule.learning_rate(config, 2) == 1.0
+    overlong = replace(config, schedule="cosine_overlong")
+    share = 0.5 * (1 + math.cos(math.pi * 3 / 6))
+    assert schedule.learning_rate(overlong, 5) == pytest.approx(0.25 + 0.75 * share)
     slow = [schedule.learning_rate(replace(config, lr_every=3), step) for step in range(6)]
     assert slow == [schedule.learning_rate(config, step) for step in (0, 0, 0, 3, 3, 3)]
 
