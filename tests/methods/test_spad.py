@@ -368,6 +368,17 @@ def test_the_predictors_loss_is_equation_three_over_masked_tokens(depth: int) ->
     torch.testing.assert_close(found, torch.stack(terms).mean(), atol=1e-5, rtol=1e-5)
 
 
+def test_words_are_named_by_two_layers_with_a_gelu_between_and_what_is_hidden_starts_small() -> None:
+    """Sec. 4.1 and 4.4: Linear, GELU, Linear to the words; the mask token starts normal with sd 0.02, as the class token does."""
+    net, x = method(), torch.randn(5, 48)
+    first, last = (part for part in net.head if isinstance(part, nn.Linear))
+    inner = x @ first.weight.T + first.bias
+    inner = inner * (1 + torch.erf(inner / 2**0.5)) / 2
+    torch.testing.assert_close(net.head(x), inner @ last.weight.T + last.bias, atol=1e-5, rtol=1e-5)
+    assert first.weight.shape == (48, 48) and last.weight.shape == (32, 48)
+    assert net.mask_token.std().item() == pytest.approx(0.02, rel=0.3)
+
+
 def test_the_transformer_sees_images_as_imagenets_mean_and_spread_tell() -> None:
     mean, sd = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     shown = method().normalised(torch.stack([mean, mean + sd]).view(2, 3, 1, 1, 1)).flatten(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.nets.adapted_spad_vit import AdaptedSpadViT
 from bench.nets.decoders import build_decoder
+from bench.nets.rope import frequencies
 from bench.nets.spad import Grid, SpadConv, SpadDown, SpadSequence, SpadUp, depth_back
 from bench.nets.spad_decoder import SpadDecoder
 from bench.nets.spad_vit import SpadViT
@@ -144,6 +145,23 @@ def test_a_transformer_from_scratch_starts_as_the_specification_says() -> None:
         assert attention.q.weight.abs().max() <= 48**-0.5  # uniform up to 1 / sqrt(inputs)
     assert net.positions.std().item() == pytest.approx(0.02, rel=0.02)
     assert net.cls_token.std().item() == pytest.approx(0.02, rel=0.3)
+
+
+def test_a_token_has_the_position_and_the_turn_of_its_own_place_and_what_leaves_the_last_block_is_normed() -> None:
+    """Sec. 4.1 and 4.2: tokens run by depth, row and column; the class token comes first and has no place."""
+    net, volume = pretrained((2, 3, 4)), torch.randn(1, 3, 16, 24, 32)
+    tokens, grid = net.embedded(volume, 0)
+    cells = nn.functional.conv3d(volume, net.embed.weight, net.embed.bias, stride=8)[0]
+    places = list(product(range(2), range(3), range(4)))
+    for token, (z, y, x) in zip(tokens[0], places, strict=True):
+        torch.testing.assert_close(token, cells[:, z, y, x] + net.positions[:, z, y, x], atol=1e-5, rtol=1e-4)
+    plane, deep = frequencies(12)
+    angles = torch.stack([torch.cat((plane * y + deep * z, plane * x + deep * z)) for z, y, x in places]).float()
+    passed = torch.cat((net.cls_token[None, None], tokens), 1)
+    for block in net.blocks:
+        passed = block(passed, angles.cos(), angles.sin())
+    normed = nn.functional.layer_norm(passed, (48,), eps=1e-5)  # its weights start as 1 and 0
+    torch.testing.assert_close(net.encoded(tokens, grid)[0], normed, atol=1e-5, rtol=1e-4)
 
 
 def test_the_coarsest_map_is_the_maximum_over_two_tokens_of_each_axis() -> None:
