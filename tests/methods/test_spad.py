@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from bench.contracts.configs import Intensity, Sight
 from bench.contracts.errors import DataMissing, EncoderMismatch, SpecError
 from bench.contracts.pictures import Histogram, ImageRows
 from bench.nets.adapted_spad_vit import AdaptedSpadViT
-from bench.nets.spad import degrees_by_depth
+from bench.nets.spad import SpadDown, SpadUp, degrees_by_depth
 from bench.train.schedule import even_groups, learning_rate
 from methods.parts.adversary import Gate, Rebuilt, hinge
 from methods.parts.equal_anisotropy import EqualAnisotropy, held_out
@@ -455,6 +456,29 @@ def test_rates_start_at_nothing_peak_after_the_warm_up_and_end_short_of_the_floo
     assert learning_rate(config, 99) == 0 and learning_rate(config, 199) == learning_rate(config, 100) == 100 / 25_000
 
 
+def test_settings_of_the_tokenizer_reach_its_layers_its_words_its_judge_and_what_that_says(tmp_path: Path) -> None:
+    """Rows 4, 5 and 18 of the specification: a variant, and what `ref_code` departs in, are nothing unless handed on."""
+    path = str(vgg(tmp_path, lines=False))
+    changes = {"codebook_reach": 0.5, "gate_at": 0.3, "gate_decay": 0.6, "discriminator_widths": (16, 32, 48)}
+    plain = method({"perceptual_file": path})
+    net = method({**changes, **METHOD.variants["up_mean"], "perceptual_file": path, "lpips_shifted": True})
+    for one, reduce in ((plain, "sum"), (net, "mean")):
+        assert [up.reduce for up in one.tokenizer.modules() if isinstance(up, SpadUp)] == [reduce] * 3
+    assert 0.45 < net.tokenizer.codebook.abs().max() <= 0.5 and (net.gate.at, net.gate.decay) == (0.3, 0.6)
+    assert [part.out_channels for part in net.discriminator.modules() if isinstance(part, SpadDown)] == [16, 32, 48]
+    assert torch.equal(net.perceptual[0].get_buffer("shift"), -plain.perceptual[0].get_buffer("shift"))
+
+
+def test_sizes_of_the_transformer_are_those_of_pre_training_and_of_fine_tuning() -> None:
+    """Sec. 4.1 and 5.1: heads share a width, so that another number of them leaves every weight its shape."""
+    changes: dict[str, Any] = {"width": 96, "depth": 5, "heads": 8, "taps": (1, 2, 4, 5)}
+    encoder = METHOD.encoder(dataclasses.replace(METHOD.tiny["predict"], **changes), SIGHT)
+    for one in (method(predict=changes).encoder, encoder):
+        assert (one.width, len(one.blocks), one.heads, one.patch) == (96, 5, 8, 8)
+        assert {block.attention.heads for block in one.blocks} == {8}
+    assert encoder.taps == (1, 2, 4, 5)
+
+
 def test_weight_decay_spares_biases_norms_codebook_positions_and_tokens_and_the_judge_learns_faster() -> None:
     net = method({"discriminator_rate": 10.0})
     names = {id(p): name for name, p in net.named_parameters()}
@@ -565,6 +589,9 @@ def test_eva02_weights_from_a_file_start_the_transformer_and_its_mask_token(tmp_
     assert method().encoder.norm.eps == 1e-5
     kept = method(predict={"eva02_file": str(tmp_path / "eva02.pt"), "eva02_eps": 1e-5})
     assert kept.encoder.norm.eps == 1e-5
+    for row, one in enumerate((net, method(predict={"eva02_file": str(tmp_path / "eva02.pt"), "eva02_class_row": 1}))):
+        expected = weights["cls_token"].flatten() + weights["pos_embed"][0, row]
+        torch.testing.assert_close(one.encoder.cls_token.data, expected)
     with pytest.raises(SpecError, match=r"--set predict\.eva02_eps=0\.001"):
         method(predict={"eva02_file": str(tmp_path / "eva02.pt"), "norm_eps": 1e-3})
 
