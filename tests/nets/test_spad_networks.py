@@ -238,13 +238,19 @@ def test_the_decoders_kernels_joins_and_start_values_are_the_specifications() ->
         [(1, 1, 1), (1, 1, 1)],
         [(1, 2, 2), (1, 1, 1)],
     ]
-    lateral, pair, late = decoder.laterals[0][0], decoder.pairs[0][0], decoder.pairs[3][0]
-    assert lateral.weight.std().item() == pytest.approx((2 / lateral.out_channels) ** 0.5, rel=0.05)
-    assert pair.weight.std().item() == pytest.approx((2 / (27 * pair.out_channels)) ** 0.5, rel=0.05)
-    assert late.weight.std().item() == pytest.approx(
-        (1 / (3 * 9 * late.in_channels)) ** 0.5, rel=0.05
-    )  # PyTorch's default
+    assert {conv.kernel_size for conv in decoder.stem.modules() if isinstance(conv, nn.Conv3d)} == {(1, 3, 3)}
+    early = {id(part) for half in (decoder.laterals, decoder.ups[:3], decoder.pairs[:3]) for part in half.modules()}
+    for part in decoder.modules():
+        if isinstance(part, (nn.Conv3d, nn.ConvTranspose3d)):
+            outputs, inputs = part.weight.shape[:2]
+            share = 2 / outputs if id(part) in early else 1 / (3 * inputs)  # Kaiming's, else PyTorch's default
+            sd = (share / part.weight[0, 0].numel()) ** 0.5
+            assert part.weight.std().item() == pytest.approx(sd, rel=3 / part.weight.numel() ** 0.5)
+            assert (part.bias is not None) == (part in decoder.ups or part in decoder.heads)
     assert [bool(up.bias.any()) for up in decoder.ups] == [False] * 3 + [True] * 2
+    once = [nn.Conv3d, nn.InstanceNorm3d, nn.LeakyReLU]
+    assert all([type(layer) for layer in lateral] == once for lateral in decoder.laterals)
+    assert all([type(layer) for layer in pair] == once * 2 for pair in (*decoder.stem, *decoder.pairs))
     joined: list[Tensor] = []
     decoder.ups[-1].register_forward_hook(lambda _m, _i, out: torch.zeros_like(out))
     decoder.pairs[-1].register_forward_pre_hook(lambda _m, given: joined.append(given[0]))
