@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bench import registry
-from bench.corpora import cached_corpus, named_corpus
+from bench.contracts.cards import CorpusMember
+from bench.corpora import cached_corpus, member_records, named_corpus
 from bench.data.volumes import read_image
 from bench.phantom_data import write_corpus
 from methods.parts.equal_anisotropy import EqualAnisotropy
@@ -58,6 +59,21 @@ def test_frames_of_a_series_count_as_near_duplicates_and_those_of_modalities_as_
         assert [record.case_id for record in records] == [f"a/cine#{k}" for k in range(5)]
         assert {record.meta.get("weight") for record in records} == {weight} and len({r.group for r in records}) == 1
         assert read_image(tmp_path, records[3]).array.shape == (1, 4, 4, 4)
+
+
+def test_a_frame_is_drawn_by_its_sets_weight_times_its_own_and_without_the_sets_by_its_own(tmp_path: Path) -> None:
+    """SPAD, Sec. 1.2. What draws it, and leaves out its set, reads both weights and the tasks that know it in the case's fields."""
+    save(tmp_path / "Set" / "a" / "cine.nii.gz", 4, 4, 4, 5)
+    save(tmp_path / "Set" / "a" / "t1.nii.gz", 4, 4, 4)
+    files = tree(
+        Images("*/cine.nii.gz", "{n}/cine.nii.gz", "MR", frames="repeats"), Images("*/t1.*", "{n}/t1.nii.gz", "MR")
+    )
+    member = CorpusMember(key="five", files=files, folders=("Set",), printed=6, weight=0.5, overlaps=("acdc",))
+    _, records = member_records(member, tmp_path, {}, None)
+    told = {record.case_id: record.meta for record in records}
+    frame, alone = {"weight": 0.5 * 9 / 25, "image_weight": 9 / 25}, {"weight": 0.5, "image_weight": 1.0}
+    every = {"dataset": "five", "overlaps": ("acdc",)}
+    assert told == {"a/t1": alone | every} | {f"a/cine#{k}": frame | every for k in range(5)}
 
 
 def test_phantoms_of_all_sorts_take_turns_and_are_read_as_what_they_pass_for(tmp_path: Path) -> None:
