@@ -96,6 +96,15 @@ def test_a_reduced_3_kernel_on_a_depth_constant_volume_is_the_base_inside_and_no
     assert (base - reduced)[:, :, [0, -1]].abs().amax((0, 1, 3, 4)).min() > 0.05
 
 
+def test_a_reduced_halving_with_kernel_3_on_a_depth_constant_volume_is_the_base_inside() -> None:
+    """The discriminator's: its base takes every other slice, the reduced one all of them."""
+    layer = doubled(SpadDown(4, 6, 2, kernel=3))
+    x = noise(1, 4, 1, 9, 9).expand(-1, -1, 7, -1, -1).contiguous()
+    base, reduced = layer(x, Grid(0))[0], layer(x, Grid(1))[0]
+    assert base.shape[2:] == (4, 5, 5) and reduced.shape[2:] == (7, 5, 5)
+    torch.testing.assert_close(reduced[:, :, 2:5:2], base[:, :, 1:-1], atol=1e-14, rtol=0)
+
+
 @pytest.mark.parametrize(("da", "kept"), [(1, 8), (2, 4), (3, 2), (4, 1)])
 def test_a_reduced_patch_on_a_depth_constant_volume_is_the_base(da: int, kept: int) -> None:
     layer = doubled(SpadDown(2, 5, 16))

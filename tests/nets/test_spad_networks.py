@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from bench.contracts.configs import Intensity, Shape3, Sight
 from bench.contracts.errors import SpecError
 from bench.nets.adapted_spad_vit import AdaptedSpadViT
+from bench.nets.channel_norm import ChannelNorm
 from bench.nets.decoders import build_decoder
 from bench.nets.rope import frequencies
 from bench.nets.spad import Grid, SpadConv, SpadDown, SpadSequence, SpadUp, depth_back
@@ -98,6 +99,18 @@ def test_the_layers_of_tokenizer_and_discriminator_are_the_specifications_one_by
         expected += [f"down k3s2p1 {inputs}->{outputs}", f"GN(16) {outputs}", "LReLU 0.01"]
     assert isinstance(judge.parts, SpadSequence)
     assert [told(part) for part in judge.parts] == [*expected, *mixed(512, 512, groups=16), "k3s1p1 512->1"]
+
+
+def test_the_tokenizers_norm_evens_the_channels_of_each_voxel_by_themselves() -> None:
+    """Sec. 3: LN is over channels, whatever stands at other voxels."""
+    x, norm = torch.randn(2, 8, 3, 4, 5) * torch.arange(1.0, 6.0) + 3, ChannelNorm(8)
+    with torch.no_grad():
+        norm.weight.copy_(torch.arange(8.0))
+        norm.bias.copy_(-torch.arange(8.0))
+    off = x - x.mean(1, keepdim=True)
+    even = off / (off.square().mean(1, keepdim=True) + 1e-5).sqrt()
+    rank = torch.arange(8.0).view(1, 8, 1, 1, 1)
+    torch.testing.assert_close(norm(x), even * rank - rank, atol=1e-5, rtol=1e-5)
 
 
 def test_soft_tokens_are_probabilities_and_the_rebuilt_volume_decodes_their_mixture_of_words() -> None:
