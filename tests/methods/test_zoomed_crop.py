@@ -151,3 +151,13 @@ def test_contrast_turns_about_the_mean_of_each_image_by_itself(monkeypatch: pyte
     images = torch.tensor([[0.2, 0.6], [0.5, 0.9]]).view(2, 1, 1, 1, 2)
     found = vary_intensity(images).flatten(1)
     torch.testing.assert_close(found, torch.tensor([[0.25, 0.55], [0.55, 0.85]]))
+
+
+def test_what_a_gain_lifts_above_white_is_white_before_contrast_turns_about_the_mean(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """0.4 and 0.9 times 1.25 are 0.5 and 1, whose mean 0.75 is nearer to both by a quarter."""
+    drawn = torch.tensor([0.0, 1.0, 0.0, 0.0, 1, 0, 1]).view(7, 1, 1, 1, 1, 1)
+    monkeypatch.setattr(photometry.torch, "rand", lambda *_, **__: drawn)
+    found = vary_intensity(torch.tensor([0.4, 0.9]).view(1, 1, 1, 1, 2)).flatten()
+    torch.testing.assert_close(found, torch.tensor([0.5625, 0.9375]))
