@@ -18,7 +18,7 @@ from bench.figure import draw_curves
 from bench.figures.pictures import draw_pictures
 from bench.phantom_data import write_corpus
 from bench.pretrain import pretrain
-from bench.run import Place, finetune, resolve_at, task_volumes
+from bench.run import Place, demand_machine, finetune, resolve_at, task_volumes
 from bench.run import pretrain as pretrain_for
 from bench.spec import RunSpec, apply_settings, make_spec
 from bench.train.ranks import is_first
@@ -62,6 +62,7 @@ def pretrain_alone(*, method: str, task: str, folder: str, place: Place, **words
 def finetune_alone(spec: RunSpec, place: Place) -> dict[str, Any]:
     """Everything up to the fine-tuned model; returns its path, its log and its key."""
     chain = resolve_at(spec, place)
+    demand_machine(chain, place)
     cases = task_volumes(chain, place)
     model = finetune(chain, place, cases, pretrain_for(chain, place))
     return {"model": str(model), "log": str(model.with_name("log.jsonl")), "key": chain.keys["finetune"]}

@@ -42,6 +42,7 @@ from bench.score import Scores, score
 from bench.spec import RunSpec
 from bench.store import Store
 from bench.train.checkpoint import load_weights
+from bench.train.hardware import demand_hardware
 from bench.train.loop import Hardware
 from bench.train.progress import Progress
 from bench.train.ranks import first_says, is_first
@@ -127,6 +128,7 @@ def run(spec: RunSpec, place: Place) -> Cell | None:
     done = store.find(chain.key)
     if first_says(done is not None):
         return done if is_first() else None
+    demand_machine(chain, place)
     cases = task_volumes(chain, place)
     encoder = pretrain(chain, place)
     finetune(chain, place, cases, encoder)
@@ -139,6 +141,20 @@ def run(spec: RunSpec, place: Place) -> Cell | None:
     cell = make_cell(chain, trainings(chain, place), scores, hashed, manifest_of(chain, place), seen)
     draw(chain, place, cases, scores)  # before the record, with which a repeated command has nothing left to do
     return store.write(cell, scores.rows)
+
+
+def demand_machine(chain: Chain, place: Place) -> None:
+    """Raises SpecError where this hardware cannot do a training that is still due: told before volumes are prepared, and before
+    an encoder is trained for a fine-tuning that cannot be."""
+    plan, keys = chain.blueprint, chain.keys
+    due = [plan.setup.recipe] if not finetune_room.finished(place.folder("finetune", keys["finetune"])) else []
+    due += [
+        config
+        for name, config in plan.phases.items()
+        if (key := keys.get(f"pretrain:{name}")) and not pretrain_room.finished(place.folder("pretrain", key))
+    ]
+    for config in due:
+        demand_hardware(place.hardware, config.precision)
 
 
 def task_volumes(chain: Chain, place: Place) -> CachedCases:

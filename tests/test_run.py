@@ -30,7 +30,7 @@ from bench.look import look
 from bench.metrics.overlap import dice
 from bench.plan import read_plan, write_plan
 from bench.predict_folder import predict_folder
-from bench.run import Place, outcome
+from bench.run import Place, demand_machine, outcome, resolve_at
 from bench.spec import RunSpec
 from bench.store import Store
 from bench.train.hardware import Hardware
@@ -607,6 +607,29 @@ def test_an_encoder_that_the_decoder_cannot_read_is_refused_before_it_is_pre_tra
     error = bench("run", *words, "--results", fresh).error
     assert error["error"] == "SpecError" and "reads 4 maps, found 3" in error["message"]
     assert trained_in(fresh) == []
+
+
+@pytest.mark.parametrize("command", ["run", "finetune"])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--set", "finetune.precision=fp16", "--device", "cpu"), "precision fp16 needs CUDA"),
+        (("--device", "tpu"), "No device 'tpu'"),
+    ],
+)
+def test_hardware_that_a_training_cannot_have_is_told_before_anything_is_prepared_or_pre_trained(
+    command: str, words: tuple[str, ...], told: str, fresh: Path
+) -> None:
+    shutil.rmtree(fresh / "cache")
+    error = bench(command, *OWN_MAE, *SHORT, *words, "--results", fresh, "--json").error
+    assert error["error"] == "SpecError" and told in error["message"]
+    assert trained_in(fresh) == [] and not (fresh / "cache").exists()
+
+
+def test_a_finished_training_asks_for_no_hardware(done: Done, tmp_path: Path) -> None:
+    results = done.copied(tmp_path / "results", "cells", "cases")
+    chain = resolve_at(rooms.spec_of(Store(done.results).read(done.cell)), place := Place.at(results))
+    demand_machine(chain, dataclasses.replace(place, hardware=Hardware(device="tpu")))
 
 
 @pytest.mark.parametrize(("content", "kind"), [(b"no weights at all", "StoreError"), (None, "EncoderMismatch")])

@@ -60,11 +60,7 @@ def opened(hardware: Hardware, precision: str) -> Machine:
     Raises SpecError for a device, strategy or precision that is not to be had.
     """
     kind, number = _device(hardware.device)
-    demand_precision(precision)
-    if precision == "fp16" and kind != "cuda":
-        raise SpecError(
-            f"precision fp16 needs CUDA, found device '{kind}'.", remedy="Choose bfloat16 with `--set precision=bf16`."
-        )
+    demand_hardware(hardware, precision)
     _import_fabric()
     from lightning_fabric import Fabric
     from lightning_fabric.plugins import MixedPrecision, Precision
@@ -79,6 +75,18 @@ def opened(hardware: Hardware, precision: str) -> Machine:
         _keep_freed_memory()
         torch.set_num_threads(torch.get_num_threads())  # until it is told, MKL takes as many as it likes at the moment
     return Machine(fabric, scaler)
+
+
+def demand_hardware(hardware: Hardware, precision: str) -> None:
+    """Raises SpecError for a device, strategy or precision that is not to be had."""
+    kind, number = _device(hardware.device)
+    demand_precision(precision)
+    if precision == "fp16" and kind != "cuda":
+        raise SpecError(
+            f"precision fp16 needs CUDA, found device '{kind}'.", remedy="Choose bfloat16 with `--set precision=bf16`."
+        )
+    _devices(hardware, kind, number)
+    _strategy(hardware)
 
 
 def _import_fabric() -> None:
