@@ -223,10 +223,13 @@ def _card(shelf: Shelf, name: str, wanted: type[Any]) -> Any:
 
 
 def _said(error: Exception) -> str:
-    """In one line, with the sort of an error that is none of importing and the last line of a file that led to it."""
+    """In one line, with the sort of an error that is none of importing and the last line of an author's file that led to it: a
+    config that refuses its values raises in a file of ours or of dataclasses'."""
+    import dataclasses
     import traceback
 
-    at = traceback.extract_tb(error.__traceback__)[-1]
+    frames, behind = traceback.extract_tb(error.__traceback__), (f"{Path(__file__).parent}/", dataclasses.__file__, "<")
+    at = next((frame for frame in reversed(frames) if not frame.filename.startswith(behind)), frames[-1])
     where = "" if isinstance(error, (ImportError, SyntaxError)) else f" ({Path(at.filename).name}, line {at.lineno})"
     told = " ".join(str(error).split())
     return told if isinstance(error, ImportError) else f"{type(error).__name__}: {told}{where}"

@@ -86,6 +86,14 @@ def test_a_file_of_the_name_asked_for_that_closes_with_no_card_is_told(
             "from bench.contracts.cards import MethodCard\nMETHOD = MethodCard(titel='Mine')",
             "'titel' (wrong_1.py, line 2)",
         ),
+        (
+            "from bench.contracts.configs import MethodConfig\nTINY = MethodConfig(lr='3e-3')\nMETHOD = 1",
+            "'str' and 'int' (wrong_2.py, line 2)",
+        ),
+        (
+            "import dataclasses\n@dataclasses.dataclass\nclass Mine:\n    widths: list = []\nMETHOD = 1",
+            "use default_factory (wrong_3.py, line 2)",
+        ),
         ("x = (\nMETHOD = 1", "SyntaxError: "),
         ("weights = open('none.pt')\nMETHOD = 1", "FileNotFoundError: "),
     ],
