@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
-from bench.contracts.configs import FineTuneConfig, Intensity, Spacing, phases
+from bench.contracts.configs import FineTuneConfig, Intensity, MethodConfig, Spacing, phases
 from bench.contracts.errors import PluginBroken, nearest
 from bench.contracts.protocols import Layout, Protocol
 from bench.contracts.recipes import PromptRecipe, ReportRecipe, RetrievalRecipe
@@ -176,8 +176,22 @@ class MethodCard:
     licence: str = ""
 
     def __post_init__(self) -> None:
-        """Raises PluginBroken where presets part in their phases, or where what changes fields names one that no config has: it
-        would change nothing, and be recorded as if it had."""
+        """Raises PluginBroken where a preset is no config, presets part in their phases, or what changes fields names one that no
+        config has: it would change nothing, and be recorded as if it had."""
+        for name in PRESETS:
+            held: Mapping[str, Any] = phases(getattr(self, name)) if getattr(self, name) is not None else {}
+            for config in held.values():
+                if not isinstance(config, MethodConfig):
+                    told = (
+                        f"the class {config.__name__}"
+                        if isinstance(config, type)
+                        else f"a value of type {type(config).__name__}"
+                    )
+                    raise PluginBroken(
+                        f"`{name}` holds {told}, asked for a config.",
+                        case=self.title,
+                        remedy=f"Write {name}=Config(steps=...), Config being the method's own, derived from MethodConfig.",
+                    )
         given = [phases(preset) for preset in (self.full, self.small, self.tiny, self.ref_code) if preset is not None]
         if len({tuple(preset) for preset in given}) > 1:
             raise PluginBroken(
