@@ -25,6 +25,7 @@ from bench.data.lock import only_one
 from bench.keys import plain
 from bench.nets import lora
 from bench.nets.freeze import freeze, in_words, still
+from bench.promises import demand_encoder
 from bench.train.checkpoint import load_weights, save_weights, sha256_of_weights
 from bench.train.controls import others_label
 from bench.train.hardware import torch_device
@@ -40,8 +41,7 @@ def build_model(card: MethodCard, name: str, config: MethodConfig, setup: Setup,
     """The untrained network of a run. Encoder and decoder have a start of their own each, drawn from names and seed, so that
     scratch and pre-trained runs share every tensor that pre-training does not bring."""
     reseed_torch("encoder", name, seed)
-    encoder = card.encoder(config, setup.sight)
-    assert isinstance(encoder, Encoder)
+    encoder = demand_encoder(card.encoder(config, setup.sight), name)
     return kind.build_net(setup, encoder, card.decoder, seed)
 
 

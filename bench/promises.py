@@ -18,13 +18,24 @@ def demand_network(chain: Chain) -> None:
     and EncoderMismatch where it takes no weights of one that sees the corpus' channels: told before it is trained in vain."""
     plan, kind = chain.blueprint, registry.kind(chain.words.task.kind)
     with torch.device("meta"):  # shapes alone, no weights
-        encoder = plan.method.encoder(plan.architecture, plan.setup.sight)
+        encoder = demand_encoder(plan.method.encoder(plan.architecture, plan.setup.sight), chain.words.spec.method)
         kind.build_net(plan.setup, encoder, plan.method.decoder, 0)
         demand_promises(encoder, chain.words.spec.method, plan.setup.sight)
         if chain.sight is not None:
             seen = dataclasses.replace(plan.setup.sight, channels=chain.sight.channels)
             brought = plan.method.encoder(plan.architecture, seen)
             demand_taken_over(encoder, brought, chain.words.corpus_word, chain.words.spec.task)
+
+
+def demand_encoder(built: object, name: str) -> Encoder:
+    """What a card's `encoder` built. Raises PluginBroken where that is no Encoder."""
+    if isinstance(built, Encoder):
+        return built
+    raise PluginBroken(
+        f"Its card's `encoder` gives a {type(built).__name__}, asked for an Encoder.",
+        case=name,
+        remedy="Return a network derived from bench.contracts.method.Encoder.",
+    )
 
 
 def demand_promises(encoder: Encoder, name: str, sight: Sight) -> None:

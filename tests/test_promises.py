@@ -16,6 +16,7 @@ from bench.chain import Chain
 from bench.contracts.configs import Intensity, MethodConfig, Sight, phases
 from bench.contracts.errors import EncoderMismatch, PluginBroken
 from bench.contracts.method import Encoder, Features
+from bench.finetune import build_model
 from bench.promises import demand_network, demand_promises
 from bench.spec import make_spec
 from methods.mae3d import METHOD
@@ -79,6 +80,21 @@ def test_a_run_asks_it_of_the_encoder_that_its_task_sees() -> None:
     wrong = replace(plan, method=replace(METHOD, encoder=lying))
     with pytest.raises(PluginBroken, match="mae3d: By `channels`, `strides` and `pooled_width`"):
         demand_network(Chain(words=words, blueprint=wrong, keys={}, sight=None))
+
+
+@pytest.mark.parametrize("given", [None, nn.Conv3d(1, 8, 3)])
+def test_what_is_no_encoder_is_refused_in_words_before_a_pre_training_and_from_scratch(given: nn.Module | None) -> None:
+    """Training from scratch ended in a bare AssertionError, a run that pre-trains in an AttributeError of ours."""
+    spec = make_spec(method="mae3d", task="msd04", preset="tiny", corpus="own", phantom=True)
+    words: Any = SimpleNamespace(spec=spec, task=registry.task("msd04"))
+    plan = replace(blueprint(spec), method=replace(METHOD, encoder=lambda config, sight: given))
+    with pytest.raises(
+        PluginBroken, match=f"mae3d: Its card's `encoder` gives a {type(given).__name__}, asked for an Encoder"
+    ):
+        demand_network(Chain(words=words, blueprint=plan, keys={}, sight=None))
+    kind: Any = registry.kind("segmentation")
+    with pytest.raises(PluginBroken, match="asked for an Encoder"):
+        build_model(plan.method, "mae3d", plan.architecture, plan.setup, kind, 0)
 
 
 def test_a_corpus_whose_encoder_no_network_of_the_task_can_take_over_is_refused_before_it_is_trained_on() -> None:
