@@ -132,15 +132,17 @@ def test_a_stranger_called_like_one_of_our_packages_is_noticed(tmp_path: Path, m
         ({"finetune": {"tinny": {"lr": 0.5}}}, "`finetune` speaks of 'tinny', which is no preset"),
         ({"finetune": {"tiny segment": {"lr": 0.5}}}, "`finetune` speaks of 'tiny segment'"),
         ({"on_corpus": {"mim-1k": {"step": 3}}}, "`on_corpus` changes 'step' for 'mim-1k'"),
+        ({"corpus": "none"}, "names a `build` and no `corpus`"),
+        ({"build": None}, "names the corpus 'mim-1k' and no `build`"),
         ({"tiny": MethodConfig}, "`tiny` holds the class MethodConfig, asked for a config"),
         ({"tiny": {"steps": 3}}, "`tiny` holds a value of type int, asked for a config"),
         ({"tiny": {"first": MethodConfig(), "second": MethodConfig()}}, "different phases: pretrain, pretrain, first/second"),
     ],
 )  # fmt: skip
-def test_a_card_whose_presets_are_none_or_that_changes_what_no_config_has_is_refused(
+def test_a_card_that_is_half_told_or_that_changes_what_no_config_has_is_refused(
     changes: dict[str, Any], told: str
 ) -> None:
-    """A misspelt variant ran as its method, under a row of its own name."""
+    """A misspelt variant ran as its method, under a row of its own name; a card that forgot its corpus ran from scratch."""
     with pytest.raises(PluginBroken, match=told):
         replace(registry.method("mae3d"), **changes)
 

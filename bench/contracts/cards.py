@@ -176,8 +176,16 @@ class MethodCard:
     licence: str = ""
 
     def __post_init__(self) -> None:
-        """Raises PluginBroken where a preset is no config, presets part in their phases, or what changes fields names one that no
-        config has: it would change nothing, and be recorded as if it had."""
+        """Raises PluginBroken where only one of `build` and `corpus` tells of a pre-training, a preset is no config, presets part
+        in their phases, or what changes fields names one that no config has: it would change nothing, and be recorded as if it
+        had."""
+        if (self.build is None) != (self.corpus == "none"):
+            told = "a `build` and no `corpus`" if self.build else f"the corpus '{self.corpus}' and no `build`"
+            raise PluginBroken(
+                f"the card names {told}: a method that pre-trains has both, one from scratch neither.",
+                case=self.title,
+                remedy='Add the one that lacks: `corpus` is a key of bench list corpora or "own", `build` the Method.',
+            )
         for name in PRESETS:
             held: Mapping[str, Any] = phases(getattr(self, name)) if getattr(self, name) is not None else {}
             for config in held.values():
