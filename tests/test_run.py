@@ -30,6 +30,7 @@ from bench.look import look
 from bench.metrics.overlap import dice
 from bench.plan import read_plan, write_plan
 from bench.predict_folder import predict_folder
+from bench.restore import spec_of
 from bench.run import Place, demand_machine, outcome, resolve_at
 from bench.spec import RunSpec
 from bench.store import Store
@@ -628,7 +629,7 @@ def test_hardware_that_a_training_cannot_have_is_told_before_anything_is_prepare
 
 def test_a_finished_training_asks_for_no_hardware(done: Done, tmp_path: Path) -> None:
     results = done.copied(tmp_path / "results", "cells", "cases")
-    chain = resolve_at(rooms.spec_of(Store(done.results).read(done.cell)), place := Place.at(results))
+    chain = resolve_at(spec_of(Store(done.results).read(done.cell)), place := Place.at(results))
     demand_machine(chain, dataclasses.replace(place, hardware=Hardware(device="tpu")))
 
 
