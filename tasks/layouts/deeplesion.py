@@ -80,7 +80,7 @@ class DeepLesion:
                 x_mm, y_mm, z_mm = _numbers(row, "Spacing_mm_px_")
             except ValueError as error:
                 raise DataUnsound(
-                    f"line {number} of {TABLE} holds what is no number, or not as many as are due ({error}).",
+                    f"line {number} of {TABLE} holds what is no number, too few, or a box outside the picture ({error}).",
                     case=stem,
                     remedy="Fetch the table again.",
                 ) from None
@@ -152,10 +152,16 @@ def _numbers(row: Mapping[str, str], column: str) -> list[float]:
 
 
 def _centre(row: Mapping[str, str]) -> tuple[float, float]:
-    """The middle of the box (columns, rows in the picture) in RAS order, where both axes run the other way."""
+    """The middle of the box (columns, rows in the picture) in RAS order, where both axes run the other way.
+
+    Raises ValueError where it lies outside the picture.
+    """
     left, top, right, bottom = _numbers(row, "Bounding_boxes")[:4]
     columns, lines = _numbers(row, "Image_size")[:2]
-    return columns - 1 - (left + right) / 2, lines - 1 - (top + bottom) / 2
+    centre = columns - 1 - (left + right) / 2, lines - 1 - (top + bottom) / 2
+    if not (0 <= centre[0] <= columns - 1 and 0 <= centre[1] <= lines - 1):
+        raise ValueError(f"Bounding_boxes: {row['Bounding_boxes']} in a picture of {row['Image_size']}")
+    return centre
 
 
 def _write_series(folder: Path, image: NDArray[np.int16]) -> list[Path]:

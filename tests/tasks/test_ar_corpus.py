@@ -142,9 +142,17 @@ def test_lesions_without_a_type_are_left_out_and_two_on_one_slice_keep_their_own
 
 @pytest.mark.parametrize(
     ("good", "bad"),
-    [("1, 2, 3, 4", "1, 2, nan, 4"), ("1, 2, 3, 4", "1, 2, 3"), ("3, 6", "3, x"), ("0.5, 0.5, 5", "0.5, 5")],
+    [
+        ("1, 2, 3, 4", "1, 2, nan, 4"),
+        ("1, 2, 3, 4", "1, 2, 3"),
+        ("1, 2, 3, 4", "1, 12, 3, 14"),
+        ("3, 6", "3, x"),
+        ("0.5, 0.5, 5", "0.5, 5"),
+    ],
 )
-def test_a_row_that_holds_no_numbers_is_refused_by_its_line(tmp_path: Path, good: str, bad: str) -> None:
+def test_a_row_that_holds_no_numbers_or_no_place_in_the_picture_is_refused_by_its_line(
+    tmp_path: Path, good: str, bad: str
+) -> None:
     table(
         tmp_path, ("000007_02_01_003.png", "1, 2, 7, 4", 5, "3, 5"), ("000007_02_01_004.png", "1, 2, 3, 4", 5, "3, 6")
     )
