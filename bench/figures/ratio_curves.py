@@ -75,7 +75,8 @@ def ratio_curves(
     source = "phantom" if phantom else "real"
     ours = [board for board in boards if board.words.source == source]
     papers = [] if phantom else list(printed)
-    task = _one_task(task, [*(board.words.task for board in ours), *(result.task for result in papers)])
+    known = [*(board.words.task for board in ours), *(result.task for result in papers)]
+    task = _one_task(task, known, {board.words.task for board in boards if board not in ours}, phantom=phantom)
     ours = [board for board in ours if board.words.task == task]
     papers = [result for result in papers if result.task == task]
     held = dict.fromkeys(name for board in ours for result in board.results for name in result.entries)
@@ -168,7 +169,8 @@ def _labels(places: Iterable[tuple[str, ...]]) -> list[str]:
     return apart(names, LONGEST_LABEL)
 
 
-def _one_task(asked: str, known: Sequence[str]) -> str:
+def _one_task(asked: str, known: Iterable[str], left_out: Iterable[str], *, phantom: bool) -> str:
+    """The task that was asked for among the known ones; `left_out` are those of the data that were not asked for."""
     found = sorted({task for task in known if asked in (task, task.partition("@")[0])})
     if asked in found:
         return asked
@@ -176,6 +178,10 @@ def _one_task(asked: str, known: Sequence[str]) -> str:
         return found[0]
     if found:
         raise SpecError(f"'{asked}' has several targets.", case=asked, remedy=f"Name one: {', '.join(found)}")
+    if any(asked in (task, task.partition("@")[0]) for task in left_out):
+        here, there = ("phantoms", "real data") if phantom else ("real data", "phantoms")
+        remedy = "Leave --phantom out." if phantom else "Add --phantom."
+        raise SpecError(f"No result on '{asked}' is of {here}, some are of {there}.", case=asked, remedy=remedy)
     possible = sorted(set(known))
     told = f"Known: {', '.join(map(clean, possible))}." if possible else "There are no results yet."
     raise SpecError(

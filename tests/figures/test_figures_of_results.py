@@ -117,6 +117,11 @@ def test_ratio_curves_say_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no paper prints it at two shares") as caught:
         ratio_curves(*found, PRINTED, "acdc")  # MG-3D prints all of its labels, and nothing else does
     assert "--task acdc" in caught.value.remedy
+    store = Store(tmp_path / "drawn")
+    add(store, 0.8, task="msd09", source="phantom")
+    with pytest.raises(SpecError, match="'msd09' is of real data, some are of phantoms") as caught:
+        ratio_curves(*read(store), (), "msd09")
+    assert caught.value.remedy == "Add --phantom."
 
 
 @pytest.mark.parametrize("task", registry.names(registry.TASKS))
