@@ -132,6 +132,8 @@ def test_a_stranger_called_like_one_of_our_packages_is_noticed(tmp_path: Path, m
         ({"finetune": {"tinny": {"lr": 0.5}}}, "`finetune` speaks of 'tinny', which is no preset"),
         ({"finetune": {"tiny segment": {"lr": 0.5}}}, "`finetune` speaks of 'tiny segment'"),
         ({"on_corpus": {"mim-1k": {"step": 3}}}, "`on_corpus` changes 'step' for 'mim-1k'"),
+        ({"needs": "volume"}, "`needs` is 'volume', asked for a set"),
+        ({"dims": 3}, "`dims` is 3, asked for a set"),
         ({"corpus": "none"}, "names a `build` and no `corpus`"),
         ({"build": None}, "names the corpus 'mim-1k' and no `build`"),
         ({"tiny": MethodConfig}, "`tiny` holds the class MethodConfig, asked for a config"),

@@ -30,6 +30,12 @@ def test_a_key_with_a_phase_goes_to_that_phase_only() -> None:
     assert changed["pretrain"] == CONFIGS["pretrain"]
 
 
+@pytest.mark.parametrize("crop", [32, (32, 32), (32, 32, 0), (32.0, 32, 32)])
+def test_a_crop_that_is_no_three_whole_numbers_is_refused(crop: Any) -> None:
+    with pytest.raises(SpecError, match="crop must be three whole numbers above 0"):
+        MethodConfig(crop=crop)
+
+
 def test_an_unknown_key_is_refused_with_the_nearest() -> None:
     with pytest.raises(SpecError, match="Did you mean 'steps'"):
         apply_settings(CONFIGS, (("", "stps", "4"),))

@@ -1,4 +1,7 @@
-"""What a method, a task and a corpus say of themselves: plain values, no torch, so that words are checked in a second."""
+"""What a method, a task and a corpus say of themselves: plain values, no torch, so that words are checked in a second.
+
+A little longer than 250 lines because whoever writes a card should see every sort of one.
+"""
 
 from __future__ import annotations
 
@@ -179,27 +182,9 @@ class MethodCard:
         """Raises PluginBroken where only one of `build` and `corpus` tells of a pre-training, a preset is no config, presets part
         in their phases, or what changes fields names one that no config has: it would change nothing, and be recorded as if it
         had."""
-        if (self.build is None) != (self.corpus == "none"):
-            told = "a `build` and no `corpus`" if self.build else f"the corpus '{self.corpus}' and no `build`"
-            raise PluginBroken(
-                f"the card names {told}: a method that pre-trains has both, one from scratch neither.",
-                case=self.title,
-                remedy='Add the one that lacks: `corpus` is a key of bench list corpora or "own", `build` the Method.',
-            )
-        for name in PRESETS:
-            held: Mapping[str, Any] = phases(getattr(self, name)) if getattr(self, name) is not None else {}
-            for config in held.values():
-                if not isinstance(config, MethodConfig):
-                    told = (
-                        f"the class {config.__name__}"
-                        if isinstance(config, type)
-                        else f"a value of type {type(config).__name__}"
-                    )
-                    raise PluginBroken(
-                        f"`{name}` holds {told}, asked for a config.",
-                        case=self.title,
-                        remedy=f"Write {name}=Config(steps=...), Config being the method's own, derived from MethodConfig.",
-                    )
+        self._demand_sets()
+        self._demand_corpus()
+        self._demand_configs()
         given = [phases(preset) for preset in (self.full, self.small, self.tiny, self.ref_code) if preset is not None]
         if len({tuple(preset) for preset in given}) > 1:
             raise PluginBroken(
@@ -221,6 +206,35 @@ class MethodCard:
                 )
             of_kind = {f.name for f in fields(RECIPES.get(kind, FineTuneConfig))}
             self._demand("finetune", {word: changed}, of_kind)
+
+    def _demand_sets(self) -> None:
+        for name in ("needs", "dims", "offers"):
+            value = getattr(self, name)
+            if not isinstance(value, (set, frozenset)):
+                raise PluginBroken(
+                    f"`{name}` is {value!r}, asked for a set.", case=self.title, remedy=f"Write {name}={{{value!r}}}."
+                )
+
+    def _demand_corpus(self) -> None:
+        if (self.build is None) != (self.corpus == "none"):
+            told = "a `build` and no `corpus`" if self.build else f"the corpus '{self.corpus}' and no `build`"
+            raise PluginBroken(
+                f"the card names {told}: a method that pre-trains has both, one from scratch neither.",
+                case=self.title,
+                remedy='Add the one that lacks: `corpus` is a key of bench list corpora or "own", `build` the Method.',
+            )
+
+    def _demand_configs(self) -> None:
+        for name in PRESETS:
+            held: Mapping[str, object] = phases(getattr(self, name)) if getattr(self, name) is not None else {}
+            wrong = next((config for config in held.values() if not isinstance(config, MethodConfig)), None)
+            if wrong is not None:
+                of_type = f"a value of type {type(wrong).__name__}"
+                raise PluginBroken(
+                    f"`{name}` holds {f'the class {wrong.__name__}' if isinstance(wrong, type) else of_type}, asked for a config.",
+                    case=self.title,
+                    remedy=f"Write {name}=Config(steps=...), Config being the method's own, derived from MethodConfig.",
+                )
 
     def _demand(self, where: str, changes: Mapping[str, Mapping[str, Any]], possible: set[str]) -> None:
         for name, changed in changes.items():

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from bench.contracts.demands import demand_least, demand_range, demand_share
+from bench.contracts.demands import demand_least, demand_range, demand_shape, demand_share
 from bench.contracts.errors import PluginBroken, SpecError
 
 Shape3 = tuple[int, int, int]
@@ -142,6 +142,11 @@ class MethodConfig(PhaseConfig):
     shuffled_voxels: bool = later(False)  # ours, a control that must not help: the voxels of every view in random order
     white_noise: bool = later(False)  # ours, a control that must not help: noise with the mean and spread of every view
     even_views: bool = later(False)  # ours, every view at one mean and spread, so that controls tell no brightness
+
+    def __post_init__(self) -> None:
+        """Raises as `PhaseConfig` does, and SpecError for a crop that is no shape."""
+        super().__post_init__()
+        demand_shape("crop", self.crop)
 
     def multiple(self) -> Shape3:
         """Voxels per axis of which the encoder's input must be a whole multiple."""

@@ -13,6 +13,14 @@ def demand_least(name: str, found: float, least: int) -> None:
         )
 
 
+def demand_shape(name: str, found: object) -> None:
+    """Raises SpecError for what is not three whole numbers above 0."""
+    if not (isinstance(found, tuple) and len(found) == 3 and all(isinstance(n, int) and n > 0 for n in found)):
+        raise SpecError(
+            f"{name} must be three whole numbers above 0, found {found!r}.", remedy=f"For example --set {name}=96,96,96"
+        )
+
+
 def demand_share(name: str, found: float) -> None:
     """Raises SpecError for what is no chance or share."""
     if not 0 <= found <= 1:
