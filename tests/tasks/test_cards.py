@@ -550,12 +550,12 @@ MG3D: dict[str, dict[str, Any]] = {
         "grad_clip": 0.0,
         "precision": "fp16",
         "batch_size": 2,
-        "lr": 1e-5,
+        "lr": 5e-5,  # of the experiment's file, which stands over the base file's 1e-5 and 100 epochs
         "betas": (0.9, 0.99),
         "weight_decay": 0.01,
         "loss": "bce",
         "flip_axes": (),
-        "steps": 100 * 800,
+        "steps": 40 * 800,
         "evaluate_every": 800,
     },
     "ccccii": {
