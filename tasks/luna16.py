@@ -72,11 +72,15 @@ MG3D = Protocol(
     metrics=("auc", "ap", "froc"),
     notes=(
         "Candidates of the older candidates.csv at native spacing, 48 voxels a side, as the code reads them.",
-        "The config trains on folders 0 to 5, the script that builds the table on 0 to 4; either way 623 scans are not tested on.",
+        "The folders are those of the code's config, which its loader does not read: its tables hold 0 to 4 to train on and 5 and "
+        "6 to select on, as the numbers of candidates beside it say. Either way 623 scans are not tested on.",
         "Positives are original ones; the authors stored ten varied copies of each beside them.",
+        "A cube that reaches over a border is filled up with air; the code moves it inside, off its candidate.",
+        "Where a scan runs from right to left candidates lie where the table says; the code takes no notice and cuts that scan's "
+        "cubes at its first voxels.",
         "Two outputs with cross-entropy stand for one with a sigmoid, which is the same up to a factor of two in the head.",
         "AdamW stands for Adam (weight decay 1e-6). The code has no fixed length; 50,000 updates is ours.",
-        "Voxels are not rounded to 8 bits before they are scaled.",
+        "Voxels are not rounded to 8 bits before they are scaled; of the code's only the varied copies are.",
         "An encoder of stride 32 (Swin) sees the cube stretched to 64 voxels a side; the code's Swin takes the 48 as they are.",
         "Validation by AUC over all candidates of folder 6, each 5,000 updates (ours; the code each 10 epochs).",
         FROC,

@@ -598,6 +598,17 @@ def test_mg3d_on_nodules_and_severity_shows_its_networks_what_its_code_does() ->
     assert stoic.metrics == ("auc", "auc@all")  # positives are the headline
 
 
+TOLD = {
+    "luna16": ("6 to select on", "the code moves it inside", "the code takes no notice", "only the varied copies are"),
+}
+
+
+@pytest.mark.parametrize("task", TOLD)
+def test_mg3ds_cards_tell_what_a_protocol_cannot_say_of_the_code(task: str) -> None:
+    notes = protocol(task, "mg3d").notes
+    assert [told for told in TOLD[task] if sum(told in note for note in notes) != 1] == []
+
+
 def test_mg3ds_reports_and_prompts_are_fine_tuned_as_its_code_does() -> None:
     reports, prompts = protocol("ctrg_report", "mg3d").recipe, protocol("ctrate_prompts", "mg3d").recipe
     has(reports, steps=30 * 722, batch_size=2, lr=1e-4, layer_decay=0.5, weight_decay=5e-5, evaluate_every=722)
