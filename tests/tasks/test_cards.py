@@ -444,6 +444,15 @@ def test_mg3d_on_covid_lesions_is_as_its_config_and_code_do_it() -> None:
     assert chosen.recipe.batch_size == 2 * chosen.recipe.crops_per_volume and chosen.recipe.steps == 1000 * 80
 
 
+def test_mg3ds_code_shows_both_devices_the_same_crops_of_all_covid_volumes() -> None:
+    """Its loader has no sampler and its ranks one seed: an epoch is as many updates as volumes, each by one volume's crops."""
+    chosen = protocol("covid1920", "mg3d")
+    volumes = len(lists(chosen.split, SPLITS).train)
+    code, paper = (chosen.recipe_at(preset, "segmentation", from_scratch=False) for preset in ("ref_code", "full"))
+    assert code.batch_size == code.crops_per_volume == 3 and code.lr == paper.lr and code.lr_every == volumes == 159
+    assert (code.steps, code.warmup_steps, code.evaluate_every) == (1000 * volumes, 50 * volumes, 5 * volumes)
+
+
 def has(told: Any, **expected: Any) -> None:
     """Every number at once, so that a failure shows all that moved."""
     assert {name: getattr(told, name) for name in expected} == expected
