@@ -63,7 +63,7 @@ MG3D = Protocol(
         precision="fp16",
         positive_share=0.5,
         flip_probability=0.5,
-        rotate_degrees=(2.86, 2.86, 2.86),
+        rotate_degrees=(2.86, 2.86, 0.0),
         rotate_probability=0.15,
         zoom=(0.9, 1.1),
         zoom_probability=0.15,
@@ -92,9 +92,11 @@ MG3D = Protocol(
         "rate moves with each update, the code's with each epoch, as preset ref_code does.",
         "The code shares out no volumes: each of its two devices goes through all 159 an epoch, by one seed in the same order and "
         "with the same crops. So it makes 159,000 updates by 3 crops of one volume, at the rate of 6, as preset ref_code does.",
-        "One crop in two is centred on a lesion (inferred from the challenge's example; the description does not say).",
+        "One crop in two is centred on a lesion (MONAI's default, which the code leaves as it is); the others lie anywhere here, "
+        "there they are centred on a voxel without a lesion.",
         "The code pads by reflection and orients to LPS; ours pads with air and keeps RAS.",
-        "Rotation of 0.05 rad is about all axes here. The sd of the noise (at most 0.01) is that of the challenge's example.",
+        "Rotation of 0.05 rad about the first two axes, noise of an sd up to 0.01 (code). There whole volumes are turned and "
+        "zoomed together or not at all, by a zoom for each of these axes; here crops are, each by its own chance, with one zoom.",
         EXPOSED,
     ),
 )

@@ -534,7 +534,7 @@ MG3D: dict[str, dict[str, Any]] = {
         "loss": "dice_ce",
         "positive_share": 0.5,
         "flip_probability": 0.5,
-        "rotate_degrees": (2.86, 2.86, 2.86),  # 0.05 rad
+        "rotate_degrees": (2.86, 2.86, 0.0),  # 0.05 rad, about the third axis None
         "rotate_probability": 0.15,
         "zoom": (0.9, 1.1),
         "zoom_probability": 0.15,
