@@ -97,6 +97,8 @@ MG3D = Protocol(
         "Soft Dice alone is the loss (code). The code does not shuffle its training list, ours is shuffled.",
         NO_MAGNIFICATION,
         ELSEWHERE,
+        "What a turn or a zoom out brings in from beyond a crop counts nothing in the loss here; the code fills it with the crop's "
+        "mirror image, mask and all, and zooms each axis by itself.",
         "NSD exists in the code (tolerance 2 mm, overwritten by 4) and is not reported.",
     ),
 )

@@ -608,6 +608,7 @@ def test_mg3d_on_nodules_and_severity_shows_its_networks_what_its_code_does() ->
 
 
 TOLD = {
+    "msd06": ("the crop's mirror image, mask and all",),
     "acdc": ("and as background there", "brighter than the mean, in", "on background brighter than the mean."),
     "luna16": ("6 to select on", "the code moves it inside", "the code takes no notice", "only the varied copies are"),
 }
