@@ -609,6 +609,7 @@ def test_mg3d_on_nodules_and_severity_shows_its_networks_what_its_code_does() ->
 
 TOLD = {
     "msd06": ("the crop's mirror image, mask and all",),
+    "ctrate_prompts": ("in the code it stays as CT-CLIP's weights have it",),
     "acdc": ("and as background there", "brighter than the mean, in", "on background brighter than the mean."),
     "luna16": ("6 to select on", "the code moves it inside", "the code takes no notice", "only the varied copies are"),
 }
@@ -626,7 +627,7 @@ def test_mg3ds_reports_and_prompts_are_fine_tuned_as_its_code_does() -> None:
     has(reports, warmup_steps=0, kept_share=(1.0, 1.0, 1.0), decoder_width=512, decoder_hidden=512, decoder_heads=8)
     has(reports, decoder_depth=1, memory_slots=60, pooled_side=3, max_tokens=150, least_count=3, selection="best_val")
     has(prompts, steps=10_000, warmup_steps=10_000, batch_size=1, lr=1e-5, weight_decay=0.1, grad_clip=0.0)
-    has(prompts, loss="pair_mse", fused=True, frozen_encoder=True, selection="last", log_scale=1.0)
+    has(prompts, decay_all=True, loss="pair_mse", fused=True, frozen_encoder=True, selection="last", log_scale=1.0)
     has(prompts, affirm="{finding}.", deny="not {finding}.")
 
 
