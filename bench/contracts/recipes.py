@@ -31,7 +31,7 @@ class ReportRecipe(WholeViewRecipe):
     """How a report generator is built on an encoder and trained: a transformer decoder over pooled feature maps."""
 
     loss: str = (
-        "ce"  # MG-3D released code, cross-entropy of the next word; mean over a report's words, then over reports
+        "ce"  # MG-3D released code, cross-entropy of the next word; ours, mean over a report's words, then over reports
     )
     tokenisation: str = "report"  # ours, a name of bench.metrics.text.TOKENISATIONS
     max_tokens: int = 150  # MG-3D released code, words of a report that training sees and prediction may write

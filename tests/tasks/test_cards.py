@@ -608,6 +608,12 @@ def test_mg3d_on_nodules_and_severity_shows_its_networks_what_its_code_does() ->
 
 
 TOLD = {
+    "ctrg_report": (
+        "so that a longer one weighs more",
+        "149 words without an end",
+        "222 of 722 updates without dropout",
+        "by its beam there, too",
+    ),
     "msd06": ("the crop's mirror image, mask and all",),
     "ctrate_prompts": ("in the code it stays as CT-CLIP's weights have it",),
     "acdc": ("and as background there", "brighter than the mean, in", "on background brighter than the mean."),
