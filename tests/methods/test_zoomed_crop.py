@@ -153,6 +153,14 @@ def test_contrast_turns_about_the_mean_of_each_image_by_itself(monkeypatch: pyte
     torch.testing.assert_close(found, torch.tensor([[0.25, 0.55], [0.55, 0.85]]))
 
 
+def test_contrast_turns_about_the_mean_of_each_colour_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = torch.tensor([1, 0, 0.0, 0.0, 1, 0, 1]).view(7, 1, 1, 1, 1, 1)
+    monkeypatch.setattr(photometry.torch, "rand", lambda *_, **__: drawn)
+    colours = torch.tensor([[0.2, 0.6], [0.5, 0.9], [0.0, 0.0]]).view(1, 3, 1, 1, 2)
+    found = vary_intensity(colours)[0].flatten(1)
+    torch.testing.assert_close(found, torch.tensor([[0.25, 0.55], [0.55, 0.85], [0.0, 0.0]]))
+
+
 def test_what_a_gain_lifts_above_white_is_white_before_contrast_turns_about_the_mean(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
