@@ -130,6 +130,7 @@ SPAD = Protocol(
         selection="last",
     ),
     inference=Inference(overlap=0.75, blending="gaussian", mirrored=True),
+    ref_code={"lr_every": 100},
     metrics=("dice", "assd", "hd", "assd@mm", "hd@mm"),
     distance_unit="voxels",
     notes=(
@@ -140,8 +141,9 @@ SPAD = Protocol(
         "Eight mirrored copies are averaged at test (code); the paper is silent.",
         "The code stores the volume (z, y, x) with axes S, A, R; ours is (x, y, z), so 48x192x192 reads (192, 192, 48).",
         "Three crops in four centre on a foreground class drawn uniformly among those present.",
-        "The rate starts at 0 and ends at 3.4e-6, as in the code. SPAD's own decoder is supervised at four resolutions "
-        "(8, 4, 2, 1 parts of 15); any other at full size.",
+        "The rate starts at 0 and ends at 3.4e-6, as in the code. It moves with each update, the code's with each hundredth, as "
+        "preset ref_code does. SPAD's own decoder is supervised at four resolutions (8, 4, 2, 1 parts of 15); any other at full "
+        "size.",
         "The gain of +-25 % (p 0.15) acts on images in [-1, 1]; the code applies it in [0, 1]. Noise of sd up to 0.1 there "
         "is up to 0.2 here.",
         "The code draws the zoom as a factor 0.7 to 1.4 of the field of view, so that images grow by 0.71 to 1.43; ours is uniform "

@@ -87,6 +87,7 @@ SPAD = Protocol(
         selection="last",
     ),
     inference=Inference(overlap=0.75, blending="gaussian", mirrored=True),
+    ref_code={"lr_every": 100},
     metrics=("dice", "ravd", "assd", "hd"),
     notes=(
         "Never to stand beside Table 4: the paper trains on all 20 labelled patients and reports 20 hidden ones through the "
@@ -99,8 +100,9 @@ SPAD = Protocol(
         "Last weights; eight mirrored copies are averaged at test (code).",
         "The code draws the zoom as a factor 0.7 to 1.1 of the field of view, so that images grow by 0.91 to 1.43; ours is uniform "
         "in the growth.",
-        "The rate starts at 0 and ends at 3.4e-6, as in the code. SPAD's own decoder is supervised at four resolutions "
-        "(8, 4, 2, 1 parts of 15); any other at full size.",
+        "The rate starts at 0 and ends at 3.4e-6, as in the code. It moves with each update, the code's with each hundredth, as "
+        "preset ref_code does. SPAD's own decoder is supervised at four resolutions (8, 4, 2, 1 parts of 15); any other at full "
+        "size.",
         "Gamma acts in the crop's own range and keeps its mean and sd, contrast stays inside that range; in the code both act in "
         "[0, 1], and gamma acts on the inverted image with p 1/13 besides, which is left out. So is low resolution (p 0.15), which "
         "is one of slices there and of all axes in our field.",

@@ -304,3 +304,10 @@ def test_a_chance_that_is_none_and_a_range_that_ends_before_it_begins_are_refuse
 ) -> None:
     with pytest.raises(SpecError, match=told):
         blueprint(make_spec(method="mae3d", task="la", preset="small", settings=(f"finetune.{word}",)))
+
+
+def test_the_rate_of_spads_segmentations_moves_with_each_hundredth_update_at_ref_code_alone() -> None:
+    for task in ("btcv", "chaos"):
+        found = registry.task(task).protocols["spad"]
+        assert found.recipe.lr_every == 1
+        assert found.recipe_at("ref_code", "segmentation", from_scratch=False).lr_every == 100
