@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts.cards import MethodCard
-from bench.contracts.configs import MethodConfig, Shape3, Sight, from_disk
+from bench.contracts.configs import MethodConfig, Shape3, Sight, from_disk, later
 from bench.contracts.errors import SpecError
 from bench.contracts.method import Batch, Corpus, Losses, Method, Phase, Turn
 from bench.contracts.pictures import Picture
@@ -86,6 +86,9 @@ class TokenizerConfig(SpadConfig):
     perceptual_weight: float = 1.0  # released code
     perceptual_slices: int = 24  # released code, at most so many per volume
     perceptual_file: str = from_disk("")  # ours, VGG16 and LPIPS weights; empty leaves the term out
+    contrast_by_colour: bool = later(
+        False
+    )  # ours, False turns about the mean over all colours, as stored results have it
     lpips_shifted: bool = False  # ours; True repeats the released normaliser's slip of sign
     adversarial_weight: float = 3e-3  # released code, fixed
     gate_at: float = 0.025  # released code, the discriminator's loss below which the generator hears it
@@ -187,7 +190,7 @@ class Spad(Method):
 
     def prepare(self, batch: Batch) -> Batch:
         """Vary intensities of images in [0, 1] and show them on three channels."""
-        x = vary_intensity(batch["volume"].float())
+        x = vary_intensity(batch["volume"].float(), by_colour=self.first.contrast_by_colour)
         return {"volume": x.expand(-1, 3, -1, -1, -1)}
 
     def begin_turn(self, turn: str) -> None:
@@ -328,10 +331,14 @@ def check(first: TokenizerConfig, second: PredictConfig) -> None:
             )
 
 
-FULL = {"tokenizer": TokenizerConfig(), "predict": PredictConfig()}
+FULL = {
+    "tokenizer": TokenizerConfig(contrast_by_colour=True),  # released code
+    "predict": PredictConfig(),
+}
 REF_CODE = {
     "tokenizer": TokenizerConfig(
         steps=500_000,  # released config
+        contrast_by_colour=True,  # released code
         lpips_shifted=True,  # released code
         even_axis=0,  # released code
     ),

@@ -141,7 +141,7 @@ def test_gain_contrast_and_gamma_are_those_of_the_code(monkeypatch: pytest.Monke
     drawn = torch.tensor([numbers for numbers, _ in rows]).float().T.reshape(7, len(rows), 1, 1, 1, 1)
     monkeypatch.setattr(photometry.torch, "rand", lambda *_, **__: drawn)
     images = torch.tensor([0.2, 0.6]).view(1, 1, 1, 1, 2).expand(len(rows), -1, -1, -1, -1)
-    found = vary_intensity(images).flatten(1)
+    found = vary_intensity(images, by_colour=False).flatten(1)
     torch.testing.assert_close(found, torch.tensor([wanted for _, wanted in rows]))
 
 
@@ -149,7 +149,7 @@ def test_contrast_turns_about_the_mean_of_each_image_by_itself(monkeypatch: pyte
     drawn = torch.tensor([1, 0, 0.0, 0.0, 1, 0, 1]).view(7, 1, 1, 1, 1, 1).expand(7, 2, 1, 1, 1, 1)
     monkeypatch.setattr(photometry.torch, "rand", lambda *_, **__: drawn)
     images = torch.tensor([[0.2, 0.6], [0.5, 0.9]]).view(2, 1, 1, 1, 2)
-    found = vary_intensity(images).flatten(1)
+    found = vary_intensity(images, by_colour=False).flatten(1)
     torch.testing.assert_close(found, torch.tensor([[0.25, 0.55], [0.55, 0.85]]))
 
 
@@ -157,8 +157,10 @@ def test_contrast_turns_about_the_mean_of_each_colour_by_itself(monkeypatch: pyt
     drawn = torch.tensor([1, 0, 0.0, 0.0, 1, 0, 1]).view(7, 1, 1, 1, 1, 1)
     monkeypatch.setattr(photometry.torch, "rand", lambda *_, **__: drawn)
     colours = torch.tensor([[0.2, 0.6], [0.5, 0.9], [0.0, 0.0]]).view(1, 3, 1, 1, 2)
-    found = vary_intensity(colours)[0].flatten(1)
+    found = vary_intensity(colours, by_colour=True)[0].flatten(1)
     torch.testing.assert_close(found, torch.tensor([[0.25, 0.55], [0.55, 0.85], [0.0, 0.0]]))
+    joint = vary_intensity(colours, by_colour=False)[0].flatten(1)  # about 11 / 30
+    torch.testing.assert_close(joint, (11 / 30 + 0.75 * (colours - 11 / 30)).view(3, 2))
 
 
 def test_what_a_gain_lifts_above_white_is_white_before_contrast_turns_about_the_mean(
@@ -167,5 +169,5 @@ def test_what_a_gain_lifts_above_white_is_white_before_contrast_turns_about_the_
     """0.4 and 0.9 times 1.25 are 0.5 and 1, whose mean 0.75 is nearer to both by a quarter."""
     drawn = torch.tensor([0.0, 1.0, 0.0, 0.0, 1, 0, 1]).view(7, 1, 1, 1, 1, 1)
     monkeypatch.setattr(photometry.torch, "rand", lambda *_, **__: drawn)
-    found = vary_intensity(torch.tensor([0.4, 0.9]).view(1, 1, 1, 1, 2)).flatten()
+    found = vary_intensity(torch.tensor([0.4, 0.9]).view(1, 1, 1, 1, 2), by_colour=True).flatten()
     torch.testing.assert_close(found, torch.tensor([0.5625, 0.9375]))
