@@ -92,6 +92,7 @@ class MG3DConfig(MethodConfig):
     mask_padding: bool = True  # ours; released code lets padded words guide
     pool: Literal["mean", "learned"] = "mean"  # Sec. III; released code learns weights for the 48 tokens
     sentence_pool: Literal["attention", "mean"] = "attention"  # Sec. III; released code means the sentences of H_S
+    transform_eps: float = later(1e-5)  # ours, of the norm before hidden words are told; released code has BERT's 1e-12
     sfr_space: Literal["frozen", "projected"] = "frozen"  # Eq. 6; released code trains two projections to 8 features
     sfr_reduction: Literal["sum", "mean"] = "sum"  # Eq. 6, over the sentences of a report
     cml: Literal["paper", "joined"] = "paper"  # Eq. 7 and 8; released code joins volume and report
@@ -348,7 +349,9 @@ class MG3D(Method):
         if "mim" in self.wanted:
             self.mim_decoder = VolumeDecoder(width, config.grid(), self.channels)
         if self.wanted & {"mlm", "sfr"}:
-            self.mlm_transform = nn.Sequential(nn.Linear(width, text.width), nn.GELU(), nn.LayerNorm(text.width))
+            self.mlm_transform = nn.Sequential(
+                nn.Linear(width, text.width), nn.GELU(), nn.LayerNorm(text.width, config.transform_eps)
+            )
         if "mlm" in self.wanted:
             self.mlm_decoder = nn.Linear(text.width, text.vocabulary)
         if "sfr" in self.wanted and config.sfr_space == "projected":
@@ -483,6 +486,7 @@ REF_CODE = MG3DConfig(
     mask_padding=False,  # released code
     pool="learned",  # released code
     sentence_pool="mean",  # released code
+    transform_eps=1e-12,  # released code
     sfr_space="projected",  # released code
     cml="joined",  # released code
     sentence_views="gate",  # released code
