@@ -12,7 +12,8 @@ Changes  Without `text_folder` the frozen text encoder is not RadBERT but word v
          decoupled here, its heads start Xavier-uniform (there: normal, 0.02), and the second query of H_S and their pool have
          a Linear each (there: one). CTRG-Chest is resized trilinearly as CT-RATE is, where the code resizes its slices
          bicubically and depth to the nearest slice; CT-RATE is clipped to its window after resampling, in the code before.
-         Swin's tables of relative positions decay as weights do; the code spares whatever has `bias` in its name
+         Swin's tables of relative positions decay as weights do; the code spares whatever has `bias` in its name, and lets
+         the norms of contrastive heads decay. The middle of a volume is rounded to voxels, which the code truncates
 Shapes   B volumes, N tokens each (48 at full size), L words, S sentences, W the width, E features of the text encoder
 
 Longer than 250 lines because Tables III and IV and the released code are switches of one loss.

@@ -3,7 +3,9 @@
 Source   MG-3D (arXiv 2412.05876), CT-VocabFine, and its released code: frozen towers, a trained stack that fuses, and linear maps
          of all tokens of a fused volume and of each sentence into one space
 Changes  tokens pass the projection of pre-training, which the code leaves out here, and so do the guides, which are the text
-         encoder's sentences; with a `text_tower` they are its vectors, as in the code
+         encoder's sentences; with a `text_tower` they are its vectors, as in the code. A token takes the mean over its guides,
+         as in pre-training, where the code's copy of these layers pools them by attention. A sentence's map reads it as the
+         text encoder has it, the code's as the volume has informed it
 Shapes   B volumes of N tokens, K findings of two sentences each, W the width of the fusion, E features of the common space
 """
 
