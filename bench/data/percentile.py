@@ -1,7 +1,8 @@
 """A pool's image as SPAD prepares it offline: cropped to what is not empty, not too wide, intensities by percentiles.
 
 Source   SPAD, Sec. 4.1 and released code
-Changes  none known; "above the least value" excludes padding from percentiles, as the code does
+Changes  a wide image is shrunk by area alone, where the code smooths it first, by (factor - 1) / 2 voxels: 0.002 of the range at
+         a factor of 1.3. "Above the least value" excludes padding from percentiles, as the code does
 """
 
 from __future__ import annotations
@@ -23,15 +24,14 @@ def percentile_image(
     """(C, D, H, W) of any numbers to [0, 1] float16, and the voxel size after it.
 
     Kept is the box of voxels above 0 (`eight_bits`) or above the lower percentile; in-plane sides are shrunk by area until
-    the shorter is 512; 8-bit values are divided by 255, others clipped to the percentiles and scaled. An image of one value
-    becomes 0.
+    the shorter is 512; 8-bit values are divided by 255, others clipped to the percentiles of what was kept and shrunk, and
+    scaled. An image of one value becomes 0.
     """
     threshold = 0.0 if eight_bits else _percentiles(image)[0]
     image = _boxed(image, threshold)
     plane = [axis for axis in range(3) if axis != depth_axis]
     shorter = min(image.shape[1 + axis] for axis in plane)
     values = image.astype(np.float32)
-    low, high = (0.0, 255.0) if eight_bits else _percentiles(image)
     sizes = list(spacing_mm)
     if shorter > WIDEST:
         for axis in plane:
@@ -39,6 +39,7 @@ def percentile_image(
             want = round(have * WIDEST / shorter)
             values = _by_area(values, 1 + axis, want)
             sizes[axis] *= have / want
+    low, high = (0.0, 255.0) if eight_bits else _percentiles(values)
     scaled = np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0) if high > low else np.zeros_like(values)
     return scaled.astype(np.float16), (sizes[0], sizes[1], sizes[2])
 
@@ -66,10 +67,10 @@ def _boxed(image: NDArray[Any], threshold: float) -> NDArray[Any]:
 
 
 def _by_area(values: NDArray[np.float32], axis: int, want: int) -> NDArray[np.float32]:
-    """One axis shrunk to `want`: each new voxel is the mean of what it covers, edges by their share."""
+    """One axis shrunk to `want`: each new voxel is the mean of the old ones that it touches, edges whole (code)."""
     have = values.shape[axis]
-    edges = np.arange(want + 1) * (have / want)
-    low, high = edges[:-1, None], edges[1:, None]
-    cells = np.arange(have)[None]
-    share = np.clip(np.minimum(high, cells + 1) - np.maximum(low, cells), 0, None) * (want / have)
-    return np.moveaxis(np.tensordot(share.astype(np.float32), values, axes=(1, axis)), 0, axis)
+    places = np.arange(want)[:, None]
+    first, last = places * have // want, -(-(places + 1) * have // want)
+    touched = (np.arange(have) >= first) & (np.arange(have) < last)
+    share = (touched / touched.sum(1, keepdims=True)).astype(np.float32)
+    return np.moveaxis(np.tensordot(share, values, axes=(1, axis)), 0, axis)

@@ -142,3 +142,19 @@ def test_frames_are_counted_from_the_header(tmp_path: Path) -> None:
     for shape, count in (((3, 4, 5), 1), ((3, 4, 5, 7), 7)):
         nib.Nifti1Image(np.zeros(shape, np.int16), np.eye(4)).to_filename(tmp_path / "a.nii.gz")
         assert frames_of(tmp_path / "a.nii.gz") == count
+
+
+def test_a_shrunk_voxel_is_the_mean_of_all_it_touches() -> None:
+    """Of 768 to 512 voxels each new one touches two old ones, alike."""
+    image = np.tile(np.array([51, 102, 153], np.int16)[:, None], (1, 1, 256, 768))
+    found, _ = percentile_image(image, (FLAT_MM, 1.0, 1.0), 0, eight_bits=True)
+    np.testing.assert_allclose(found[0, 0, :4, 9].astype(float), [0.3, 0.5, 0.3, 0.5], atol=1e-3)
+
+
+def test_percentiles_are_those_of_the_shrunk_image() -> None:
+    """Rows of 10 and 30 become 20, the least; above it are 22 and 25."""
+    image = np.zeros((1, 1, 1024, 1024), np.float32)
+    image[..., ::2, :400], image[..., 1::2, :400] = 10, 30
+    image[..., 400:700], image[..., 700:] = 22, 25
+    found, _ = percentile_image(image, (FLAT_MM, 1.0, 1.0), 0, eight_bits=False)
+    assert found[0, 0, 7, [100, 250, 450]].tolist() == [0.0, 0.0, 1.0]
