@@ -189,9 +189,8 @@ def cached_corpus(corpus: CorpusCases, cache: Path, progress: Progress | None = 
     recipe = CacheRecipe(
         spacing_mm=corpus.spacing_mm,
         intensity=corpus.intensity,
-        crop_foreground=False,
-        label_values=None,
         stored_values=corpus.stored_values,
+        version=2 if corpus.intensity.kind == "percentile" else 1,  # wide images are shrunk otherwise since
     )
     parts = [prepare(folder, list(records), recipe, cache, progress=progress) for folder, records in corpus.members]
     return CachedCases.joined(parts)

@@ -39,7 +39,8 @@ def percentile_image(
             want = round(have * WIDEST / shorter)
             values = _by_area(values, 1 + axis, want)
             sizes[axis] *= have / want
-    low, high = (0.0, 255.0) if eight_bits else _percentiles(values)
+    kept = values if shorter > WIDEST else image  # float32 would round the percentiles of whole numbers
+    low, high = (0.0, 255.0) if eight_bits else _percentiles(kept)
     scaled = np.clip((values - low) / max(high - low, 1e-12), 0.0, 1.0) if high > low else np.zeros_like(values)
     return scaled.astype(np.float16), (sizes[0], sizes[1], sizes[2])
 

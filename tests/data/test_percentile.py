@@ -158,3 +158,12 @@ def test_percentiles_are_those_of_the_shrunk_image() -> None:
     image[..., 400:700], image[..., 700:] = 22, 25
     found, _ = percentile_image(image, (FLAT_MM, 1.0, 1.0), 0, eight_bits=False)
     assert found[0, 0, 7, [100, 250, 450]].tolist() == [0.0, 0.0, 1.0]
+
+
+def test_percentiles_of_whole_numbers_that_are_not_shrunk_are_not_rounded() -> None:
+    image = np.random.default_rng(0).integers(-1000, 3000, (1, 1, 64, 64)).astype(np.int16)
+    found, _ = percentile_image(image, (FLAT_MM, 1.0, 1.0), 0, eight_bits=False)
+    low, high = np.percentile(image[image > image.min()], (0.5, 99.5))
+    box = image[:, :, (image > low).any((0, 1, 3))][..., (image > low).any((0, 1, 2))]
+    wanted = np.clip((box.astype(np.float32) - low) / (high - low), 0, 1).astype(np.float16)
+    assert np.array_equal(found, wanted)
