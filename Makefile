@@ -5,6 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 export MPLBACKEND := Agg
 STUDY ?= short
+RELEASED ?= ../released
 
 .PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
 
@@ -73,6 +74,12 @@ bench-gpu: venv  ## every network at its paper's batch shape on a CUDA device: v
 
 bench-start: venv  ## start-up of the command line beside the same program importing everything
 	$(BIN)/python -m tests.benchmarks.start --out results/benchmarks/start.json
+
+parity: venv  ## the papers' released code beside ours, with equal weights; its checkouts lie in RELEASED
+	$(BIN)/python -m tests.parity.ar $(RELEASED)/AR-SSL4M --out results/parity/ar.json
+	$(BIN)/python -m tests.parity.spad $(RELEASED)/PUMIT --out results/parity/spad.json
+	$(BIN)/python -m tests.parity.mim $(RELEASED)/MiM --out results/parity/mim.json
+	$(BIN)/python -m tests.parity.mg3d $(RELEASED)/MG-3D --out results/parity/mg3d.json
 
 bench-coverage: venv  ## how often 95 % intervals hold the true mean, at 20, 50 and 200 cases
 	$(BIN)/python -m tests.benchmarks.coverage --out results/benchmarks/coverage.json

@@ -7,7 +7,8 @@ Changes  `full` is the paper: a masked level-1 patch (side / 6) becomes a child,
          (code; the paper's C = 768 does not fit 16^3 voxels). `ref_code` is the released code with its defects:
          row-major chunks taken for octants, BYOL between a volume and its own siblings. Without weights the network starts
          as pre-training does (Xavier, sines as positions); the code draws its fine-tuning form anew, its layers truncated
-         normal. Its mask token decays, ours is spared as all 1-D tensors are
+         normal. Its mask token decays, ours is spared as all 1-D tensors are; its warm-up begins at a rate of 0, ours
+         one update on; the norm before its classifier has an epsilon of 1e-6, ours 1e-5
 Shapes   B crops, G children each, N tokens of 16^3 voxels, P numbers per token, F projected features
 Outcome  pre-trained on mim-1k this must beat the same network from scratch (81.49 on BTCV) and level 1 alone (83.10,
          `loss_lr1`); 0.96 of the gain printed over Swin-UNETR from scratch (80.53) is the change of network. Whoever
