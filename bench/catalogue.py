@@ -18,7 +18,6 @@ from bench.contracts.protocols import Protocol, SplitRule
 from bench.data.splits import lists
 from bench.find_cell import seek_cell
 from bench.keys import plain
-from bench.parameters import count_parameters
 from bench.store import Store
 
 SORTS = {"methods": registry.METHODS, "tasks": registry.TASKS, "corpora": registry.CORPORA}
@@ -78,6 +77,7 @@ def show_method(name: str, variant: str = "", preset: str = "full") -> dict[str,
     several optimisers share the work, `phase.turn` counts what each of them moves. `flops` is `bench.flops.count_flops`.
     """
     from bench.blueprint import chosen_preset
+    from bench.parameters import count_parameters
     from bench.spec import RunSpec
 
     card = registry.method(name)

@@ -12,7 +12,8 @@ Changes  `full` walks the tokens of image 1, then those of image 2, as the paper
          loss is logged, and the code's hold-out shares volumes with training. 100k updates in `ref_code` too: its 50 epochs
          are 213k to 281k, by how many volumes are shallow. `no_patch_sequences` (of which no code exists) shows one crop of
          any image as it is. Without weights the network starts as pre-training does; the code's own start from scratch
-         has a convolution's default in its patch embedding, 0.44 times as wide
+         has a convolution's default in its patch embedding, 0.44 times as wide. A lesion's window lies a voxel or two of
+         128 from the code's, which rounds the middle of the box down
 Shapes   B sequences of four slabs, N image tokens of V voxels, P of them the prefix, C the width
 
 Longer than 250 lines because the rows of Table 4 and the released code's order and mean are settings of one loss.

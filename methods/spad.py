@@ -86,9 +86,7 @@ class TokenizerConfig(SpadConfig):
     perceptual_weight: float = 1.0  # released code
     perceptual_slices: int = 24  # released code, at most so many per volume
     perceptual_file: str = from_disk("")  # ours, VGG16 and LPIPS weights; empty leaves the term out
-    contrast_by_colour: bool = later(
-        False
-    )  # ours, False turns about the mean over all colours, as stored results have it
+    contrast_by_colour: bool = later(False)  # ours, False turns about the mean of all colours, as once
     lpips_shifted: bool = False  # ours; True repeats the released normaliser's slip of sign
     adversarial_weight: float = 3e-3  # released code, fixed
     gate_at: float = 0.025  # released code, the discriminator's loss below which the generator hears it

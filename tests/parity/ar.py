@@ -37,7 +37,7 @@ from tests.parity.released import Compared, checkout, compared, report
 REPOSITORY = "serena9525/AR-SSL4M"
 PRETRAINED: Places = {"model.": ("encoder.", ENCODER), "decoder_pred.": ("predict.", ())}
 NOTES = (
-    "Both networks are float32, UNETR's double; the released training keeps parameters, norms and targets in bfloat16.",
+    "All is float32, but UNETR's loss and gradients double; the released training keeps parameters, norms and targets in bfloat16.",
     "Crops travel as float16 here, which moves a voxel by 2^-12 at most; rounded to bfloat16, as a network gets them, some come to "
     "lie one step of bfloat16 away.",
     "Fine-tuning warms up one update ahead here: update s takes (s + 1) / W of the rate, theirs s / W. They are compared with that "

@@ -42,7 +42,7 @@ CENTRES = (
 )  # columns and rows in the picture; three windows reach over its border
 LESIONS = {f"{k:06d}_01_{category:02d}": (k, category) for category in range(1, 9) for k in range(4)}
 PLACES = {"spatial": "", "contrast": "pair4", "semantic": "pair4"}  # where their script puts its lists
-SEED = 7
+SEED = 204  # prefixes of 493, 8 and 227 tokens, so that a pooled loss is no mean of means
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def sequences(work: Path, method: AR) -> tuple[list[Compared], dict[str, Tensor]
     data = importlib.import_module("image_dataset").get_custom_dataset(settings, "train")
     items, found = [], entries(given, lists, data.ann, method)
     for number, line in enumerate(data.ann[:4]):
-        random.seed(number)
+        random.seed(SEED + number)
         items.append(data[number])
         what = f"sequence {number + 1}, {_family(line)}"
         volume, prefix = ours(given, line, number, method)
@@ -175,7 +175,7 @@ def sequences(work: Path, method: AR) -> tuple[list[Compared], dict[str, Tensor]
 def ours(given: Shelf, line: str, number: int, method: AR) -> tuple[Tensor, Tensor]:
     """Our view of the entry that their line names, with their draws: (1, D, H, W), ()."""
     names = [Path(path).stem for path in line.split(",")]
-    draws, size, crops_before = random.Random(number), SLAB, 0
+    draws, size, crops_before = random.Random(SEED + number), SLAB, 0
     if _family(line) == "spatial":
         _, case, _, crop = names[0].split("_")
         sample, size, crops_before = (case,), CROP, int(crop) - 1
