@@ -572,7 +572,7 @@ METHOD = MethodCard(
     offers={"text"},
     build=MG3D,
     encoder=build_encoder,
-    full=MG3DConfig(),
+    full=MG3DConfig(transform_eps=1e-12),  # released code
     small=SMALL,
     tiny=TINY,
     ref_code=REF_CODE,

@@ -145,7 +145,6 @@ def test_mg3d_s_ref_code_departs_from_full_where_its_code_does() -> None:
         "mask_padding": False,  # Sec. 2.3
         "pool": "learned",  # row 20
         "sentence_pool": "mean",  # row 19
-        "transform_eps": 1e-12,  # BERT's, in the head for hidden words
         "sfr_space": "projected",  # row 11
         "cml": "joined",  # row 12
         "sentence_views": "gate",  # row 17
